@@ -1,0 +1,14 @@
+//! skep: a Kubernetes-style reconciling controller for Docker Swarm.
+//!
+//! `ARCHITECTURE.md` tells how the parts fit; data flows one way, from spec files,
+//! registries and the Swarm through a pure planner to the engine and the event log.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod events;
+pub mod image;
+pub mod memory;
+pub mod registry;
+pub mod spec;
+pub mod state;
+pub mod version;

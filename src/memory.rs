@@ -1,0 +1,97 @@
+//! What skep must remember beyond a restart: refusals, version floors, running rollouts,
+//! and when tags were first seen. One small interface; on disk for now.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The store. Reads are cheap (a copy held in memory); a write is on disk when it returns.
+pub trait Memory: Send + Sync {
+    /// What is remembered of a service, by its full Swarm name; the default if nothing is.
+    fn service(&self, name: &str) -> ServiceMemory;
+    /// # Errors
+    /// When the disk does not take it; nothing is changed then.
+    fn put_service(&self, name: &str, memory: ServiceMemory) -> std::io::Result<()>;
+    /// What is remembered of a repository, by its normalised name.
+    fn repository(&self, name: &str) -> RepositoryMemory;
+    /// # Errors
+    /// When the disk does not take it; nothing is changed then.
+    fn put_repository(&self, name: &str, memory: RepositoryMemory) -> std::io::Result<()>;
+}
+
+/// What is remembered of one service. A boundary type: this is what stands on disk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceMemory {
+    /// The last image whose rollout skep saw complete; its version is the floor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<Image>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refusal>,
+    /// The rollout that is under way, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// `repository` as normalised, so that a moved repository has no floor.
+    pub repository: String,
+    pub tag: Option<String>,
+    pub version: Option<String>,
+    pub digest: String,
+}
+
+/// A (version, digest) whose rollout failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub image: Image,
+    /// Hash of the service's spec then; another spec is another try.
+    pub spec: String,
+    /// Swarm's own words, bounded.
+    pub why: String,
+    pub time: jiff::Timestamp,
+}
+
+/// A rollout under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// The id of the events about it.
+    pub event_id: String,
+    pub to: Image,
+    pub from: Option<Image>,
+    /// Hash of the desired fields it was made with.
+    pub spec: String,
+    /// What it is for.
+    pub purpose: Purpose,
+    pub started: jiff::Timestamp,
+    /// The engine's version index that the write gave, so that an older snapshot is not
+    /// taken for its result.
+    pub after_index: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Towards what the spec says.
+    Forward,
+    /// Writing the last good image back after a failure.
+    RollBack,
+}
+
+/// When tags of a repository were first listed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RepositoryMemory {
+    /// False until a first list was seen, whose tags count as old.
+    #[serde(default)]
+    pub listed: bool,
+    #[serde(default)]
+    pub tags: BTreeMap<String, TagMemory>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagMemory {
+    /// Milliseconds since the Unix epoch; 0: of the first list.
+    pub first_seen_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}

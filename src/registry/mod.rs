@@ -1,0 +1,61 @@
+//! The registry: tags and digests over the OCI distribution API, asked once a repository.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::image::Repository;
+use crate::version::Resolved;
+
+/// What the rest of skep needs of registries.
+pub trait Registry: Send + Sync {
+    /// All tags, unsorted. Served from the shared cache when that is not older than
+    /// `max_age`; several callers at once share one query.
+    fn tags(
+        &self,
+        repository: &Repository,
+        max_age: Duration,
+    ) -> BoxFuture<'_, Result<Arc<[String]>, RegistryError>>;
+    /// The digest of a tag (or `sha256:…`), and the platforms its manifest offers.
+    fn resolve(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        max_age: Duration,
+    ) -> BoxFuture<'_, Result<Resolved, RegistryError>>;
+    /// The value of `X-Registry-Auth` (base64url JSON) with which nodes can pull from this
+    /// repository, if there are credentials for it.
+    fn pull_auth(&self, repository: &Repository) -> BoxFuture<'_, Result<Option<String>, RegistryError>>;
+}
+
+/// Why a registry gave no answer that can be trusted. Display is bounded and escaped, names
+/// the registry and the mend, and never contains a credential.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct RegistryError {
+    pub kind: RegistryErrorKind,
+    /// Host and port.
+    pub registry: String,
+    pub message: String,
+    /// When the registry said so (`Retry-After`).
+    pub retry_after: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RegistryErrorKind {
+    /// No connection, a time-out, a 5xx.
+    Unavailable,
+    /// 401 or 403, with or without credentials.
+    Unauthorized,
+    /// No such repository, tag or digest.
+    NotFound,
+    /// 429.
+    RateLimited,
+    /// An answer that breaks the protocol or a bound, or a list that is cut off.
+    Untrusted,
+    /// The list was longer than the bound.
+    Truncated,
+    /// Credentials that cannot be read (file, helper).
+    Credentials,
+}

@@ -1,0 +1,147 @@
+//! What should be, and what is: plain data that the planner compares.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::image::{Digest, ImageRef, Repository};
+use crate::spec;
+use crate::version::{Platform, Rejected};
+
+/// One customer with the images already chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredCustomer {
+    pub spec: spec::Customer,
+    /// The git commit the spec came from.
+    pub revision: Option<String>,
+    /// By service key, as in `spec.services`.
+    pub images: BTreeMap<String, DesiredImage>,
+}
+
+/// What was found out about a service's image.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DesiredImage {
+    Chosen(Target),
+    /// Nothing may be chosen now; what runs stays.
+    None {
+        reason: WaitingReason,
+        message: String,
+    },
+}
+
+/// The image a service is brought to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub repository: Repository,
+    pub tag: Option<String>,
+    pub version: Option<semver::Version>,
+    pub digest: Digest,
+    pub warnings: Vec<String>,
+    /// Higher versions that were passed over, and why.
+    pub passed_over: Vec<Rejected>,
+}
+
+/// Why something is not done now. Each is a condition in `status` and a line in `plan`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WaitingReason {
+    NotOwned,
+    NoVersionFits,
+    WouldDowngrade,
+    VersionRefused,
+    Suspended,
+    TagMoved,
+    RegistryUnavailable,
+    TagListTruncated,
+    RolloutInProgress,
+    RolloutFailed,
+    NetworkMissing,
+    SpecInvalid,
+}
+
+/// The Swarm as one snapshot showed it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObservedState {
+    /// By name.
+    pub services: BTreeMap<String, ObservedService>,
+    /// By ID.
+    pub nodes: BTreeMap<String, ObservedNode>,
+    /// Networks of swarm scope, by name.
+    pub networks: BTreeMap<String, ObservedNetwork>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedService {
+    pub id: String,
+    pub name: String,
+    /// `Version.Index`, needed to update.
+    pub version_index: u64,
+    /// The engine's `Spec`, raw, so that nothing is lost when it is written back.
+    pub spec: Value,
+    pub update_status: Option<UpdateStatus>,
+    /// For jobs: `JobStatus.JobIteration.Index`.
+    pub job_iteration: Option<u64>,
+    /// Tasks that should run; all of them when the snapshot was taken in detail.
+    pub tasks: Vec<ObservedTask>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateStatus {
+    /// As the engine says: `updating`, `paused`, `completed`, `rollback_started`,
+    /// `rollback_paused`, `rollback_completed`, or one we do not know.
+    pub state: String,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedTask {
+    pub id: String,
+    pub slot: Option<u64>,
+    pub node_id: Option<String>,
+    /// Lower case, as the engine says.
+    pub state: String,
+    pub desired_state: String,
+    pub job_iteration: Option<u64>,
+    /// The task's own `Spec`, raw.
+    pub spec: Value,
+    /// `Status.Err`, else `Status.Message`; bounded.
+    pub message: String,
+    /// RFC 3339, as the engine says.
+    pub timestamp: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedNode {
+    pub id: String,
+    pub hostname: String,
+    pub ready: bool,
+    /// `active`, `pause`, `drain`.
+    pub availability: String,
+    pub manager: bool,
+    pub platform: Option<Platform>,
+    pub labels: BTreeMap<String, String>,
+    pub engine_labels: BTreeMap<String, String>,
+    pub plugins: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedNetwork {
+    pub id: String,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+impl ObservedService {
+    /// The image its tasks are made from, if it reads as one.
+    pub fn image(&self) -> Option<ImageRef> {
+        self.image_text().parse().ok()
+    }
+
+    /// The image as the engine has it.
+    pub fn image_text(&self) -> &str {
+        self.spec.pointer("/TaskTemplate/ContainerSpec/Image").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.spec.get("Labels")?.get(key)?.as_str()
+    }
+}
