@@ -30,6 +30,9 @@ pub struct ServiceMemory {
     /// The rollout that is under way, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// The image that tasks were last forced to, so that it is done once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forced: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,9 @@ pub struct Refusal {
     /// Swarm's own words, bounded.
     pub why: String,
     pub time: jiff::Timestamp,
+    /// Whether the last good image was written back already, which is done once.
+    #[serde(default)]
+    pub rolled_back: bool,
 }
 
 /// A rollout under way.
@@ -67,6 +73,10 @@ pub struct Rollout {
     /// The engine's version index that the write gave, so that an older snapshot is not
     /// taken for its result.
     pub after_index: u64,
+    /// Set once it was reported as failed without blaming the version (tasks that find no
+    /// node, a registry that is down); it may still converge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -77,6 +77,8 @@ pub struct ObservedService {
     pub version_index: u64,
     /// The engine's `Spec`, raw, so that nothing is lost when it is written back.
     pub spec: Value,
+    /// The engine's `PreviousSpec`, to which a rollback returns.
+    pub previous_spec: Option<Value>,
     pub update_status: Option<UpdateStatus>,
     /// For jobs: `JobStatus.JobIteration.Index`.
     pub job_iteration: Option<u64>,
@@ -92,7 +94,7 @@ pub struct UpdateStatus {
     pub message: String,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedTask {
     pub id: String,
     pub slot: Option<u64>,
@@ -101,12 +103,15 @@ pub struct ObservedTask {
     pub state: String,
     pub desired_state: String,
     pub job_iteration: Option<u64>,
-    /// The task's own `Spec`, raw.
-    pub spec: Value,
+    /// The image the task was made with.
+    pub image: String,
+    /// Whether the task was made from what the service's spec says now (container, resources
+    /// and force counter alike). Compared when the snapshot is read, so that the tasks' own
+    /// copies of the spec need not be kept.
+    pub current: bool,
     /// `Status.Err`, else `Status.Message`; bounded.
     pub message: String,
-    /// RFC 3339, as the engine says.
-    pub timestamp: String,
+    pub timestamp: Option<jiff::Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,253 @@
+//! Runs the steps of a plan, one engine call each. The only caller of mutations; chooses
+//! nothing. The intent is on disk before the call, the outcome after it (contract §4).
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::events::{About, Event, EventImage, Recorder, Kind, NewEvent, Phase, Reason};
+use crate::image::ImageRef;
+use crate::memory::{Image, Memory, Purpose, Rollout};
+use crate::plan::{Cause, ImageView, ObjectKind, Step, Write};
+use crate::registry::Registry;
+use crate::swarm::{ErrorClass, Swarm, SwarmError};
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Applied,
+    /// Somebody else changed the object meanwhile: observe and plan again.
+    Conflict(String),
+    /// Nobody knows whether it was applied: observe.
+    Unknown(String),
+    /// It was refused and would be again.
+    Refused(String),
+}
+
+/// Executes steps.
+#[derive(Clone)]
+pub struct Applier {
+    pub swarm: Arc<dyn Swarm>,
+    pub registry: Arc<dyn Registry>,
+    pub memory: Arc<dyn Memory>,
+    pub recorder: Recorder,
+}
+
+impl Applier {
+    /// Runs one step.
+    pub async fn execute(&self, about: &About, step: &Step) -> Outcome {
+        let intent = match self.announce(about, step).await {
+            Ok(intent) => intent,
+            Err(error) => return Outcome::Unknown(format!("nothing was changed, for the event log failed: {error}")),
+        };
+        let auth = match self.auth(step).await {
+            Ok(auth) => auth,
+            Err(message) => return Outcome::Unknown(message),
+        };
+        match self.write(step, auth).await {
+            Ok(()) => self.applied(about, step, &intent).await,
+            // The intent stays open: the next plan goes on with it, or closes it.
+            Err(error) if error.class == ErrorClass::Conflict => Outcome::Conflict(error.message),
+            Err(error) if error.class == ErrorClass::Transient => Outcome::Unknown(error.message),
+            Err(error) => {
+                let failed = NewEvent {
+                    kind: Kind::Warning,
+                    message: format!("{}: {}", step.message, error.message),
+                    ..outcome(about, step, &intent, Phase::Failed)
+                };
+                self.recorder.tell(vec![failed]).await;
+                Outcome::Refused(error.message)
+            }
+        }
+    }
+
+    /// Tells what is about to be done and why; the intent's event comes back.
+    async fn announce(&self, about: &About, step: &Step) -> std::io::Result<Event> {
+        let customer = about.customer.as_deref().unwrap_or_default();
+        let open = self.recorder.open_intent(customer, step.service.as_deref());
+        if let Some(open) = &open
+            && open.target.as_deref() == Some(step.target.as_str())
+        {
+            return Ok(open.clone());
+        }
+        let mut events = Vec::new();
+        if let Some(superseded) = open {
+            events.push(close(about, &superseded, Phase::Failed, "superseded by another change"));
+        }
+        events.extend(warnings(about, step));
+        events.push(NewEvent { target: Some(step.target.clone()), ..change(about, step, Phase::Intent) });
+        let mut written = self.recorder.record(events).await?;
+        written.pop().ok_or_else(|| std::io::Error::other("the log returned no event"))
+    }
+
+    async fn auth(&self, step: &Step) -> Result<Option<String>, String> {
+        let spec = match &step.write {
+            Write::CreateNetwork { .. } => return Ok(None),
+            Write::CreateService { spec } | Write::UpdateService { spec, .. } => spec,
+        };
+        match image(spec).map(|image| image.repository) {
+            Some(repository) => self.registry.pull_auth(&repository).await.map_err(|error| error.to_string()),
+            None => Ok(None),
+        }
+    }
+
+    async fn write(&self, step: &Step, auth: Option<String>) -> Result<(), SwarmError> {
+        match &step.write {
+            Write::CreateNetwork { spec } => self.swarm.create_network(spec.clone()).await.map(drop),
+            Write::CreateService { spec } => self.swarm.create_service(spec.clone(), auth).await.map(drop),
+            Write::UpdateService { id, index, spec } => {
+                self.swarm.update_service(id.clone(), *index, spec.clone(), auth).await
+            }
+        }
+    }
+
+    async fn applied(&self, about: &About, step: &Step, intent: &Event) -> Outcome {
+        let mut events = vec![outcome(about, step, intent, Phase::Done)];
+        if let (Some(rollout), Some(key)) = (rollout(step, intent, self.recorder.now()), &step.service) {
+            let to = rollout.to.version.clone().or_else(|| rollout.to.tag.clone()).unwrap_or_default();
+            let started = about.event(Kind::Normal, Reason::RolloutStarted, Some(key), format!("{key} rolling to {to}"));
+            events.push(NewEvent { id: Some(intent.id.clone()), from: view(&step.from), to: view(&step.to), ..started });
+            self.remember(step, rollout);
+        }
+        self.recorder.tell(events).await;
+        Outcome::Applied
+    }
+
+    fn remember(&self, step: &Step, rollout: Rollout) {
+        let mut memory = self.memory.service(&step.name);
+        match step.cause {
+            Cause::StaleTasks => memory.forced = step_image(step),
+            Cause::RollBack => {
+                let failed = step.from.as_ref().and_then(|from| from.digest.as_deref());
+                for refusal in memory.refused.iter_mut().filter(|refusal| Some(refusal.image.digest.as_str()) == failed) {
+                    refusal.rolled_back = true;
+                }
+            }
+            _ => {}
+        }
+        memory.rollout = Some(rollout);
+        if let Err(error) = self.memory.put_service(&step.name, memory) {
+            tracing::error!(service = step.name, %error, "cannot remember the rollout");
+        }
+    }
+}
+
+/// The rollout that a step begins, unless it leaves the tasks alone.
+pub fn rollout(step: &Step, intent: &Event, now: jiff::Timestamp) -> Option<Rollout> {
+    let (spec, after_index) = match &step.write {
+        Write::CreateNetwork { .. } => return None,
+        Write::CreateService { spec } => (spec, 0),
+        Write::UpdateService { spec, index, .. } => (spec, *index),
+    };
+    let labels_only = step.changes.is_empty() && step.from == step.to;
+    if step.cause == Cause::Paused || (step.cause == Cause::Adoption && labels_only) {
+        return None;
+    }
+    Some(Rollout {
+        event_id: intent.id.clone(),
+        to: remembered(&image(spec)?, step.to.as_ref()),
+        from: step.from.as_ref().and_then(|from| previous(spec, from)),
+        spec: step.spec_hash.clone(),
+        purpose: if step.cause == Cause::RollBack { Purpose::RollBack } else { Purpose::Forward },
+        started: now,
+        after_index,
+        failed: None,
+    })
+}
+
+fn remembered(image: &ImageRef, view: Option<&ImageView>) -> Image {
+    Image {
+        repository: image.repository.normalized(),
+        tag: image.tag.clone(),
+        version: view.and_then(|view| view.version.clone()),
+        digest: image.digest.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+/// What ran before, if it was pinned; a repository is taken to stay the same.
+fn previous(spec: &Value, from: &ImageView) -> Option<Image> {
+    let repository = image(spec)?.repository.normalized();
+    Some(Image { repository, tag: from.tag.clone(), version: from.version.clone(), digest: from.digest.clone()? })
+}
+
+/// Events that stand before the change itself: drift that was found, a tag that moved.
+fn warnings(about: &About, step: &Step) -> Vec<NewEvent> {
+    let service = step.service.as_deref();
+    let mut events: Vec<NewEvent> = Vec::new();
+    if !step.drift.is_empty() {
+        let fields: Vec<String> = step
+            .drift
+            .iter()
+            .take(16)
+            .map(|drift| format!("{} is {}, not {}", drift.field, drift.to, drift.from))
+            .collect();
+        let message = format!("changed by somebody else: {}", fields.join("; "));
+        events.push(about.event(Kind::Warning, Reason::DriftDetected, service, message));
+    }
+    if step.cause == Cause::StaleTasks {
+        events.push(about.event(Kind::Warning, Reason::DriftDetected, service, step.message.clone()));
+    }
+    if step.cause == Cause::TagMoved {
+        let tag = step.to.as_ref().and_then(|to| to.tag.clone()).unwrap_or_default();
+        let digest = |view: &Option<ImageView>| view.as_ref().and_then(|view| view.digest.clone()).unwrap_or_default();
+        let message = format!("tag {tag} moved from {} to {}", digest(&step.from), digest(&step.to));
+        let moved = about.event(Kind::Warning, Reason::TagMoved, service, message);
+        events.push(NewEvent { from: view(&step.from), to: view(&step.to), ..moved });
+    }
+    events.extend(step.warnings.iter().map(|warning| about.event(Kind::Warning, reason(step), service, warning.clone())));
+    events
+}
+
+fn reason(step: &Step) -> Reason {
+    match (step.kind, step.cause) {
+        (ObjectKind::Network, _) => Reason::ServiceUpdated,
+        (_, Cause::Missing) => Reason::ServiceCreated,
+        (_, Cause::TagMoved | Cause::StaleTasks) => Reason::ImageRepulled,
+        (_, Cause::Drift) => Reason::DriftCorrected,
+        (_, Cause::Version | Cause::RollBack) => Reason::ImageUpdated,
+        (_, Cause::Adoption) if step.from != step.to => Reason::ImageUpdated,
+        (_, Cause::Adoption | Cause::Spec | Cause::Paused) => Reason::ServiceUpdated,
+    }
+}
+
+fn change(about: &About, step: &Step, phase: Phase) -> NewEvent {
+    let event = about.event(Kind::Normal, reason(step), step.service.as_deref(), step.message.clone());
+    NewEvent { from: view(&step.from), to: view(&step.to), phase: Some(phase), ..event }
+}
+
+fn outcome(about: &About, step: &Step, intent: &Event, phase: Phase) -> NewEvent {
+    NewEvent { id: Some(intent.id.clone()), ..change(about, step, phase) }
+}
+
+/// Closes an intent that was found open.
+pub fn close(about: &About, intent: &Event, phase: Phase, note: &str) -> NewEvent {
+    let message = if note.is_empty() { intent.message.clone() } else { format!("{}: {note}", intent.message) };
+    let event = about.event(intent.kind, intent.reason, intent.service.as_deref(), message);
+    NewEvent {
+        id: Some(intent.id.clone()),
+        from: intent.from.clone(),
+        to: intent.to.clone(),
+        phase: Some(phase),
+        ..event
+    }
+}
+
+fn step_image(step: &Step) -> Option<String> {
+    match &step.write {
+        Write::CreateService { spec } | Write::UpdateService { spec, .. } => image(spec).map(|image| image.to_string()),
+        Write::CreateNetwork { .. } => None,
+    }
+}
+
+fn image(spec: &Value) -> Option<ImageRef> {
+    spec.pointer("/TaskTemplate/ContainerSpec/Image")?.as_str()?.parse().ok()
+}
+
+fn view(image: &Option<ImageView>) -> Option<EventImage> {
+    image.as_ref().map(event_image)
+}
+
+/// An image as events show it.
+pub fn event_image(image: &ImageView) -> EventImage {
+    EventImage { tag: image.tag.clone(), version: image.version.clone(), digest: image.digest.clone() }
+}

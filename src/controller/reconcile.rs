@@ -1,0 +1,205 @@
+//! One pass over one customer: observe, settle, look up, plan, apply. Used by `run` and
+//! `apply` alike. It never waits for a rollout: that is what the next pass is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::time::Instant;
+
+use super::resolve::Resolver;
+use super::settle::Settler;
+use super::snapshots::Snapshots;
+use crate::apply::{Applier, Outcome};
+use crate::events::{About, Conditions, Held, Kind, Reason, Recorder, Trigger};
+use crate::memory::ServiceMemory;
+use crate::plan::{self, Input, ObjectKind, Plan, Step, service_name};
+use crate::spec;
+use crate::state::{DesiredCustomer, ObservedState, WaitingReason};
+use crate::swarm::SwarmError;
+
+/// Steps of one customer that run at once.
+const STEPS_AT_ONCE: usize = 8;
+
+/// All that a pass needs; shared by the passes of all customers.
+pub struct Reconciler {
+    pub snapshots: Arc<Snapshots>,
+    pub resolver: Arc<Resolver>,
+    pub applier: Applier,
+    pub settler: Settler,
+    pub recorder: Recorder,
+    pub conditions: Mutex<Conditions>,
+}
+
+/// What is to be reconciled, and why.
+#[derive(Clone)]
+pub struct Request {
+    pub customer: Arc<spec::Customer>,
+    pub revision: Option<String>,
+    pub trigger: Trigger,
+    /// The Swarm must be looked at no earlier than this.
+    pub since: Instant,
+    /// Answers of registries may be this old.
+    pub max_age: Duration,
+}
+
+/// How a pass ended.
+pub struct Report {
+    pub plan: Plan,
+    pub outcomes: Vec<(Step, Outcome)>,
+    pub next: Next,
+}
+
+/// When the customer is to be looked at again, but for wake-ups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing is under way.
+    Settled,
+    /// Tasks are being replaced.
+    Rolling,
+    /// Somebody else was first: at once, with care.
+    Again,
+    /// Something failed that may go better later.
+    Retry(String),
+}
+
+impl Reconciler {
+    /// Runs one pass.
+    ///
+    /// # Errors
+    /// When the Swarm does not answer; nothing was done then.
+    pub async fn reconcile(&self, request: &Request) -> Result<Report, SwarmError> {
+        let customer = &request.customer;
+        let about = About {
+            customer: Some(customer.name.clone()),
+            trigger: request.trigger,
+            revision: request.revision.clone(),
+        };
+        let observed = match self.snapshots.since(request.since).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                self.swarm_unavailable(request.trigger, Some(&error)).await;
+                return Err(error);
+            }
+        };
+        self.swarm_unavailable(request.trigger, None).await;
+        self.settler.intents(&about, customer, &observed).await;
+        let mut rolling: BTreeSet<String> = self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
+        let plan = self.plan(request, &observed).await;
+        self.settler.abandon(&about, &customer.name, &plan).await;
+        let outcomes = self.execute(&about, &plan).await;
+        rolling.extend(outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied).map(|(step, _)| step.name.clone()));
+        self.tell_conditions(request, &plan).await;
+        self.snapshots.set_rolling(&customer.name, rolling.clone());
+        let next = next(&outcomes, !rolling.is_empty());
+        Ok(Report { plan, outcomes, next })
+    }
+
+    /// What `reconcile` would do. Changes and records nothing.
+    pub async fn plan(&self, request: &Request, observed: &ObservedState) -> Plan {
+        let now = self.recorder.now();
+        plan_only(&self.resolver, self.settler.rollout_timeout, request, observed, now).await
+    }
+
+    /// Networks first, then all services at once.
+    async fn execute(&self, about: &About, plan: &Plan) -> Vec<(Step, Outcome)> {
+        let mut outcomes = Vec::new();
+        let (networks, services): (Vec<&Step>, Vec<&Step>) =
+            plan.steps.iter().partition(|step| step.kind == ObjectKind::Network);
+        for step in networks {
+            let outcome = self.applier.execute(about, step).await;
+            let failed = outcome != Outcome::Applied;
+            outcomes.push((step.clone(), outcome));
+            if failed {
+                return outcomes;
+            }
+        }
+        let running = services.into_iter().map(|step| async move { (step.clone(), self.applier.execute(about, step).await) });
+        let done: Vec<_> = futures::stream::iter(running).buffer_unordered(STEPS_AT_ONCE).collect().await;
+        outcomes.extend(done);
+        outcomes
+    }
+
+    async fn tell_conditions(&self, request: &Request, plan: &Plan) {
+        let active: Vec<Held> = plan.waiting.iter().filter_map(condition).collect();
+        let now = self.recorder.now();
+        let customer = Some(plan.customer.as_str());
+        let events = match self.conditions.lock() {
+            Ok(mut conditions) => conditions.observe(customer, &active, request.trigger, now),
+            Err(_) => return,
+        };
+        self.recorder.tell(events).await;
+    }
+
+    async fn swarm_unavailable(&self, trigger: Trigger, error: Option<&SwarmError>) {
+        let active: Vec<Held> = error
+            .map(|error| Held {
+                service: None,
+                reason: Reason::SwarmUnavailable,
+                kind: Kind::Warning,
+                message: error.to_string(),
+            })
+            .into_iter()
+            .collect();
+        let now = self.recorder.now();
+        let events = match self.conditions.lock() {
+            Ok(mut conditions) => conditions.observe(None, &active, trigger, now),
+            Err(_) => return,
+        };
+        self.recorder.tell(events).await;
+    }
+}
+
+/// Looks images up and plans, for a snapshot. Changes nothing in the Swarm.
+pub async fn plan_only(
+    resolver: &Resolver,
+    rollout_timeout: Duration,
+    request: &Request,
+    observed: &ObservedState,
+    now: jiff::Timestamp,
+) -> Plan {
+    let customer = &request.customer;
+    let images = resolver.resolve(customer, observed, request.max_age, now).await;
+    let desired = DesiredCustomer { spec: (**customer).clone(), revision: request.revision.clone(), images };
+    let names = customer.services.keys().map(|key| service_name(&customer.name, key));
+    let remembered: BTreeMap<String, ServiceMemory> = names
+        .map(|name| {
+            let memory = resolver.memory.service(&name);
+            (name, memory)
+        })
+        .collect();
+    plan::plan(Input { desired: &desired, observed, remembered: &remembered, rollout_timeout, now })
+}
+
+fn next(outcomes: &[(Step, Outcome)], rolling: bool) -> Next {
+    let mut next = if rolling { Next::Rolling } else { Next::Settled };
+    for (step, outcome) in outcomes {
+        match outcome {
+            Outcome::Applied => {}
+            Outcome::Conflict(_) if next != Next::Settled && next != Next::Rolling => {}
+            Outcome::Conflict(_) => next = Next::Again,
+            Outcome::Unknown(message) | Outcome::Refused(message) => {
+                next = Next::Retry(format!("{}: {message}", step.name));
+            }
+        }
+    }
+    next
+}
+
+/// The event that tells of a waiting reason; rollouts and refusals have their own.
+fn condition(waiting: &plan::Waiting) -> Option<Held> {
+    let (reason, kind) = match waiting.reason {
+        WaitingReason::NotOwned => (Reason::NotOwned, Kind::Warning),
+        WaitingReason::NoVersionFits => (Reason::NoVersionFits, Kind::Warning),
+        WaitingReason::WouldDowngrade => (Reason::WouldDowngrade, Kind::Warning),
+        WaitingReason::Suspended => (Reason::Suspended, Kind::Normal),
+        WaitingReason::TagMoved => (Reason::TagMoved, Kind::Warning),
+        WaitingReason::RegistryUnavailable | WaitingReason::TagListTruncated => (Reason::RegistryUnavailable, Kind::Warning),
+        // The closed set has no reason of its own for a network that the spec names and the
+        // Swarm lacks; it is the spec that cannot be carried out.
+        WaitingReason::NetworkMissing | WaitingReason::SpecInvalid => (Reason::SpecInvalid, Kind::Warning),
+        WaitingReason::VersionRefused | WaitingReason::RolloutInProgress | WaitingReason::RolloutFailed => return None,
+    };
+    Some(Held { service: Some(waiting.service.clone()), reason, kind, message: waiting.message.clone() })
+}

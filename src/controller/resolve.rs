@@ -1,0 +1,320 @@
+//! Finds out which image each service of a customer is to have: the shell around
+//! `version::rank` and `version::choose`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+
+use super::poll::Watched;
+use crate::image::Repository;
+use crate::memory::{Memory, ServiceMemory, TagMemory};
+use crate::plan::{desired_hash, labels, placement, service_name};
+use crate::registry::{Registry, RegistryError, RegistryErrorKind};
+use crate::spec::{self, ImagePolicy, TagPattern, VersionPolicy};
+use crate::state::{DesiredImage, ObservedService, ObservedState, Target, WaitingReason};
+use crate::version::{self, Choice, Facts, NoChoice, Platform, Ranking, RefusedImage, Resolved, Running};
+
+/// Services of one customer looked up at once.
+const CONCURRENCY: usize = 16;
+/// `choose` looks at a bounded number of candidates; more rounds than that are a mistake.
+const ROUNDS_MAX: usize = 64;
+
+/// Looks images up, for all customers.
+pub struct Resolver {
+    pub registry: Arc<dyn Registry>,
+    pub memory: Arc<dyn Memory>,
+    /// Notes the tags that are in use, for the poller.
+    pub watched: Watched,
+    /// The tag lists last written to memory, so that an unchanged one costs nothing.
+    recorded: Mutex<HashMap<Repository, Arc<[String]>>>,
+}
+
+/// One service's question.
+struct Question<'a> {
+    repository: &'a Repository,
+    memory: ServiceMemory,
+    spec_hash: String,
+    observed: Option<&'a ObservedService>,
+    owned: bool,
+    platforms: BTreeSet<Platform>,
+    max_age: Duration,
+    now: Timestamp,
+}
+
+/// What `explain` shows of the way to an answer.
+pub struct Explained {
+    pub ranking: Option<Ranking>,
+    pub image: DesiredImage,
+}
+
+impl Resolver {
+    pub fn new(registry: Arc<dyn Registry>, memory: Arc<dyn Memory>) -> Self {
+        Self { registry, memory, watched: Watched::default(), recorded: Mutex::default() }
+    }
+
+    /// The images of a customer's services, by key. What the registry does not tell is `None`
+    /// with the reason; nothing here fails as a whole.
+    pub async fn resolve(
+        &self,
+        customer: &spec::Customer,
+        observed: &ObservedState,
+        max_age: Duration,
+        now: Timestamp,
+    ) -> BTreeMap<String, DesiredImage> {
+        let services = customer.services.values().map(|service| async move {
+            let explained = self.explain(customer, service, observed, max_age, now).await;
+            (service.key.clone(), explained.image)
+        });
+        futures::stream::iter(services).buffer_unordered(CONCURRENCY).collect().await
+    }
+
+    /// The image of one service, and the ranking that led to it.
+    pub async fn explain(
+        &self,
+        customer: &spec::Customer,
+        service: &spec::Service,
+        observed: &ObservedState,
+        max_age: Duration,
+        now: Timestamp,
+    ) -> Explained {
+        let name = service_name(&customer.name, &service.key);
+        let found = observed.services.get(&name);
+        let question = Question {
+            repository: service.image.repository(),
+            memory: self.memory.service(&name),
+            spec_hash: desired_hash(customer, service),
+            observed: found,
+            owned: found.is_some_and(|found| found.label(labels::CUSTOMER) == Some(customer.name.as_str())),
+            platforms: eligible_platforms(service, found, observed),
+            max_age,
+            now,
+        };
+        match &service.image {
+            ImagePolicy::Highest { policy, .. } => self.highest(&question, policy).await,
+            ImagePolicy::Tag { tag, version, .. } => {
+                Explained { ranking: None, image: self.pinned(&question, tag, version).await }
+            }
+            ImagePolicy::Digest { repository, tag, digest } => {
+                let version = tag.as_deref().and_then(|tag| version::parse_tag(tag, &TagPattern::default()));
+                let image = DesiredImage::Chosen(Target {
+                    repository: repository.clone(),
+                    tag: tag.clone(),
+                    version: version.map(|parsed| parsed.version),
+                    digest: digest.clone(),
+                    warnings: Vec::new(),
+                    passed_over: Vec::new(),
+                });
+                Explained { ranking: None, image }
+            }
+        }
+    }
+
+    async fn pinned(&self, question: &Question<'_>, tag: &str, version: &semver::Version) -> DesiredImage {
+        match self.lookup(question, tag).await {
+            Ok(resolved) => DesiredImage::Chosen(Target {
+                repository: question.repository.clone(),
+                tag: Some(tag.to_owned()),
+                version: Some(version.clone()),
+                digest: resolved.digest,
+                warnings: Vec::new(),
+                passed_over: Vec::new(),
+            }),
+            Err(error) if error.kind == RegistryErrorKind::NotFound => DesiredImage::None {
+                reason: WaitingReason::NoVersionFits,
+                message: format!("{}:{tag} does not exist", question.repository),
+            },
+            Err(error) => unavailable(&error),
+        }
+    }
+
+    async fn highest(&self, question: &Question<'_>, policy: &VersionPolicy) -> Explained {
+        let tags = match self.registry.tags(question.repository, question.max_age).await {
+            Ok(tags) => tags,
+            Err(error) => return Explained { ranking: None, image: unavailable(&error) },
+        };
+        self.record_first_seen(question.repository, &tags, question.now);
+        let ranking = version::rank(policy, &tags);
+        let image = self.choose(question, policy, &ranking).await;
+        Explained { ranking: Some(ranking), image }
+    }
+
+    async fn choose(&self, question: &Question<'_>, policy: &VersionPolicy, ranking: &Ranking) -> DesiredImage {
+        let mut resolved: BTreeMap<String, Resolved> = BTreeMap::new();
+        for _ in 0..ROUNDS_MAX {
+            let seen = self.ages(question, policy);
+            let facts = facts(question, &resolved, &seen);
+            let needed = match version::choose(policy, ranking, &facts) {
+                Choice::Need(tags) => tags,
+                Choice::Chosen(chosen) => {
+                    return DesiredImage::Chosen(Target {
+                        repository: question.repository.clone(),
+                        tag: Some(chosen.tag),
+                        version: Some(chosen.version),
+                        digest: chosen.digest,
+                        warnings: chosen.warnings,
+                        passed_over: chosen.passed_over,
+                    });
+                }
+                Choice::Nothing(why) => return nothing(question, why),
+            };
+            for tag in needed {
+                match self.lookup(question, &tag).await {
+                    Ok(found) => {
+                        self.record_digest(question, policy, &tag, &found);
+                        resolved.insert(tag, found);
+                    }
+                    Err(error) => return unavailable(&error),
+                }
+            }
+        }
+        let message = format!("{}: no choice after {ROUNDS_MAX} look-ups", question.repository);
+        DesiredImage::None { reason: WaitingReason::NoVersionFits, message }
+    }
+
+    /// The tag's digest; its platforms too, but for the digest that runs already.
+    async fn lookup(&self, question: &Question<'_>, tag: &str) -> Result<Resolved, RegistryError> {
+        let digest = self.registry.digest(question.repository, tag, question.max_age).await?;
+        self.watched.note(question.repository, tag, &digest);
+        let running = question.observed.and_then(ObservedService::image).and_then(|image| image.digest);
+        let platforms = if running.as_ref() == Some(&digest) {
+            BTreeSet::new()
+        } else {
+            self.registry.platforms(question.repository, &digest).await?
+        };
+        Ok(Resolved { digest, platforms })
+    }
+
+    /// Remembers when tags were first listed (semver.md rule 11); the first list's are old.
+    fn record_first_seen(&self, repository: &Repository, tags: &Arc<[String]>, now: Timestamp) {
+        if let Ok(mut recorded) = self.recorded.lock() {
+            if recorded.get(repository).is_some_and(|last| Arc::ptr_eq(last, tags)) {
+                return;
+            }
+            recorded.insert(repository.clone(), Arc::clone(tags));
+        }
+        let name = repository.normalized();
+        let mut memory = self.memory.repository(&name);
+        let first_seen_ms = if memory.listed { now.as_millisecond() } else { 0 };
+        let known = memory.tags.len();
+        let versions = tags.iter().filter(|tag| tag.bytes().any(|byte| byte.is_ascii_digit()));
+        for tag in versions {
+            if !memory.tags.contains_key(tag) {
+                memory.tags.insert(tag.clone(), TagMemory { first_seen_ms, digest: None });
+            }
+        }
+        if memory.listed && memory.tags.len() == known {
+            return;
+        }
+        memory.listed = true;
+        if let Err(error) = self.memory.put_repository(&name, memory) {
+            tracing::warn!(repository = %repository, %error, "cannot remember when tags were first seen");
+        }
+    }
+
+    /// A tag's age starts again when its digest changes.
+    fn record_digest(&self, question: &Question<'_>, policy: &VersionPolicy, tag: &str, found: &Resolved) {
+        if policy.min_age.is_zero() {
+            return;
+        }
+        let name = question.repository.normalized();
+        let mut memory = self.memory.repository(&name);
+        let entry = memory.tags.entry(tag.to_owned()).or_default();
+        let digest = found.digest.to_string();
+        if entry.digest.as_ref() == Some(&digest) {
+            return;
+        }
+        if entry.digest.is_some() {
+            entry.first_seen_ms = question.now.as_millisecond();
+        }
+        entry.digest = Some(digest);
+        if let Err(error) = self.memory.put_repository(&name, memory) {
+            tracing::warn!(repository = %question.repository, %error, "cannot remember a tag's digest");
+        }
+    }
+
+    fn ages(&self, question: &Question<'_>, policy: &VersionPolicy) -> BTreeMap<String, i64> {
+        if policy.min_age.is_zero() {
+            return BTreeMap::new();
+        }
+        let memory = self.memory.repository(&question.repository.normalized());
+        memory.tags.into_iter().map(|(tag, seen)| (tag, seen.first_seen_ms)).collect()
+    }
+}
+
+fn facts<'a>(question: &Question<'_>, resolved: &'a BTreeMap<String, Resolved>, seen: &'a BTreeMap<String, i64>) -> Facts<'a> {
+    let refused = question.memory.refused.iter().filter(|refusal| refusal.spec == question.spec_hash);
+    let refused = refused.filter_map(|refusal| {
+        Some(RefusedImage { version: refusal.image.version.clone()?, digest: refusal.image.digest.parse().ok()? })
+    });
+    let image = question.observed.and_then(ObservedService::image);
+    let running = image.filter(|image| image.repository == *question.repository);
+    Facts {
+        digests: resolved.iter().map(|(tag, found)| (tag.as_str(), found.clone())).collect(),
+        refused: refused.collect(),
+        first_seen_ms: seen.iter().map(|(tag, first)| (tag.as_str(), *first)).collect(),
+        now_ms: question.now.as_millisecond(),
+        floor: floor(question),
+        running: running.map(|image| Running { tag: image.tag, digest: image.digest }),
+        platforms: question.platforms.clone(),
+    }
+}
+
+/// The version below which the service must not go (semver.md rule 7): of the last complete
+/// rollout of this repository, else by skep's label, else, for a service being adopted, what runs.
+fn floor(question: &Question<'_>) -> Option<semver::Version> {
+    let observed = question.observed?;
+    if let Some(good) = &question.memory.last_good {
+        let same = good.repository == question.repository.normalized();
+        return good.version.as_ref().filter(|_| same).and_then(|version| semver::Version::parse(version).ok());
+    }
+    let image = observed.image().filter(|image| image.repository == *question.repository)?;
+    if question.owned {
+        return observed.label(labels::VERSION).and_then(|version| semver::Version::parse(version).ok());
+    }
+    version::parse_tag(image.tag.as_deref()?, &TagPattern::default()).map(|parsed| parsed.version)
+}
+
+/// The platforms of the nodes that may run the service.
+fn eligible_platforms(service: &spec::Service, found: Option<&ObservedService>, observed: &ObservedState) -> BTreeSet<Platform> {
+    let constraints = service.compose.deploy.placement.as_ref().and_then(|placement| placement.constraints.clone());
+    let wanted = constraints.map(|list| serde_json::json!({"TaskTemplate": {"Placement": {"Constraints": list}}}));
+    let mut spec = wanted.or_else(|| found.map(|found| found.spec.clone())).unwrap_or_default();
+    // The engine notes there which platforms the present image has; the next may have others.
+    if let Some(platforms) = spec.pointer_mut("/TaskTemplate/Placement/Platforms") {
+        *platforms = serde_json::Value::Null;
+    }
+    let eligible = observed.nodes.values().filter(|node| placement::is_eligible(node, &spec));
+    eligible.filter_map(|node| node.platform.clone()).collect()
+}
+
+fn unavailable(error: &RegistryError) -> DesiredImage {
+    let reason = match error.kind {
+        RegistryErrorKind::Truncated => WaitingReason::TagListTruncated,
+        _ => WaitingReason::RegistryUnavailable,
+    };
+    DesiredImage::None { reason, message: error.to_string() }
+}
+
+fn nothing(question: &Question<'_>, why: NoChoice) -> DesiredImage {
+    let (reason, message, passed_over) = match why {
+        NoChoice::NoVersionFits { passed_over } => {
+            (WaitingReason::NoVersionFits, format!("no tag of {} fits the spec", question.repository), passed_over)
+        }
+        NoChoice::WouldDowngrade { best, floor, passed_over } => (
+            WaitingReason::WouldDowngrade,
+            format!("the highest allowed is {best}, below {floor} which ran; `downgrade = true` in `version` permits it"),
+            passed_over,
+        ),
+        NoChoice::Refused { version, passed_over } => {
+            (WaitingReason::VersionRefused, format!("{version} failed before and nothing else fits"), passed_over)
+        }
+    };
+    let why: Vec<String> = passed_over.iter().take(3).map(|tag| format!("{}: {}", tag.tag, tag.message)).collect();
+    let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) };
+    let failed = question.memory.refused.last().filter(|_| reason == WaitingReason::VersionRefused);
+    let failed = failed.map(|refusal| format!(": {}", refusal.why)).unwrap_or_default();
+    DesiredImage::None { reason, message: format!("{message}{why}{failed}") }
+}

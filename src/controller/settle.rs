@@ -1,0 +1,223 @@
+//! Brings the record up to what is observed: open intents get their outcome, rollouts are
+//! seen to complete, to fail, to be rolled back.
+
+use std::sync::Arc;
+
+use std::time::Duration;
+
+use crate::apply::close;
+use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
+use crate::memory::{Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
+use crate::plan::converge::{self, Failure, Progress};
+use crate::plan::{Plan, desired_hash, fingerprint, service_name};
+use crate::spec;
+use crate::state::{ObservedService, ObservedState};
+
+/// Looks at rollouts and intents.
+#[derive(Clone)]
+pub struct Settler {
+    pub memory: Arc<dyn Memory>,
+    pub recorder: Recorder,
+    pub rollout_timeout: Duration,
+}
+
+impl Settler {
+    /// Closes the intents whose change is seen in the Swarm, as after a crash between the call
+    /// and its outcome.
+    pub async fn intents(&self, about: &About, customer: &spec::Customer, observed: &ObservedState) {
+        for intent in self.recorder.open_intents(&customer.name) {
+            let service = intent.service.as_deref();
+            let applied = match service {
+                Some(key) => {
+                    let found = observed.services.get(&service_name(&customer.name, key));
+                    found.is_some_and(|found| Some(fingerprint(&found.spec)) == intent.target)
+                }
+                None => intent.target.as_ref().is_some_and(|name| observed.networks.contains_key(name)),
+            };
+            if !applied {
+                continue;
+            }
+            self.recorder.tell(vec![close(about, &intent, Phase::Done, "")]).await;
+            if let Some(service) = service.and_then(|key| customer.services.get(key)) {
+                self.resume_rollout(customer, service, observed, &intent);
+            }
+        }
+    }
+
+    /// Closes the open intents that the new plan does not go on with.
+    pub async fn abandon(&self, about: &About, customer: &str, plan: &Plan) {
+        let still_planned = |intent: &Event| plan.steps.iter().any(|step| Some(&step.target) == intent.target.as_ref());
+        let stale = self.recorder.open_intents(customer).into_iter().filter(|intent| !still_planned(intent));
+        let closing = stale.map(|intent| close(about, &intent, Phase::Failed, "not applied, and no longer wanted"));
+        self.recorder.tell(closing.collect()).await;
+    }
+
+    fn resume_rollout(&self, customer: &spec::Customer, service: &spec::Service, observed: &ObservedState, intent: &Event) {
+        let name = service_name(&customer.name, &service.key);
+        let (Some(found), Some(to)) = (observed.services.get(&name), intent.to.as_ref()) else { return };
+        let mut memory = self.memory.service(&name);
+        if memory.rollout.as_ref().is_some_and(|rollout| rollout.event_id == intent.id) {
+            return;
+        }
+        let repository = found.image().map(|image| image.repository.normalized()).unwrap_or_default();
+        let image = |view: &EventImage| {
+            let digest = view.digest.clone()?;
+            Some(Image { repository: repository.clone(), tag: view.tag.clone(), version: view.version.clone(), digest })
+        };
+        let Some(to) = image(to) else { return };
+        memory.rollout = Some(Rollout {
+            event_id: intent.id.clone(),
+            to,
+            from: intent.from.as_ref().and_then(image),
+            spec: desired_hash(customer, service),
+            purpose: Purpose::Forward,
+            started: self.recorder.now(),
+            after_index: 0,
+            failed: None,
+        });
+        self.remember(&name, memory);
+    }
+
+    /// Judges every rollout of the customer. The names of those that go on come back.
+    pub async fn rollouts(&self, about: &About, customer: &spec::Customer, observed: &ObservedState) -> Vec<String> {
+        let mut rolling = Vec::new();
+        for key in customer.services.keys() {
+            let name = service_name(&customer.name, key);
+            let memory = self.memory.service(&name);
+            let Some(rollout) = memory.rollout.clone() else { continue };
+            let Some(found) = observed.services.get(&name) else {
+                self.remember(&name, ServiceMemory { rollout: None, ..memory });
+                continue;
+            };
+            let context = Context { about, key, name: &name, rollout };
+            let next = self.judge(context, memory.clone(), found, observed).await;
+            if next.rollout.is_some() {
+                rolling.push(name.clone());
+            }
+            if next != memory {
+                self.remember(&name, next);
+            }
+        }
+        rolling
+    }
+
+    async fn judge(
+        &self,
+        context: Context<'_>,
+        mut memory: ServiceMemory,
+        found: &ObservedService,
+        observed: &ObservedState,
+    ) -> ServiceMemory {
+        let rollout = &context.rollout;
+        if found.version_index <= rollout.after_index {
+            return memory;
+        }
+        let tally = converge::tally(found, &observed.nodes);
+        let progress = converge::progress(found, &tally, rollout, self.rollout_timeout, self.recorder.now());
+        let runs_target = found.image().and_then(|image| image.digest).is_some_and(|d| d.as_str() == rollout.to.digest);
+        match progress {
+            Progress::Converged if runs_target => {
+                let mut events = vec![context.finished(&tally)];
+                std::mem::swap(&mut memory.last_good, &mut Some(rollout.to.clone()));
+                memory.rollout = None;
+                if rollout.purpose == Purpose::RollBack {
+                    events.retain(|event| event.reason == Reason::RolledBack);
+                }
+                self.recorder.tell(events).await;
+            }
+            // Somebody wrote another image meanwhile: what stands there is for the planner.
+            Progress::Converged => memory.rollout = None,
+            Progress::Failed(failure) if rollout.failed.is_none() => {
+                let events = context.failed(&failure);
+                memory = after_failure(memory, rollout, &failure, self.recorder.now());
+                self.recorder.tell(events).await;
+            }
+            Progress::Failed(_) | Progress::InProgress | Progress::PausedButRight => {}
+        }
+        memory
+    }
+
+    fn remember(&self, name: &str, memory: ServiceMemory) {
+        if let Err(error) = self.memory.put_service(name, memory) {
+            tracing::error!(service = name, %error, "cannot remember how the rollout stands");
+        }
+    }
+}
+
+/// A rollout with what its events say.
+struct Context<'a> {
+    about: &'a About,
+    key: &'a str,
+    name: &'a str,
+    rollout: Rollout,
+}
+
+impl Context<'_> {
+    fn finished(&self, tally: &converge::Tally) -> NewEvent {
+        let to = self.version();
+        match self.rollout.purpose {
+            Purpose::Forward => {
+                let message = format!("{} runs {to}: {} of {} tasks", self.key, tally.right, tally.wanted);
+                self.event(Kind::Normal, Reason::RolloutComplete, message)
+            }
+            Purpose::RollBack => self.event(Kind::Warning, Reason::RolledBack, format!("{} runs {to} again", self.key)),
+        }
+    }
+
+    fn failed(&self, failure: &Failure) -> Vec<NewEvent> {
+        let to = self.version();
+        let message = format!("{} to {to} failed: {}", self.key, failure.why);
+        let mut events = vec![self.event(Kind::Warning, Reason::RolloutFailed, message)];
+        if failure.refuse && self.rollout.purpose == Purpose::Forward {
+            let digest = &self.rollout.to.digest;
+            let message = format!("{} {to} ({digest}) will not be tried again for {}", self.key, self.name);
+            events.push(self.event(Kind::Warning, Reason::VersionRefused, message));
+        }
+        events
+    }
+
+    fn event(&self, kind: Kind, reason: Reason, message: String) -> NewEvent {
+        let view = |image: &Image| EventImage {
+            tag: image.tag.clone(),
+            version: image.version.clone(),
+            digest: Some(image.digest.clone()),
+        };
+        let event = self.about.event(kind, reason, Some(self.key), message);
+        NewEvent {
+            id: Some(self.rollout.event_id.clone()),
+            from: self.rollout.from.as_ref().map(view),
+            to: Some(view(&self.rollout.to)),
+            ..event
+        }
+    }
+
+    fn version(&self) -> &str {
+        let to = &self.rollout.to;
+        to.version.as_deref().or(to.tag.as_deref()).unwrap_or(&to.digest)
+    }
+}
+
+/// What is remembered once a rollout is known to have failed.
+fn after_failure(mut memory: ServiceMemory, rollout: &Rollout, failure: &Failure, now: jiff::Timestamp) -> ServiceMemory {
+    let forward = rollout.purpose == Purpose::Forward;
+    if failure.refuse && forward {
+        memory.refused.retain(|refusal| refusal.image.digest != rollout.to.digest || refusal.spec != rollout.spec);
+        memory.refused.push(Refusal {
+            image: rollout.to.clone(),
+            spec: rollout.spec.clone(),
+            why: crate::text::printable(&failure.why, 500),
+            time: now,
+            rolled_back: failure.swarm_rolls_back,
+        });
+    }
+    memory.rollout = match &rollout.from {
+        // Swarm is at it: wait until the old image runs.
+        Some(from) if failure.swarm_rolls_back && forward => {
+            Some(Rollout { to: from.clone(), from: Some(rollout.to.clone()), purpose: Purpose::RollBack, ..rollout.clone() })
+        }
+        // The planner writes the last good image back, or there is none.
+        _ if failure.refuse => None,
+        _ => Some(Rollout { failed: Some(failure.why.clone()), ..rollout.clone() }),
+    };
+    memory
+}

@@ -1,0 +1,171 @@
+//! The specs that are in force: the last good one of each customer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::events::{About, Kind, NewEvent, Reason, Trigger};
+use crate::source::{Directory, SourceError};
+use crate::spec::diagnostics::{Diagnostic, Severity};
+use crate::spec::{self, Customer, SpecFiles};
+
+/// Customers by name, and what was last told of each.
+pub struct Specs {
+    dir: PathBuf,
+    /// What was told before a restart, so that an unchanged world is not told again.
+    told_file: Option<PathBuf>,
+    customers: BTreeMap<String, Arc<Customer>>,
+    told: BTreeMap<String, Told>,
+}
+
+/// What was last told of a customer.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Told {
+    /// Hash of what the spec means.
+    hash: Option<String>,
+    /// The error that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    invalid: Option<String>,
+}
+
+/// What a reading of the directory changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub events: Vec<NewEvent>,
+    /// To be reconciled: new or changed.
+    pub changed: BTreeSet<String>,
+    pub removed: BTreeSet<String>,
+}
+
+impl Specs {
+    /// `state_dir` holds what was told before a restart; without one everything is new.
+    pub fn new(dir: &Path, state_dir: Option<&Path>) -> Self {
+        let told_file = state_dir.map(|dir| dir.join("specs.json"));
+        let told = told_file.as_ref().and_then(|file| std::fs::read(file).ok());
+        let told = told.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        Self { dir: dir.to_owned(), told_file, customers: BTreeMap::new(), told }
+    }
+
+    pub fn customers(&self) -> impl Iterator<Item = &Arc<Customer>> {
+        self.customers.values()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Arc<Customer>> {
+        self.customers.get(name)
+    }
+
+    /// Customers whose spec has errors now (their last good one stays in force).
+    pub fn invalid(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().filter(|(_, told)| told.invalid.is_some()).map(|(name, _)| name.as_str())
+    }
+
+    /// Reads the directory again.
+    ///
+    /// # Errors
+    /// When it cannot be read: that never means that there are no specs, so all stay in force.
+    pub fn read(&mut self, trigger: Trigger) -> Result<Changes, SourceError> {
+        let read = read_dir(&self.dir)?;
+        let changes = self.merge(read, trigger);
+        if !changes.events.is_empty()
+            && let Err(error) = self.save()
+        {
+            tracing::warn!(%error, "cannot remember which specs were told of");
+        }
+        Ok(changes)
+    }
+
+    fn merge(&mut self, read: Read, trigger: Trigger) -> Changes {
+        let mut changes = Changes::default();
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        for (name, message) in read.invalid {
+            let told = self.told.entry(name.clone()).or_insert(Told { hash: None, invalid: None });
+            if told.invalid.as_ref() != Some(&message) {
+                told.invalid = Some(message.clone());
+                changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecInvalid, message));
+            }
+            seen.insert(name);
+        }
+        for (name, customer) in read.customers {
+            seen.insert(name.clone());
+            let hash = hash(&customer);
+            let before = self.told.insert(name.clone(), Told { hash: Some(hash.clone()), invalid: None });
+            match before {
+                None => changes.events.push(event(&name, trigger, Kind::Normal, Reason::SpecAdded, format!("{} read", customer.file))),
+                Some(told) if told.invalid.is_some() && told.hash.as_ref() == Some(&hash) => {
+                    changes.events.push(event(&name, trigger, Kind::Normal, Reason::Recovered, format!("{} is valid again", customer.file)));
+                }
+                Some(told) if told.hash.as_ref() != Some(&hash) => {
+                    changes.events.push(event(&name, trigger, Kind::Normal, Reason::SpecChanged, format!("{} changed", customer.file)));
+                }
+                Some(_) => {}
+            }
+            if self.customers.get(&name).is_none_or(|held| **held != customer) {
+                self.customers.insert(name.clone(), Arc::new(customer));
+                changes.changed.insert(name);
+            }
+        }
+        let gone: Vec<String> = self.told.keys().filter(|name| !seen.contains(*name)).cloned().collect();
+        for name in gone {
+            self.told.remove(&name);
+            self.customers.remove(&name);
+            let message = "the spec is gone; its services stay as they are".to_owned();
+            changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecRemoved, message));
+            changes.removed.insert(name);
+        }
+        changes
+    }
+
+    fn save(&self) -> io::Result<()> {
+        let Some(file) = &self.told_file else { return Ok(()) };
+        let new = file.with_extension("new");
+        std::fs::write(&new, serde_json::to_vec_pretty(&self.told)?)?;
+        std::fs::rename(&new, file)
+    }
+}
+
+/// The specs as they stand in the directory.
+pub struct Read {
+    pub customers: BTreeMap<String, Customer>,
+    /// The first error of each customer that has any, and how many more.
+    pub invalid: BTreeMap<String, String>,
+    pub diagnostics: Vec<Diagnostic>,
+    pub files: SpecFiles,
+}
+
+/// Reads and checks all specs.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
+    let snapshot = Directory::read(dir)?;
+    let mut invalid: BTreeMap<String, String> = BTreeMap::new();
+    for problem in snapshot.problems {
+        let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let message = format!("{}: {}", problem.file, problem.message);
+        invalid.insert(stem.unwrap_or_else(|| problem.file.clone()), message);
+    }
+    let files = SpecFiles { files: snapshot.files };
+    let loaded = spec::load(&files);
+    for (name, diagnostics) in loaded.invalid {
+        invalid.insert(name, first_of(&diagnostics));
+    }
+    Ok(Read { customers: loaded.customers, invalid, diagnostics: loaded.diagnostics, files })
+}
+
+fn first_of(diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
+    let first = errors.first().map(|found| found.one_line()).unwrap_or_default();
+    match errors.len() {
+        0 | 1 => first,
+        more => format!("{first} (and {} more; `skep lint` shows all)", more - 1),
+    }
+}
+
+fn hash(customer: &Customer) -> String {
+    crate::plan::text_hash(&format!("{customer:?}"))
+}
+
+fn event(name: &str, trigger: Trigger, kind: Kind, reason: Reason, message: String) -> NewEvent {
+    About { customer: Some(name.to_owned()), trigger, revision: None }.event(kind, reason, None, message)
+}

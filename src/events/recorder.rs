@@ -1,0 +1,133 @@
+//! Events as the controller writes them: stamped with the time, counted, and with the open
+//! intents at hand, so that one id stands for one change however often it is tried.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+
+use super::{Event, Kind, Log, NewEvent, Phase, Reason, Trigger};
+
+/// Tells the time; a function, so that simulations can have their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// Counts events by type and reason.
+pub type EventObserver = Arc<dyn Fn(Kind, Reason) + Send + Sync>;
+
+/// Writes events.
+#[derive(Clone)]
+pub struct Recorder {
+    log: Arc<Log>,
+    clock: Clock,
+    observer: EventObserver,
+    /// Intents without an outcome, by the object's full name.
+    open: Arc<Mutex<HashMap<String, Event>>>,
+}
+
+/// What all events of one reconcile have in common.
+#[derive(Clone, Debug)]
+pub struct About {
+    pub customer: Option<String>,
+    pub trigger: Trigger,
+    pub revision: Option<String>,
+}
+
+impl About {
+    /// An event about a service of the customer, or about the customer as a whole.
+    pub fn event(&self, kind: Kind, reason: Reason, service: Option<&str>, message: impl Into<String>) -> NewEvent {
+        NewEvent {
+            id: None,
+            kind,
+            reason,
+            customer: self.customer.clone(),
+            service: service.map(str::to_owned),
+            message: message.into(),
+            from: None,
+            to: None,
+            trigger: self.trigger,
+            revision: self.revision.clone(),
+            phase: None,
+            count: None,
+            first_time: None,
+            target: None,
+        }
+    }
+}
+
+impl Recorder {
+    /// `open` are the log's intents without an outcome.
+    pub fn new(log: Arc<Log>, clock: Clock, observer: EventObserver, open: Vec<Event>) -> Self {
+        let open = open.into_iter().filter_map(|event| Some((object_name(&event)?, event)));
+        Self { log, clock, observer, open: Arc::new(Mutex::new(open.collect())) }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Appends the events in order; they are on disk when this returns.
+    ///
+    /// # Errors
+    /// When the disk does not take them. A change whose intent cannot be recorded must not be
+    /// made.
+    pub async fn record(&self, events: Vec<NewEvent>) -> io::Result<Vec<Event>> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (log, now) = (Arc::clone(&self.log), self.now());
+        let written = tokio::task::spawn_blocking(move || log.append_many(events, now)).await.map_err(io::Error::other)??;
+        for event in &written {
+            (self.observer)(event.kind, event.reason);
+            self.track(event);
+            tracing::info!(
+                customer = event.customer.as_deref(),
+                service = event.service.as_deref(),
+                reason = event.reason.as_str(),
+                "{}",
+                event.message
+            );
+        }
+        Ok(written)
+    }
+
+    /// Like `record`, for events that only inform: a full disk is logged, not fatal.
+    pub async fn tell(&self, events: Vec<NewEvent>) {
+        if let Err(error) = self.record(events).await {
+            tracing::error!(%error, "cannot write events");
+        }
+    }
+
+    fn track(&self, event: &Event) {
+        let Ok(mut open) = self.open.lock() else { return };
+        let Some(name) = object_name(event) else { return };
+        match event.phase {
+            Some(Phase::Intent) => {
+                open.insert(name, event.clone());
+            }
+            Some(Phase::Done | Phase::Failed) => {
+                open.remove(&name);
+            }
+            None => {}
+        }
+    }
+
+    /// The open intent about an object, if there is one.
+    pub fn open_intent(&self, customer: &str, service: Option<&str>) -> Option<Event> {
+        self.open.lock().ok()?.get(&key(customer, service)).cloned()
+    }
+
+    /// All open intents of a customer.
+    pub fn open_intents(&self, customer: &str) -> Vec<Event> {
+        let open = self.open.lock();
+        let of_customer = |event: &&Event| event.customer.as_deref() == Some(customer);
+        open.map(|open| open.values().filter(of_customer).cloned().collect()).unwrap_or_default()
+    }
+}
+
+fn object_name(event: &Event) -> Option<String> {
+    Some(key(event.customer.as_deref()?, event.service.as_deref()))
+}
+
+fn key(customer: &str, service: Option<&str>) -> String {
+    format!("{customer}/{}", service.unwrap_or_default())
+}

@@ -1,0 +1,202 @@
+//! Whether a service's tasks are what its spec says, and whether its rollout failed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::placement;
+use crate::memory::{Purpose, Rollout};
+use crate::state::{ObservedNode, ObservedService, ObservedTask};
+
+/// Tasks that find no node for this long are a failure; a node that only restarts is back sooner
+/// (measured: 13 s until a worker is `down`, its tasks replaced at 18 s).
+const UNSCHEDULABLE_GRACE_MS: i64 = 20_000;
+
+/// A service's tasks, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many should run (for a job: complete).
+    pub wanted: u64,
+    /// How many run (or are complete) as the service's spec says now.
+    pub right: u64,
+    /// How many still run as an older spec said.
+    pub outdated: u64,
+    /// Why the newest task that is not right is not, in Swarm's words, if it says.
+    pub problem: Option<Problem>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub kind: ProblemKind,
+    pub message: String,
+    pub since: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// No node takes the task.
+    Unschedulable,
+    /// The node has not got the image: registry down or credentials wrong, not the image's fault.
+    NoImage,
+    /// The task ended or was rejected.
+    Failing,
+}
+
+impl Tally {
+    pub fn is_right(&self) -> bool {
+        self.right >= self.wanted && self.outdated == 0
+    }
+}
+
+/// Counts a service's tasks.
+pub fn tally(service: &ObservedService, nodes: &BTreeMap<String, ObservedNode>) -> Tally {
+    let mode = service.spec.get("Mode");
+    let of_mode = |pointer: &str| mode.and_then(|mode| mode.pointer(pointer)).and_then(Value::as_u64);
+    let has = |key: &str| mode.is_some_and(|mode| mode.get(key).is_some_and(|value| !value.is_null()));
+    let eligible = || nodes.values().filter(|node| placement::is_eligible(node, &service.spec));
+    let is_job = has("ReplicatedJob") || has("GlobalJob");
+    let wanted = if has("Global") || has("GlobalJob") {
+        eligible().count() as u64
+    } else if is_job {
+        let concurrent = of_mode("/ReplicatedJob/MaxConcurrent").unwrap_or(1);
+        of_mode("/ReplicatedJob/TotalCompletions").unwrap_or(concurrent)
+    } else {
+        of_mode("/Replicated/Replicas").unwrap_or(1)
+    };
+    let counts_on = |task: &&ObservedTask| !has("Global") || on_eligible_node(task, nodes, &service.spec);
+    let right = service.tasks.iter().filter(|task| is_right(task, service, is_job, nodes)).filter(counts_on).count() as u64;
+    let outdated = service.tasks.iter().filter(|task| !is_job && !task.current && still_runs(task, nodes)).count() as u64;
+    let problem = if right >= wanted { None } else { problem(service) };
+    Tally { wanted, right, outdated, problem }
+}
+
+fn is_right(task: &ObservedTask, service: &ObservedService, is_job: bool, nodes: &BTreeMap<String, ObservedNode>) -> bool {
+    if is_job {
+        return task.state == "complete" && task.job_iteration == service.job_iteration && task.current;
+    }
+    task.current && task.state == "running" && task.desired_state == "running" && on_live_node(task, nodes)
+}
+
+/// A task of a node that is down is Swarm's to give up, and nobody can tell whether it runs.
+fn on_live_node(task: &ObservedTask, nodes: &BTreeMap<String, ObservedNode>) -> bool {
+    task.node_id.as_ref().and_then(|id| nodes.get(id)).is_none_or(|node| node.ready)
+}
+
+fn on_eligible_node(task: &ObservedTask, nodes: &BTreeMap<String, ObservedNode>, spec: &Value) -> bool {
+    task.node_id.as_ref().and_then(|id| nodes.get(id)).is_some_and(|node| placement::is_eligible(node, spec))
+}
+
+fn still_runs(task: &ObservedTask, nodes: &BTreeMap<String, ObservedNode>) -> bool {
+    matches!(task.state.as_str(), "starting" | "running") && on_live_node(task, nodes)
+}
+
+/// What the newest unhappy task says.
+fn problem(service: &ObservedService) -> Option<Problem> {
+    let unhappy = service.tasks.iter().filter(|task| task.current && !task.message.is_empty());
+    let unhappy = unhappy.filter_map(|task| Some((task, problem_kind(task)?)));
+    let (task, kind) = unhappy.max_by_key(|(task, _)| task.timestamp)?;
+    Some(Problem { kind, message: task.message.clone(), since: task.timestamp })
+}
+
+fn problem_kind(task: &ObservedTask) -> Option<ProblemKind> {
+    let says = |text: &str| task.message.to_ascii_lowercase().contains(text);
+    match task.state.as_str() {
+        "pending" if says("no suitable node") => Some(ProblemKind::Unschedulable),
+        "rejected" | "failed" | "preparing" if says("no such image") => Some(ProblemKind::NoImage),
+        "rejected" | "failed" => Some(ProblemKind::Failing),
+        _ => None,
+    }
+}
+
+/// How a rollout stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Every task that should run does, by the spec that was written, and Swarm is done.
+    Converged,
+    /// All tasks are right but Swarm left the update paused: one more update clears that.
+    PausedButRight,
+    InProgress,
+    Failed(Failure),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Swarm's own words, or ours for a deadline.
+    pub why: String,
+    /// Whether the version is to blame, so that it is not tried again.
+    pub refuse: bool,
+    /// Whether Swarm rolls back (or did) by itself.
+    pub swarm_rolls_back: bool,
+}
+
+/// Judges a rollout by the tasks and Swarm's own status.
+pub fn progress(service: &ObservedService, tally: &Tally, rollout: &Rollout, timeout: Duration, now: Timestamp) -> Progress {
+    let status = service.update_status.as_ref().map(|status| (status.state.as_str(), status.message.as_str()));
+    let verdict = match rollout.purpose {
+        Purpose::Forward => forward(status, tally),
+        Purpose::RollBack => backward(status, tally),
+    };
+    verdict.unwrap_or_else(|| by_time(tally, rollout, timeout, now))
+}
+
+type Status<'a> = Option<(&'a str, &'a str)>;
+
+fn forward(status: Status<'_>, tally: &Tally) -> Option<Progress> {
+    match status {
+        Some((state, message)) if state.starts_with("rollback") => {
+            Some(failed(explain(message, tally, "Swarm rolled the update back"), true, true))
+        }
+        Some(("paused", _)) if tally.is_right() => Some(Progress::PausedButRight),
+        // While nodes cannot pull, it is the registry that fails and not the version.
+        Some(("paused", message)) if !is_kind(tally, ProblemKind::NoImage) => {
+            Some(failed(explain(message, tally, "Swarm paused the update"), true, false))
+        }
+        None | Some(("completed", _)) if tally.is_right() => Some(Progress::Converged),
+        _ => None,
+    }
+}
+
+fn backward(status: Status<'_>, tally: &Tally) -> Option<Progress> {
+    match status {
+        Some(("rollback_paused", message)) => Some(failed(explain(message, tally, "the rollback paused"), false, false)),
+        Some(("paused", _)) if tally.is_right() => Some(Progress::PausedButRight),
+        None | Some(("completed" | "rollback_completed", _)) if tally.is_right() => Some(Progress::Converged),
+        _ => None,
+    }
+}
+
+fn by_time(tally: &Tally, rollout: &Rollout, timeout: Duration, now: Timestamp) -> Progress {
+    if let Some(problem) = unschedulable_since(tally, rollout, now) {
+        return failed(format!("tasks cannot be scheduled: {problem}"), false, false);
+    }
+    if now.duration_since(rollout.started) < jiff::SignedDuration::try_from(timeout).unwrap_or(jiff::SignedDuration::MAX) {
+        return Progress::InProgress;
+    }
+    let infrastructure = is_kind(tally, ProblemKind::NoImage) || is_kind(tally, ProblemKind::Unschedulable);
+    let why = format!("not converged within {} s: {} of {} tasks right", timeout.as_secs(), tally.right, tally.wanted);
+    failed(explain(&why, tally, ""), !infrastructure, false)
+}
+
+fn is_kind(tally: &Tally, kind: ProblemKind) -> bool {
+    tally.problem.as_ref().is_some_and(|problem| problem.kind == kind)
+}
+
+fn unschedulable_since<'a>(tally: &'a Tally, rollout: &Rollout, now: Timestamp) -> Option<&'a str> {
+    let problem = tally.problem.as_ref().filter(|problem| problem.kind == ProblemKind::Unschedulable)?;
+    let since = problem.since.unwrap_or(rollout.started).max(rollout.started);
+    (now.as_millisecond() - since.as_millisecond() >= UNSCHEDULABLE_GRACE_MS).then_some(problem.message.as_str())
+}
+
+fn explain(message: &str, tally: &Tally, otherwise: &str) -> String {
+    let message = if message.is_empty() { otherwise } else { message };
+    match &tally.problem {
+        Some(problem) if !message.contains(&problem.message) => format!("{message}; task: {}", problem.message),
+        _ => message.to_owned(),
+    }
+}
+
+fn failed(why: String, refuse: bool, swarm_rolls_back: bool) -> Progress {
+    Progress::Failed(Failure { why, refuse, swarm_rolls_back })
+}

@@ -1,0 +1,301 @@
+//! What to do: desired × observed × remembered → `Plan { steps, waiting }`. Every decision
+//! about a service is made here; pure, synchronous, without a clock.
+
+pub mod converge;
+pub mod fields;
+pub mod placement;
+mod service;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::image::ImageRef;
+use crate::memory::ServiceMemory;
+use crate::spec;
+use crate::state::{DesiredCustomer, ObservedState, Target, WaitingReason};
+use converge::Tally;
+
+/// Labels that skep writes on services and networks (contract §2).
+pub mod labels {
+    pub const CUSTOMER: &str = "skep.customer";
+    pub const SERVICE: &str = "skep.service";
+    pub const VERSION: &str = "skep.version";
+    pub const SPEC: &str = "skep.spec";
+    pub const FIELDS: &str = "skep.fields";
+    pub const REVISION: &str = "skep.revision";
+    pub const STACK: &str = "com.docker.stack.namespace";
+    pub const STACK_IMAGE: &str = "com.docker.stack.image";
+}
+
+/// All that the planner may know.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    pub desired: &'a DesiredCustomer,
+    pub observed: &'a ObservedState,
+    /// By the service's full name.
+    pub remembered: &'a BTreeMap<String, ServiceMemory>,
+    pub rollout_timeout: Duration,
+    pub now: Timestamp,
+}
+
+/// What to do for one customer, and what is not done, and why.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    pub customer: String,
+    pub steps: Vec<Step>,
+    pub waiting: Vec<Waiting>,
+    /// Every service of the spec, by key: how it stands.
+    pub services: BTreeMap<String, ServiceView>,
+}
+
+/// One change. It leaves no choice to whoever executes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub action: Action,
+    pub kind: ObjectKind,
+    /// Full name in the Swarm.
+    pub name: String,
+    /// The key in the spec.
+    pub service: Option<String>,
+    pub cause: Cause,
+    pub from: Option<ImageView>,
+    pub to: Option<ImageView>,
+    pub changes: Vec<Change>,
+    /// Fields (or the image) that somebody else changed since skep wrote them.
+    pub drift: Vec<Change>,
+    pub message: String,
+    pub warnings: Vec<String>,
+    /// Fingerprint of what the step makes of the service; see `fingerprint`.
+    pub target: String,
+    /// Hash of the desired state it is made with, for refusals.
+    pub spec_hash: String,
+    pub write: Write,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Create,
+    Update,
+    Repull,
+    Remove,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    Service,
+    Network,
+}
+
+/// Why a step is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Missing,
+    Adoption,
+    /// Another version, or a pin where none was.
+    Version,
+    /// The tag has new content.
+    TagMoved,
+    /// The spec says something else than before.
+    Spec,
+    /// Somebody else changed what skep owns.
+    Drift,
+    /// Tasks run something else than their service says.
+    StaleTasks,
+    /// Swarm left an update paused whose tasks are all right.
+    Paused,
+    /// A rollout failed, and Swarm did not roll back.
+    RollBack,
+}
+
+/// The call a step makes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    CreateNetwork { spec: Value },
+    CreateService { spec: Value },
+    UpdateService { id: String, index: u64, spec: Value },
+}
+
+/// A field before and after, in the spec's vocabulary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub field: String,
+    pub from: Value,
+    pub to: Value,
+}
+
+/// An image as plans, events and reports show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImageView {
+    pub tag: Option<String>,
+    pub version: Option<String>,
+    pub digest: Option<String>,
+}
+
+/// Something that is not done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub service: String,
+    pub reason: WaitingReason,
+    pub message: String,
+}
+
+/// How a service stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceView {
+    pub desired: Option<ImageView>,
+    pub state: Sync,
+    pub tally: Tally,
+    /// What its tasks run: image and how many.
+    pub running: Vec<(ImageView, u64)>,
+    pub message: String,
+    /// Whether what runs is, by digest, the highest version that the spec allows;
+    /// `None`: nobody can tell.
+    pub highest: Option<bool>,
+}
+
+/// How spec and Swarm compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    InSync,
+    Progressing,
+    Drifted,
+    Stalled,
+    Suspended,
+    #[default]
+    Unknown,
+}
+
+/// Plans one customer.
+pub fn plan(input: Input<'_>) -> Plan {
+    let customer = &input.desired.spec;
+    let mut plan = Plan { customer: customer.name.clone(), ..Plan::default() };
+    for (key, service) in &customer.services {
+        let decision = service::decide(&input, service);
+        plan.waiting.extend(decision.waiting);
+        plan.steps.extend(decision.step);
+        plan.services.insert(key.clone(), decision.view);
+    }
+    if let Some(network) = default_network(&input, &plan.steps) {
+        plan.steps.insert(0, network);
+    }
+    plan
+}
+
+/// The overlay that a created service joins when it names no network, as
+/// `docker stack deploy` makes it.
+fn default_network(input: &Input<'_>, steps: &[Step]) -> Option<Step> {
+    let customer = &input.desired.spec;
+    let name = default_network_name(&customer.name);
+    let joins = |step: &Step| {
+        let service = step.service.as_ref().and_then(|key| customer.services.get(key));
+        step.action == Action::Create && service.is_some_and(|service| service.compose.networks.is_none())
+    };
+    if input.observed.networks.contains_key(&name) || !steps.iter().any(joins) {
+        return None;
+    }
+    let spec = serde_json::json!({
+        "Name": name,
+        "Driver": "overlay",
+        "CheckDuplicate": true,
+        "Labels": { labels::STACK: customer.name, labels::CUSTOMER: customer.name },
+    });
+    Some(Step {
+        action: Action::Create,
+        kind: ObjectKind::Network,
+        message: format!("network {name} created"),
+        target: name.clone(),
+        name,
+        service: None,
+        cause: Cause::Missing,
+        from: None,
+        to: None,
+        changes: Vec::new(),
+        drift: Vec::new(),
+        warnings: Vec::new(),
+        spec_hash: String::new(),
+        write: Write::CreateNetwork { spec },
+    })
+}
+
+/// `<customer>_default`.
+pub fn default_network_name(customer: &str) -> String {
+    format!("{customer}_default")
+}
+
+/// A service's full name in the Swarm.
+pub fn service_name(customer: &str, key: &str) -> String {
+    format!("{customer}_{key}")
+}
+
+/// What a written service can be recognised by: image, hash of the fields, force counter.
+/// An intent carries it, so that a restart can tell by observation whether it was applied.
+pub fn fingerprint(spec: &Value) -> String {
+    let image = spec.pointer("/TaskTemplate/ContainerSpec/Image").and_then(Value::as_str).unwrap_or_default();
+    let hash = spec.get("Labels").and_then(|l| l.get(labels::SPEC)).and_then(Value::as_str).unwrap_or_default();
+    let force = spec.pointer("/TaskTemplate/ForceUpdate").and_then(Value::as_u64).unwrap_or(0);
+    format!("{image} {hash} {force}")
+}
+
+/// Hash of all that the spec says about a service, its version policy included: a refusal
+/// holds as long as it is the same (semver.md rule 8).
+pub fn desired_hash(customer: &spec::Customer, service: &spec::Service) -> String {
+    let fields = fields::desired(customer, service, &|name| Some(name.to_owned())).unwrap_or_default();
+    let policy = match &service.image {
+        spec::ImagePolicy::Highest { repository, policy } => {
+            let excluded: Vec<String> = policy.exclude.iter().map(ToString::to_string).collect();
+            format!(
+                "{repository} {} {:?} {:?} {excluded:?} {}",
+                policy.require, policy.prerelease, policy.tags, policy.downgrade
+            )
+        }
+        spec::ImagePolicy::Tag { repository, tag, .. } => format!("{repository}:{tag}"),
+        spec::ImagePolicy::Digest { repository, digest, .. } => format!("{repository}@{digest}"),
+    };
+    text_hash(&format!("{} {policy}", fields::spec_hash(&fields)))
+}
+
+impl ImageView {
+    /// As an image reference of the engine reads.
+    pub fn of_reference(image: &ImageRef) -> Self {
+        Self {
+            tag: image.tag.clone(),
+            version: image.tag.as_deref().and_then(version_of_tag),
+            digest: image.digest.as_ref().map(ToString::to_string),
+        }
+    }
+
+    pub fn of_text(image: &str) -> Self {
+        match image.parse::<ImageRef>() {
+            Ok(image) => Self::of_reference(&image),
+            Err(_) => Self { tag: Some(crate::text::printable(image, 200)), version: None, digest: None },
+        }
+    }
+
+    pub fn of_target(target: &Target) -> Self {
+        Self {
+            tag: target.tag.clone(),
+            version: target.version.as_ref().map(ToString::to_string),
+            digest: Some(target.digest.to_string()),
+        }
+    }
+
+    /// The version, else the tag, else the digest's first digits.
+    pub fn short(&self) -> String {
+        let digest = || self.digest.as_ref().map(|digest| digest.chars().take(19).collect());
+        self.version.clone().or_else(|| self.tag.clone()).or_else(digest).unwrap_or_else(|| "?".to_owned())
+    }
+}
+
+fn version_of_tag(tag: &str) -> Option<String> {
+    crate::version::parse_tag(tag, &spec::TagPattern::default()).map(|parsed| parsed.version.to_string())
+}
+
+/// A short hash of a text: 16 hexadecimal digits of its SHA-256.
+pub fn text_hash(text: &str) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(text.as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,568 @@
+//! The decisions about one service.
+
+use serde_json::Value;
+
+use super::converge::{self, Tally};
+use super::{Action, Cause, Change, ImageView, Input, ObjectKind, Step, Sync, Waiting, Write};
+use super::{ServiceView, fields, fingerprint, labels, service_name};
+use crate::image::ImageRef;
+use crate::memory::{Purpose, ServiceMemory};
+use crate::spec::{self, ImagePolicy, OnFailure, Retag};
+use crate::state::{DesiredImage, ObservedService, Target, WaitingReason};
+
+/// What is decided about a service: at most one step, the reasons why nothing (or not all)
+/// is done, and how it stands.
+pub(super) struct Decision {
+    pub step: Option<Step>,
+    pub waiting: Vec<Waiting>,
+    pub view: ServiceView,
+}
+
+/// What the decision is made from, looked up once.
+struct Case<'a> {
+    input: &'a Input<'a>,
+    service: &'a spec::Service,
+    name: String,
+    observed: Option<&'a ObservedService>,
+    memory: ServiceMemory,
+    image: DesiredImage,
+    spec_hash: String,
+    tally: Tally,
+}
+
+pub(super) fn decide(input: &Input<'_>, service: &spec::Service) -> Decision {
+    let customer = &input.desired.spec;
+    let name = service_name(&customer.name, &service.key);
+    let observed = input.observed.services.get(&name);
+    let unresolved = || DesiredImage::None {
+        reason: WaitingReason::RegistryUnavailable,
+        message: "the image was not looked up".to_owned(),
+    };
+    let case = Case {
+        input,
+        service,
+        observed,
+        memory: input.remembered.get(&name).cloned().unwrap_or_default(),
+        image: input.desired.images.get(&service.key).cloned().unwrap_or_else(unresolved),
+        spec_hash: super::desired_hash(customer, service),
+        tally: observed.map(|observed| converge::tally(observed, &input.observed.nodes)).unwrap_or_default(),
+        name,
+    };
+    let (step, waiting) = case.act();
+    let view = case.view(step.as_ref(), &waiting);
+    Decision { step, waiting, view }
+}
+
+type Act = (Option<Step>, Vec<Waiting>);
+
+impl Case<'_> {
+    fn act(&self) -> Act {
+        let mut waiting = Vec::new();
+        if let DesiredImage::None { reason, message } = &self.image {
+            waiting.push(self.wait(*reason, message.clone()));
+        }
+        if let Some(observed) = self.observed
+            && let Err(message) = self.ownership(observed)
+        {
+            return (None, vec![self.wait(WaitingReason::NotOwned, message)]);
+        }
+        if let Some(message) = self.suspended() {
+            waiting.push(self.wait(WaitingReason::Suspended, message));
+            return (None, waiting);
+        }
+        let (step, more) = match self.observed {
+            None => self.create(),
+            Some(observed) => self.update(observed),
+        };
+        waiting.extend(more);
+        (step, waiting)
+    }
+
+    /// Ours by label and name, or to be adopted; else why it is left alone.
+    fn ownership(&self, observed: &ObservedService) -> Result<(), String> {
+        let customer = &self.input.desired.spec.name;
+        match observed.label(labels::CUSTOMER) {
+            Some(owner) if owner == customer => Ok(()),
+            Some(owner) => {
+                let owner = crate::text::printable(owner, 64);
+                Err(format!("{} belongs to customer {owner:?}", self.name))
+            }
+            None if self.service.adopt => Ok(()),
+            None => Err(format!(
+                "{} exists and was not made by skep; `adopt = true` in [services.{}] takes it over",
+                self.name, self.service.key
+            )),
+        }
+    }
+
+    fn suspended(&self) -> Option<String> {
+        let holds = [self.input.desired.spec.suspend.as_ref(), self.service.suspend.as_ref()];
+        let now = self.input.now;
+        let hold = holds.into_iter().flatten().find(|hold| hold.until.is_none_or(|until| now < until))?;
+        let until = hold.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let would = match &self.image {
+            DesiredImage::Chosen(target) if !self.runs(target) => {
+                format!("; would be {}", ImageView::of_target(target).short())
+            }
+            _ => String::new(),
+        };
+        Some(format!("{}{until}{would}", hold.reason))
+    }
+
+    fn runs(&self, target: &Target) -> bool {
+        self.observed.and_then(ObservedService::image).is_some_and(|image| {
+            image.repository == target.repository && image.digest.as_ref() == Some(&target.digest) && image.tag == target.tag
+        })
+    }
+
+    fn create(&self) -> Act {
+        let DesiredImage::Chosen(target) = &self.image else { return (None, Vec::new()) };
+        let customer = &self.input.desired.spec;
+        let fields = match self.desired_fields() {
+            Ok(fields) => fields,
+            Err(waiting) => return (None, vec![waiting]),
+        };
+        let image = image_text(target);
+        let network = super::default_network_name(&customer.name);
+        let mut spec = fields::create(customer, self.service, &image, &network, &|name| self.network_id(name));
+        self.stamp(&mut spec, &fields, Some(target), true);
+        let to = ImageView::of_target(target);
+        let message = format!("{} created at {}", self.service.key, to.short());
+        let step = self.step(Action::Create, Cause::Missing, None, Some(to), message, spec.clone());
+        (Some(Step { write: Write::CreateService { spec }, warnings: target.warnings.clone(), ..step }), Vec::new())
+    }
+
+    fn update(&self, observed: &ObservedService) -> Act {
+        let fields = match self.desired_fields() {
+            Ok(fields) => fields,
+            Err(waiting) => return (None, vec![waiting]),
+        };
+        if let Some(why) = fields::mode_change(&observed.spec, &fields) {
+            return (None, vec![self.wait(WaitingReason::NotOwned, why)]);
+        }
+        let mut waiting = Vec::new();
+        let target = match self.image_decision(observed) {
+            ImageDecision::Go(target) => Some(target),
+            ImageDecision::Keep => None,
+            ImageDecision::Wait(wait) => {
+                waiting.push(wait);
+                None
+            }
+            ImageDecision::RollBack(spec) => return (Some(self.roll_back(observed, spec)), waiting),
+            ImageDecision::Stay => return (None, waiting),
+        };
+        let step = self.difference(observed, &fields, target).or_else(|| self.mend_tasks(observed, &mut waiting));
+        if step.is_none() {
+            waiting.extend(self.rollout_in_progress());
+        }
+        (step, waiting)
+    }
+
+    /// The image to write: a new one, or the one that is there.
+    fn image_decision(&self, observed: &ObservedService) -> ImageDecision<'_> {
+        let current = observed.image();
+        match &self.image {
+            DesiredImage::Chosen(target) => {
+                if self.is_refused(&target.digest.to_string()) {
+                    let message = self.refusal_message(&target.digest.to_string());
+                    return ImageDecision::Wait(self.wait(WaitingReason::VersionRefused, message));
+                }
+                match current.filter(|image| self.is_held_move(image, target)) {
+                    Some(image) => ImageDecision::Wait(self.wait(
+                        WaitingReason::TagMoved,
+                        format!(
+                            "tag {} now has {} in the registry; retag = \"hold\" keeps {}",
+                            target.tag.as_deref().unwrap_or("?"),
+                            target.digest,
+                            image.digest.as_ref().map_or("?", |digest| digest.as_str()),
+                        ),
+                    )),
+                    None => ImageDecision::Go(target),
+                }
+            }
+            DesiredImage::None { reason, .. } => {
+                let running = current.as_ref().and_then(|image| image.digest.as_ref()).map(ToString::to_string);
+                let Some(running) = running else { return ImageDecision::Stay };
+                if !self.is_refused(&running) {
+                    return ImageDecision::Keep;
+                }
+                match (reason, self.service.on_failure) {
+                    (WaitingReason::VersionRefused | WaitingReason::WouldDowngrade, OnFailure::Rollback) => {
+                        self.last_good(observed, &running).map_or(ImageDecision::Stay, ImageDecision::RollBack)
+                    }
+                    _ => ImageDecision::Stay,
+                }
+            }
+        }
+    }
+
+    fn is_held_move(&self, current: &ImageRef, target: &Target) -> bool {
+        let hold = matches!(&self.service.image, ImagePolicy::Highest { policy, .. } if policy.retag == Retag::Hold);
+        let same_tag = current.repository == target.repository && current.tag == target.tag;
+        hold && same_tag && current.digest.as_ref().is_some_and(|digest| *digest != target.digest)
+    }
+
+    fn is_refused(&self, digest: &str) -> bool {
+        self.memory.refused.iter().any(|refusal| refusal.spec == self.spec_hash && refusal.image.digest == digest)
+    }
+
+    fn refusal_message(&self, digest: &str) -> String {
+        let refusal = self.memory.refused.iter().rev().find(|refusal| refusal.image.digest == digest);
+        let why = refusal.map(|refusal| refusal.why.as_str()).unwrap_or_default();
+        let version = refusal.and_then(|refusal| refusal.image.version.clone()).unwrap_or_default();
+        format!("{version} failed before: {why}; `skep retry {}/{}` tries again", self.input.desired.spec.name, self.service.key)
+    }
+
+    /// The spec to return to after a failure that Swarm did not roll back itself, unless that
+    /// was tried already: the engine's own previous spec where it has the last good image (so
+    /// that a failed setting goes with it), else the present one with that image.
+    fn last_good(&self, observed: &ObservedService, running: &str) -> Option<Value> {
+        let good = self.memory.last_good.as_ref().filter(|good| good.digest != running || self.previous_differs(observed))?;
+        if self.memory.refused.iter().any(|refusal| refusal.image.digest == running && refusal.rolled_back) {
+            return None;
+        }
+        let previous = observed.previous_spec.as_ref().filter(|previous| image_of(previous).contains(&good.digest));
+        Some(previous.cloned().unwrap_or_else(|| {
+            let mut spec = observed.spec.clone();
+            let tag = good.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+            let repository = good.repository.parse::<crate::image::Repository>();
+            let repository = repository.map_or_else(|_| good.repository.clone(), |repository| repository.to_string());
+            let image = format!("{repository}{tag}@{}", good.digest);
+            fields::set_image(&mut spec, &image);
+            set_label(&mut spec, labels::STACK_IMAGE, &image);
+            set_label(&mut spec, labels::VERSION, good.version.as_deref().unwrap_or_default());
+            spec
+        }))
+    }
+
+    fn previous_differs(&self, observed: &ObservedService) -> bool {
+        observed.previous_spec.as_ref().is_some_and(|previous| *previous != observed.spec)
+    }
+
+    fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
+        let to = ImageView::of_text(image_of(&spec));
+        let message = format!("{} back to {} after a failed rollout", self.service.key, to.short());
+        let step = self.step(Action::Update, Cause::RollBack, self.view_of(observed), Some(to), message, spec.clone());
+        Step { write: update(observed, spec), ..step }
+    }
+
+    /// The step that makes the service what the spec says, if it is not.
+    fn difference(&self, observed: &ObservedService, fields: &[fields::Field], target: Option<&Target>) -> Option<Step> {
+        let mut spec = observed.spec.clone();
+        let changes = apply_fields(&mut spec, fields, &fields::owned(observed.label(labels::FIELDS)));
+        let current = image_of(&observed.spec).to_owned();
+        let image = target.filter(|target| !self.runs(target)).map(image_text);
+        if let Some(image) = &image {
+            fields::set_image(&mut spec, image);
+        }
+        let adopting = observed.label(labels::CUSTOMER).is_none();
+        if changes.is_empty() && image.is_none() && !adopting {
+            return None;
+        }
+        self.stamp(&mut spec, fields, target, image.is_some() || adopting);
+        let from = self.view_of(observed);
+        let to = target.map_or_else(|| ImageView::of_text(&current), ImageView::of_target);
+        let (action, cause) = self.classify(observed, image.is_some(), adopting, &from, &to, fields);
+        let drift = self.drift(observed, &changes, image.is_some(), fields);
+        let message = describe(&self.service.key, cause, from.as_ref(), &to, &changes);
+        let step = self.step(action, cause, from, Some(to), message, spec.clone());
+        let warnings = target.map(|target| target.warnings.clone()).unwrap_or_default();
+        Some(Step { changes, drift, warnings, write: update(observed, spec), ..step })
+    }
+
+    fn classify(
+        &self,
+        observed: &ObservedService,
+        image_changes: bool,
+        adopting: bool,
+        from: &Option<ImageView>,
+        to: &ImageView,
+        fields: &[fields::Field],
+    ) -> (Action, Cause) {
+        if adopting {
+            return (Action::Update, Cause::Adoption);
+        }
+        if image_changes {
+            let moved = from.as_ref().is_some_and(|from| from.tag == to.tag && from.digest.is_some());
+            return match (moved, self.image_drifted(observed)) {
+                (true, _) => (Action::Repull, Cause::TagMoved),
+                (false, true) => (Action::Update, Cause::Drift),
+                (false, false) => (Action::Update, Cause::Version),
+            };
+        }
+        let unchanged = observed.label(labels::SPEC) == Some(fields::spec_hash(fields).as_str());
+        (Action::Update, if unchanged { Cause::Drift } else { Cause::Spec })
+    }
+
+    /// Whether somebody else wrote another image since skep's last write: skep's label names
+    /// another version than the image that stands there.
+    fn image_drifted(&self, observed: &ObservedService) -> bool {
+        let written = observed.label(labels::STACK_IMAGE).and_then(|image| image.parse::<ImageRef>().ok());
+        let owned = observed.label(labels::VERSION).is_some();
+        owned && written.is_some_and(|written| observed.image().is_none_or(|image| image.tag != written.tag))
+    }
+
+    fn drift(&self, observed: &ObservedService, changes: &[Change], image: bool, fields: &[fields::Field]) -> Vec<Change> {
+        let mut drift = Vec::new();
+        if image && self.image_drifted(observed) {
+            let written = observed.label(labels::STACK_IMAGE).unwrap_or_default();
+            drift.push(Change { field: "image".into(), from: written.into(), to: image_of(&observed.spec).into() });
+        }
+        if observed.label(labels::SPEC) == Some(fields::spec_hash(fields).as_str()) {
+            drift.extend(changes.iter().cloned().map(|change| Change { from: change.to, to: change.from, ..change }));
+        }
+        drift
+    }
+
+    /// The spec in the Swarm is right; are its tasks?
+    fn mend_tasks(&self, observed: &ObservedService, waiting: &mut Vec<Waiting>) -> Option<Step> {
+        let state = observed.update_status.as_ref().map(|status| status.state.as_str());
+        let mut spec = observed.spec.clone();
+        let image = ImageView::of_text(image_of(&spec));
+        if state == Some("paused") && self.tally.is_right() {
+            let message = format!("{}: all tasks are right, clearing the paused update", self.service.key);
+            let step = self.step(Action::Update, Cause::Paused, self.view_of(observed), Some(image), message, spec.clone());
+            return Some(Step { write: update(observed, spec), ..step });
+        }
+        // While Swarm or a rollout of ours replaces tasks, stale ones are expected.
+        let settling = self.memory.rollout.is_some() || matches!(state, Some("updating" | "rollback_started"));
+        if settling || self.tally.outdated == 0 {
+            return None;
+        }
+        if self.memory.forced.as_deref() == Some(image_of(&spec)) {
+            let message = "tasks still run something else after they were forced once".to_owned();
+            waiting.push(self.wait(WaitingReason::RolloutFailed, message));
+            return None;
+        }
+        fields::force(&mut spec);
+        let message = format!("{}: {} tasks run something else than the service says", self.service.key, self.tally.outdated);
+        let step = self.step(Action::Repull, Cause::StaleTasks, self.view_of(observed), Some(image), message, spec.clone());
+        Some(Step { write: update(observed, spec), ..step })
+    }
+
+    fn rollout_in_progress(&self) -> Option<Waiting> {
+        let rollout = self.memory.rollout.as_ref()?;
+        let Tally { wanted, right, problem, .. } = &self.tally;
+        let why = problem.as_ref().map(|problem| format!(": {}", problem.message)).unwrap_or_default();
+        if let Some(why) = &rollout.failed {
+            return Some(self.wait(WaitingReason::RolloutFailed, why.clone()));
+        }
+        let verb = if rollout.purpose == Purpose::RollBack { "rolling back: " } else { "" };
+        let message = format!("{verb}{right} of {wanted} tasks on {}{why}", rollout.to.version.as_deref().unwrap_or("it"));
+        Some(self.wait(WaitingReason::RolloutInProgress, message))
+    }
+
+    fn desired_fields(&self) -> Result<Vec<fields::Field>, Waiting> {
+        fields::desired(&self.input.desired.spec, self.service, &|name| self.network_id(name)).map_err(|missing| {
+            let message = format!("network {:?} does not exist in the Swarm: `docker network create -d overlay` it", missing.name);
+            self.wait(WaitingReason::NetworkMissing, message)
+        })
+    }
+
+    fn network_id(&self, name: &str) -> Option<String> {
+        self.input.observed.networks.get(name).map(|network| network.id.clone())
+    }
+
+    /// Our labels (contract §2), written along with another change only.
+    fn stamp(&self, spec: &mut Value, fields: &[fields::Field], target: Option<&Target>, image: bool) {
+        let customer = &self.input.desired.spec.name;
+        let owned = fields.iter().map(|field| field.name.clone()).collect();
+        set_label(spec, labels::STACK, customer);
+        set_label(spec, labels::CUSTOMER, customer);
+        set_label(spec, labels::SERVICE, &self.service.key);
+        set_label(spec, labels::SPEC, &fields::spec_hash(fields));
+        set_label(spec, labels::FIELDS, &fields::owned_label(&owned));
+        set_label(spec, labels::REVISION, self.input.desired.revision.as_deref().unwrap_or_default());
+        if image {
+            let text = image_of(spec).to_owned();
+            set_label(spec, labels::STACK_IMAGE, &text);
+            let version = target.and_then(|target| target.version.as_ref()).map(ToString::to_string);
+            set_label(spec, labels::VERSION, &version.unwrap_or_default());
+        }
+    }
+
+    fn step(
+        &self,
+        action: Action,
+        cause: Cause,
+        from: Option<ImageView>,
+        to: Option<ImageView>,
+        message: String,
+        spec: Value,
+    ) -> Step {
+        Step {
+            action,
+            kind: ObjectKind::Service,
+            name: self.name.clone(),
+            service: Some(self.service.key.clone()),
+            cause,
+            from,
+            to,
+            changes: Vec::new(),
+            drift: Vec::new(),
+            message,
+            warnings: Vec::new(),
+            target: fingerprint(&spec),
+            spec_hash: self.spec_hash.clone(),
+            write: Write::CreateService { spec: Value::Null },
+        }
+    }
+
+    fn wait(&self, reason: WaitingReason, message: String) -> Waiting {
+        Waiting { service: self.service.key.clone(), reason, message }
+    }
+
+    fn view_of(&self, observed: &ObservedService) -> Option<ImageView> {
+        Some(ImageView::of_text(image_of(&observed.spec)))
+    }
+
+    fn view(&self, step: Option<&Step>, waiting: &[Waiting]) -> ServiceView {
+        let desired = match &self.image {
+            DesiredImage::Chosen(target) => Some(ImageView::of_target(target)),
+            DesiredImage::None { .. } => None,
+        };
+        let first = waiting.first();
+        let state = self.sync_state(step, waiting);
+        let message = match (first, step) {
+            (Some(waiting), _) => waiting.message.clone(),
+            (None, Some(step)) => step.message.clone(),
+            (None, None) => self.tally.problem.as_ref().map(|problem| problem.message.clone()).unwrap_or_default(),
+        };
+        ServiceView {
+            highest: self.highest(waiting),
+            desired,
+            state,
+            tally: self.tally.clone(),
+            running: running(self.observed),
+            message,
+        }
+    }
+
+    fn sync_state(&self, step: Option<&Step>, waiting: &[Waiting]) -> Sync {
+        let waits = |reason| waiting.iter().any(|waiting| waiting.reason == reason);
+        use WaitingReason as W;
+        if waits(W::Suspended) {
+            Sync::Suspended
+        } else if [W::NotOwned, W::NoVersionFits, W::WouldDowngrade, W::VersionRefused, W::RolloutFailed, W::NetworkMissing, W::TagMoved]
+            .into_iter()
+            .any(waits)
+        {
+            Sync::Stalled
+        } else if waits(W::RegistryUnavailable) || waits(W::TagListTruncated) {
+            Sync::Unknown
+        } else if step.is_some() {
+            Sync::Drifted
+        } else if waits(W::RolloutInProgress) || !self.tally.is_right() {
+            Sync::Progressing
+        } else {
+            Sync::InSync
+        }
+    }
+
+    /// The question of the postmortem. Only a trusted answer of the registry makes a yes or no.
+    fn highest(&self, waiting: &[Waiting]) -> Option<bool> {
+        match &self.image {
+            DesiredImage::Chosen(target) => {
+                let newest_passed_over = !target.passed_over.is_empty();
+                Some(self.runs(target) && self.tally.is_right() && !newest_passed_over && self.observed.is_some())
+            }
+            DesiredImage::None { reason: WaitingReason::VersionRefused | WaitingReason::WouldDowngrade, .. } => Some(false),
+            DesiredImage::None { .. } => {
+                debug_assert!(!waiting.is_empty(), "an image that is not chosen has a reason");
+                None
+            }
+        }
+    }
+}
+
+enum ImageDecision<'a> {
+    /// Bring it to this.
+    Go(&'a Target),
+    /// Write other fields, but leave the image.
+    Keep,
+    /// The same, and say why.
+    Wait(Waiting),
+    /// Write this spec back.
+    RollBack(Value),
+    /// Touch nothing.
+    Stay,
+}
+
+fn apply_fields(spec: &mut Value, desired: &[fields::Field], owned: &std::collections::BTreeSet<String>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for field in desired {
+        let current = fields::read(spec, &field.name);
+        if !fields::same(&field.name, &current, &field.value) {
+            changes.push(change(&field.name, &current, &field.value));
+            fields::write(spec, &field.name, Some(&field.value));
+        }
+    }
+    for name in owned.iter().filter(|name| !desired.iter().any(|field| field.name == **name)) {
+        let current = fields::read(spec, name);
+        if !fields::same(name, &current, &Value::Null) {
+            changes.push(change(name, &current, &Value::Null));
+            fields::write(spec, name, None);
+        }
+    }
+    changes
+}
+
+fn change(name: &str, from: &Value, to: &Value) -> Change {
+    let show = |value: &Value| {
+        if fields::is_sensitive(name) && !value.is_null() { "(sensitive)".into() } else { fields::display(name, value) }
+    };
+    Change { field: name.to_owned(), from: show(from), to: show(to) }
+}
+
+fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, changes: &[Change]) -> String {
+    let was = from.map(ImageView::short).unwrap_or_default();
+    let now = to.short();
+    let fields: Vec<&str> = changes.iter().map(|change| change.field.as_str()).take(8).collect();
+    let fields = fields.join(", ");
+    let image = if from.is_some_and(|from| from == to) { String::new() } else { format!("{was} -> {now}") };
+    match cause {
+        Cause::Adoption if image.is_empty() => format!("{key} adopted at {now}"),
+        Cause::Adoption => format!("{key} adopted, {image}"),
+        Cause::TagMoved => format!("{key} {now} has new content, pulling it again"),
+        Cause::Version if was == now => format!("{key} {now} pinned to its digest"),
+        Cause::Version if fields.is_empty() => format!("{key} {image}"),
+        Cause::Version => format!("{key} {image}; {fields}"),
+        Cause::Drift => format!("{key} put back: {}", if fields.is_empty() { image } else { fields }),
+        _ => format!("{key}: {fields}"),
+    }
+}
+
+fn update(observed: &ObservedService, spec: Value) -> Write {
+    Write::UpdateService { id: observed.id.clone(), index: observed.version_index, spec }
+}
+
+fn image_of(spec: &Value) -> &str {
+    spec.pointer("/TaskTemplate/ContainerSpec/Image").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// `repo:tag@sha256:…`; the digest is always there.
+fn image_text(target: &Target) -> String {
+    ImageRef { repository: target.repository.clone(), tag: target.tag.clone(), digest: Some(target.digest.clone()) }.to_string()
+}
+
+fn set_label(spec: &mut Value, key: &str, value: &str) {
+    let Some(spec) = spec.as_object_mut() else { return };
+    let labels = spec.entry("Labels").or_insert_with(|| Value::Object(Default::default()));
+    if !labels.is_object() {
+        *labels = Value::Object(Default::default());
+    }
+    if let Some(labels) = labels.as_object_mut() {
+        labels.insert(key.to_owned(), value.into());
+    }
+}
+
+/// What tasks that run (or completed, of a job) were made from, most first.
+fn running(observed: Option<&ObservedService>) -> Vec<(ImageView, u64)> {
+    let mut counts = std::collections::BTreeMap::new();
+    for task in observed.iter().flat_map(|service| &service.tasks).filter(|task| task.state == "running") {
+        *counts.entry(ImageView::of_text(&task.image)).or_insert(0) += 1;
+    }
+    let mut running: Vec<_> = counts.into_iter().collect();
+    running.sort_by_key(|(_, tasks)| std::cmp::Reverse(*tasks));
+    running
+}

@@ -1,0 +1,378 @@
+//! The Engine API client: raw JSON for what is written, bollard for streams and version.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use bollard::Docker;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request};
+use serde_json::{Value, json};
+
+use super::{ErrorClass, Info, Swarm, SwarmError, Wakeup, convert, transport::Endpoint};
+use crate::state::ObservedState;
+use crate::text::printable;
+
+/// A call that has not ended by then is given up; a leader election takes up to 20 s (measured).
+pub const SWARM_TIMEOUT: Duration = Duration::from_secs(30);
+/// 100,000 services are about 100 MB; no honest answer is larger.
+const BODY_BYTES_MAX: usize = 512 << 20;
+const MESSAGE_CHARS_MAX: usize = 500;
+/// The lowest engine API (Docker 20.10) whose services keep all fields.
+const API_MIN: (u32, u32) = (1, 41);
+/// A stream that is silently dead is replaced after this long.
+const STREAM_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Counts calls: operation, and status code or `error`.
+pub type Observer = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// A client of one engine.
+#[derive(Clone)]
+pub struct Client {
+    endpoint: Endpoint,
+    /// The engine's own API version, asked once and again after a failure to connect.
+    version: Arc<RwLock<Option<String>>>,
+    observer: Observer,
+}
+
+struct Call<'a> {
+    operation: &'a str,
+    method: Method,
+    path: String,
+    auth: Option<String>,
+    body: Option<Value>,
+}
+
+impl Client {
+    pub fn new(endpoint: Endpoint, observer: Observer) -> Self {
+        Self { endpoint, version: Arc::default(), observer }
+    }
+
+    /// The engine's own API version (`1.41`), to be put in every path: without one an engine
+    /// answers as its newest, and an update through a lower one strips fields (measured).
+    async fn api_version(&self) -> Result<String, SwarmError> {
+        if let Some(version) = self.version.read().ok().and_then(|v| v.clone()) {
+            return Ok(version);
+        }
+        let body = self.exchange("version", Method::GET, "/version", None, None).await?;
+        let version = body.get("ApiVersion").and_then(Value::as_str).unwrap_or_default();
+        let parsed = version.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        match parsed {
+            Some(found) if found >= API_MIN => {}
+            Some(_) => {
+                return Err(terminal(format!(
+                    "the engine at {} speaks API {version}; skep needs 1.41 (Docker 20.10) or newer: upgrade it",
+                    self.endpoint.describe()
+                )));
+            }
+            None => return Err(terminal(format!("{} does not answer as a Docker engine", self.endpoint.describe()))),
+        }
+        if let Ok(mut slot) = self.version.write() {
+            *slot = Some(version.to_owned());
+        }
+        Ok(version.to_owned())
+    }
+
+    /// One call of the API; the answer's JSON (null for an empty body).
+    async fn call(&self, call: Call<'_>) -> Result<Value, SwarmError> {
+        let version = self.api_version().await?;
+        let path = format!("/v{version}{}", call.path);
+        self.exchange(call.operation, call.method, &path, call.auth, call.body).await
+    }
+
+    async fn get(&self, operation: &str, path: String) -> Result<Value, SwarmError> {
+        self.call(Call { operation, method: Method::GET, path, auth: None, body: None }).await
+    }
+
+    async fn exchange(
+        &self,
+        operation: &str,
+        method: Method,
+        path: &str,
+        auth: Option<String>,
+        body: Option<Value>,
+    ) -> Result<Value, SwarmError> {
+        let exchange = self.exchange_unbounded(method, path, auth, body);
+        let answer = match tokio::time::timeout(SWARM_TIMEOUT, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in 30 s")),
+        };
+        match answer {
+            Ok((status, bytes)) => {
+                (self.observer)(operation, status.as_str());
+                if status.is_success() { parse(&bytes) } else { Err(refusal(status.as_u16(), &bytes)) }
+            }
+            Err(error) => {
+                (self.observer)(operation, "error");
+                // The engine may come back as another version.
+                if let Ok(mut slot) = self.version.write() {
+                    *slot = None;
+                }
+                Err(self.unreachable(&error))
+            }
+        }
+    }
+
+    async fn exchange_unbounded(
+        &self,
+        method: Method,
+        path: &str,
+        auth: Option<String>,
+        body: Option<Value>,
+    ) -> io::Result<(hyper::StatusCode, Bytes)> {
+        let mut request = Request::builder().method(method).uri(path).header("Host", "docker");
+        if let Some(auth) = auth {
+            request = request.header("X-Registry-Auth", auth);
+        }
+        let bytes = match body {
+            Some(value) => {
+                request = request.header("Content-Type", "application/json");
+                Bytes::from(serde_json::to_vec(&value)?)
+            }
+            None => Bytes::new(),
+        };
+        let request = request.body(Full::new(bytes)).map_err(io::Error::other)?;
+        let response = self.endpoint.send(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await.map_err(io::Error::other)?;
+        Ok((status, body.to_bytes()))
+    }
+
+    fn unreachable(&self, error: &io::Error) -> SwarmError {
+        let mend = match (error.kind(), &self.endpoint) {
+            (io::ErrorKind::PermissionDenied, _) => ": run as root or as a member of the socket's group",
+            (io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused, Endpoint::Unix(_)) => {
+                ": is dockerd running? (--docker-host or DOCKER_HOST names another one)"
+            }
+            _ => "",
+        };
+        let text = format!("cannot reach the Docker engine at {}: {}{mend}", self.endpoint.describe(), chain(error));
+        SwarmError { class: ErrorClass::Transient, message: printable(&text, MESSAGE_CHARS_MAX) }
+    }
+
+    /// bollard over our transport.
+    fn bollard(&self, version: &str) -> Result<Docker, SwarmError> {
+        let endpoint = self.endpoint.clone();
+        let prefix = format!("/v{version}");
+        let transport = move |mut request: bollard::BollardRequest| {
+            let endpoint = endpoint.clone();
+            let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+            let uri = format!("{prefix}{path}").parse();
+            async move {
+                *request.uri_mut() = uri.map_err(io::Error::other)?;
+                request.headers_mut().insert("Host", http::HeaderValue::from_static("docker"));
+                Ok(endpoint.send(request).await?)
+            }
+        };
+        Docker::connect_with_custom_transport(
+            transport,
+            Some("http://docker"),
+            SWARM_TIMEOUT.as_secs(),
+            bollard::API_DEFAULT_VERSION,
+        )
+        .map_err(|e| terminal(e.to_string()))
+    }
+}
+
+impl Swarm for Client {
+    fn snapshot(&self, detail: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>> {
+        Box::pin(async move {
+            // All at once: each task is compared with its service's spec, so that a service
+            // written in between cannot look converged by tasks of another spec.
+            let should_run = json!({"desired-state": ["running", "ready", "accepted", "complete"]});
+            let (services, tasks, all_tasks, nodes, networks) = futures::try_join!(
+                self.get("service_list", "/services".into()),
+                self.get("task_list", filtered("/tasks", &should_run)),
+                self.detailed_tasks(&detail),
+                self.get("node_list", "/nodes".into()),
+                self.get("network_list", filtered("/networks", &json!({"scope": ["swarm"]}))),
+            )?;
+            Ok(convert::snapshot(services, [tasks, all_tasks], &nodes, &networks))
+        })
+    }
+
+    fn create_service(&self, spec: Value, auth: Option<String>) -> BoxFuture<'_, Result<String, SwarmError>> {
+        Box::pin(async move {
+            let path = "/services/create".to_owned();
+            let operation = "service_create";
+            id_of(&self.call(Call { operation, method: Method::POST, path, auth, body: Some(spec) }).await?)
+        })
+    }
+
+    fn update_service(
+        &self,
+        id: String,
+        index: u64,
+        spec: Value,
+        auth: Option<String>,
+    ) -> BoxFuture<'_, Result<(), SwarmError>> {
+        Box::pin(async move {
+            let path = format!("/services/{id}/update?version={index}");
+            let operation = "service_update";
+            self.call(Call { operation, method: Method::POST, path, auth, body: Some(spec) }).await.map(drop)
+        })
+    }
+
+    fn create_network(&self, spec: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
+        Box::pin(async move {
+            let path = "/networks/create".to_owned();
+            let operation = "network_create";
+            id_of(&self.call(Call { operation, method: Method::POST, path, auth: None, body: Some(spec) }).await?)
+        })
+    }
+
+    fn wakeups(&self) -> BoxStream<'static, Result<Wakeup, SwarmError>> {
+        let client = self.clone();
+        let opened = async move {
+            let version = client.api_version().await?;
+            let docker = client.bollard(&version)?;
+            let filters = HashMap::from([
+                ("scope".to_owned(), vec!["swarm".to_owned()]),
+                ("type".to_owned(), vec!["service".to_owned(), "node".to_owned()]),
+            ]);
+            let options = bollard::query_parameters::EventsOptionsBuilder::default().filters(&filters).build();
+            let observer = Arc::clone(&client.observer);
+            let events = docker.events(Some(options)).map(move |event| match event {
+                Ok(event) => Ok(wakeup(event)),
+                Err(error) => {
+                    observer("events", "error");
+                    let message = printable(&format!("the engine's event stream ended: {error}"), MESSAGE_CHARS_MAX);
+                    Err(SwarmError { class: ErrorClass::Transient, message })
+                }
+            });
+            let connected = futures::stream::once(async { Ok(Wakeup::Connected) });
+            Ok::<_, SwarmError>(connected.chain(events))
+        };
+        futures::stream::once(opened)
+            .flat_map(|opened| match opened {
+                Ok(stream) => stream.boxed(),
+                Err(error) => futures::stream::once(async { Err(error) }).boxed(),
+            })
+            .take_until(tokio::time::sleep(STREAM_AGE_MAX))
+            .boxed()
+    }
+
+    fn info(&self) -> BoxFuture<'_, Result<Info, SwarmError>> {
+        Box::pin(async move {
+            let api_version = self.api_version().await?;
+            let info = self.get("info", "/info".into()).await?;
+            let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            Ok(Info {
+                engine_version: text("/ServerVersion"),
+                api_version,
+                swarm_state: text("/Swarm/LocalNodeState"),
+                is_manager: info.pointer("/Swarm/ControlAvailable").and_then(Value::as_bool).unwrap_or(false),
+                swarm_error: printable(&text("/Swarm/Error"), MESSAGE_CHARS_MAX),
+                system_time: text("/SystemTime").parse().ok(),
+            })
+        })
+    }
+}
+
+impl Client {
+    async fn detailed_tasks(&self, services: &[String]) -> Result<Value, SwarmError> {
+        if services.is_empty() {
+            return Ok(Value::Null);
+        }
+        self.get("task_list", filtered("/tasks", &json!({"service": services}))).await
+    }
+}
+
+fn wakeup(event: bollard::models::EventMessage) -> Wakeup {
+    let actor = event.actor.unwrap_or_default();
+    let name = actor.attributes.unwrap_or_default().remove("name");
+    match (event.typ, name) {
+        (Some(bollard::models::EventMessageTypeEnum::SERVICE), Some(name)) => Wakeup::Service(name),
+        _ => Wakeup::Node,
+    }
+}
+
+fn filtered(path: &str, filters: &Value) -> String {
+    let query: String = url::form_urlencoded::byte_serialize(filters.to_string().as_bytes()).collect();
+    format!("{path}?filters={query}")
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, SwarmError> {
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(bytes).map_err(|error| SwarmError {
+        class: ErrorClass::Transient,
+        message: printable(&format!("the engine's answer is not JSON: {error}"), MESSAGE_CHARS_MAX),
+    })
+}
+
+/// What a refused call means. A stale index is a 500 on every engine measured, so that a 500
+/// must never be repeated blindly.
+fn refusal(status: u16, bytes: &[u8]) -> SwarmError {
+    let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let said = body.get("message").and_then(Value::as_str).map_or_else(|| String::from_utf8_lossy(bytes), Into::into);
+    let message = match status {
+        503 => format!("{said} (HTTP 503: skep needs a manager of the Swarm; `docker swarm init`, or another --docker-host)"),
+        _ => format!("{said} (HTTP {status})"),
+    };
+    let class = match status {
+        409 => ErrorClass::Conflict,
+        404 => ErrorClass::Conflict,
+        500 if said.contains("out of sequence") => ErrorClass::Conflict,
+        408 | 429 | 500..=599 => ErrorClass::Transient,
+        _ => ErrorClass::Terminal,
+    };
+    SwarmError { class, message: printable(&message, MESSAGE_CHARS_MAX) }
+}
+
+fn id_of(answer: &Value) -> Result<String, SwarmError> {
+    let id = answer.get("ID").or_else(|| answer.get("Id")).and_then(Value::as_str);
+    id.map(str::to_owned).ok_or_else(|| terminal("the engine's answer names no ID".into()))
+}
+
+fn terminal(message: String) -> SwarmError {
+    SwarmError { class: ErrorClass::Terminal, message: printable(&message, MESSAGE_CHARS_MAX) }
+}
+
+/// An error with its causes, each said once.
+fn chain(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_classed_by_remedy() {
+        let cases: [(u16, &str, ErrorClass); 7] = [
+            (500, r#"{"message":"rpc error: code = Unknown desc = update out of sequence"}"#, ErrorClass::Conflict),
+            (500, r#"{"message":"rpc error: code = DeadlineExceeded"}"#, ErrorClass::Transient),
+            (409, r#"{"message":"name conflicts with an existing object"}"#, ErrorClass::Conflict),
+            (404, r#"{"message":"service x not found"}"#, ErrorClass::Conflict),
+            (400, r#"{"message":"invalid mount"}"#, ErrorClass::Terminal),
+            (503, r#"{"message":"This node is not a swarm manager."}"#, ErrorClass::Transient),
+            (502, "<html>bad gateway</html>", ErrorClass::Transient),
+        ];
+        for (status, body, class) in cases {
+            assert_eq!(refusal(status, body.as_bytes()).class, class, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn messages_are_printable_and_bounded() {
+        let body = format!(r#"{{"message":"\u001b[31m{}"}}"#, "x".repeat(10_000));
+        let error = refusal(400, body.as_bytes());
+        assert!(!error.message.contains('\u{1b}'));
+        assert!(error.message.chars().count() <= MESSAGE_CHARS_MAX + 1);
+    }
+}
