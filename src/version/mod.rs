@@ -4,10 +4,25 @@
 //! what is known of digests, refusals and ages. The shell resolves the digests that
 //! `choose` asks for, from the top down, until it answers.
 
+mod choose;
+mod display;
+mod platform;
+mod rank;
+mod requirement;
+mod spelling;
+mod tag;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::image::Digest;
-use crate::spec::VersionPolicy;
+
+pub use choose::{CANDIDATES_MAX, SPELLINGS_MAX, choose};
+use display::shown;
+pub use rank::rank;
+pub use requirement::matches;
+pub use tag::{Parsed, TAG_MAX, parse_tag};
 
 /// A repository's tags as the policy sees them.
 #[derive(Clone, Debug, PartialEq)]
