@@ -4,12 +4,15 @@
 //! registries and the Swarm through a pure planner to the engine and the event log.
 #![forbid(unsafe_code)]
 
+pub mod apply;
+pub mod controller;
 pub mod config;
 pub mod events;
 pub mod image;
 pub mod memory;
 pub mod plan;
 pub mod registry;
+pub mod source;
 pub mod spec;
 pub mod state;
 pub mod swarm;

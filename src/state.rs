@@ -58,6 +58,26 @@ pub enum WaitingReason {
     SpecInvalid,
 }
 
+impl WaitingReason {
+    /// PascalCase, as plans and conditions show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotOwned => "NotOwned",
+            Self::NoVersionFits => "NoVersionFits",
+            Self::WouldDowngrade => "WouldDowngrade",
+            Self::VersionRefused => "VersionRefused",
+            Self::Suspended => "Suspended",
+            Self::TagMoved => "TagMoved",
+            Self::RegistryUnavailable => "RegistryUnavailable",
+            Self::TagListTruncated => "TagListTruncated",
+            Self::RolloutInProgress => "RolloutInProgress",
+            Self::RolloutFailed => "RolloutFailed",
+            Self::NetworkMissing => "NetworkMissing",
+            Self::SpecInvalid => "SpecInvalid",
+        }
+    }
+}
+
 /// The Swarm as one snapshot showed it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedState {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::resolve::Resolver;
@@ -115,7 +116,11 @@ impl Reconciler {
                 return outcomes;
             }
         }
-        let running = services.into_iter().map(|step| async move { (step.clone(), self.applier.execute(about, step).await) });
+        // Boxed in a loop: a closure over references is "not general enough" for a spawned task.
+        let mut running: Vec<BoxFuture<'_, (Step, Outcome)>> = Vec::new();
+        for step in services {
+            running.push(Box::pin(async move { (step.clone(), self.applier.execute(about, step).await) }));
+        }
         let done: Vec<_> = futures::stream::iter(running).buffer_unordered(STEPS_AT_ONCE).collect().await;
         outcomes.extend(done);
         outcomes

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::poll::Watched;
@@ -64,10 +65,14 @@ impl Resolver {
         max_age: Duration,
         now: Timestamp,
     ) -> BTreeMap<String, DesiredImage> {
-        let services = customer.services.values().map(|service| async move {
-            let explained = self.explain(customer, service, observed, max_age, now).await;
-            (service.key.clone(), explained.image)
-        });
+        // Boxed in a loop: a closure over references is "not general enough" for a spawned task.
+        let mut services: Vec<BoxFuture<'_, (String, DesiredImage)>> = Vec::new();
+        for service in customer.services.values() {
+            services.push(Box::pin(async move {
+                let explained = self.explain(customer, service, observed, max_age, now).await;
+                (service.key.clone(), explained.image)
+            }));
+        }
         futures::stream::iter(services).buffer_unordered(CONCURRENCY).collect().await
     }
 

@@ -5,6 +5,7 @@ mod follow;
 mod history;
 mod log;
 mod read;
+mod recorder;
 mod segments;
 pub mod text;
 
@@ -15,6 +16,7 @@ pub use follow::Follow;
 pub use history::{Change, Outcome, history};
 pub use log::{Log, Options, open_intents};
 pub use read::{Filter, Line, Reader, read};
+pub use recorder::{About, Clock, EventObserver, Recorder};
 
 /// One line of the log. This is a boundary type: it is what is written and read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -188,7 +188,7 @@ pub fn plan(input: Input<'_>) -> Plan {
 /// `docker stack deploy` makes it.
 fn default_network(input: &Input<'_>, steps: &[Step]) -> Option<Step> {
     let customer = &input.desired.spec;
-    let name = default_network_name(&customer.name);
+    let name = fields::default_network(customer);
     let joins = |step: &Step| {
         let service = step.service.as_ref().and_then(|key| customer.services.get(key));
         step.action == Action::Create && service.is_some_and(|service| service.compose.networks.is_none())
@@ -220,11 +220,6 @@ fn default_network(input: &Input<'_>, steps: &[Step]) -> Option<Step> {
     })
 }
 
-/// `<customer>_default`.
-pub fn default_network_name(customer: &str) -> String {
-    format!("{customer}_default")
-}
-
 /// A service's full name in the Swarm.
 pub fn service_name(customer: &str, key: &str) -> String {
     format!("{customer}_{key}")
@@ -233,7 +228,7 @@ pub fn service_name(customer: &str, key: &str) -> String {
 /// What a written service can be recognised by: image, hash of the fields, force counter.
 /// An intent carries it, so that a restart can tell by observation whether it was applied.
 pub fn fingerprint(spec: &Value) -> String {
-    let image = spec.pointer("/TaskTemplate/ContainerSpec/Image").and_then(Value::as_str).unwrap_or_default();
+    let image = fields::image(spec);
     let hash = spec.get("Labels").and_then(|l| l.get(labels::SPEC)).and_then(Value::as_str).unwrap_or_default();
     let force = spec.pointer("/TaskTemplate/ForceUpdate").and_then(Value::as_u64).unwrap_or(0);
     format!("{image} {hash} {force}")

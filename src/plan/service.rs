@@ -1,5 +1,7 @@
 //! The decisions about one service.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::converge::{self, Tally};
@@ -123,8 +125,11 @@ impl Case<'_> {
             Err(waiting) => return (None, vec![waiting]),
         };
         let image = image_text(target);
-        let network = super::default_network_name(&customer.name);
-        let mut spec = fields::create(customer, self.service, &image, &network, &|name| self.network_id(name));
+        let created = fields::create(customer, self.service, &image, &|name| self.network_id(name));
+        let mut spec = match created {
+            Ok(spec) => spec,
+            Err(missing) => return (None, vec![self.network_missing(&missing)]),
+        };
         self.stamp(&mut spec, &fields, Some(target), true);
         let to = ImageView::of_target(target);
         let message = format!("{} created at {}", self.service.key, to.short());
@@ -137,6 +142,10 @@ impl Case<'_> {
             Ok(fields) => fields,
             Err(waiting) => return (None, vec![waiting]),
         };
+        if !fields::is_container(&observed.spec) {
+            let message = format!("{} runs no containers; skep cannot manage it", self.name);
+            return (None, vec![self.wait(WaitingReason::NotOwned, message)]);
+        }
         if let Some(why) = fields::mode_change(&observed.spec, &fields) {
             return (None, vec![self.wait(WaitingReason::NotOwned, why)]);
         }
@@ -221,7 +230,7 @@ impl Case<'_> {
         if self.memory.refused.iter().any(|refusal| refusal.image.digest == running && refusal.rolled_back) {
             return None;
         }
-        let previous = observed.previous_spec.as_ref().filter(|previous| image_of(previous).contains(&good.digest));
+        let previous = observed.previous_spec.as_ref().filter(|previous| fields::image(previous).contains(&good.digest));
         Some(previous.cloned().unwrap_or_else(|| {
             let mut spec = observed.spec.clone();
             let tag = good.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
@@ -240,7 +249,7 @@ impl Case<'_> {
     }
 
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
-        let to = ImageView::of_text(image_of(&spec));
+        let to = ImageView::of_text(fields::image(&spec));
         let message = format!("{} back to {} after a failed rollout", self.service.key, to.short());
         let step = self.step(Action::Update, Cause::RollBack, self.view_of(observed), Some(to), message, spec.clone());
         Step { write: update(observed, spec), ..step }
@@ -249,8 +258,8 @@ impl Case<'_> {
     /// The step that makes the service what the spec says, if it is not.
     fn difference(&self, observed: &ObservedService, fields: &[fields::Field], target: Option<&Target>) -> Option<Step> {
         let mut spec = observed.spec.clone();
-        let changes = apply_fields(&mut spec, fields, &fields::owned(observed.label(labels::FIELDS)));
-        let current = image_of(&observed.spec).to_owned();
+        let changes = self.apply_fields(&mut spec, fields, &fields::owned(observed.label(labels::FIELDS)));
+        let current = fields::image(&observed.spec).to_owned();
         let image = target.filter(|target| !self.runs(target)).map(image_text);
         if let Some(image) = &image {
             fields::set_image(&mut spec, image);
@@ -306,7 +315,7 @@ impl Case<'_> {
         let mut drift = Vec::new();
         if image && self.image_drifted(observed) {
             let written = observed.label(labels::STACK_IMAGE).unwrap_or_default();
-            drift.push(Change { field: "image".into(), from: written.into(), to: image_of(&observed.spec).into() });
+            drift.push(Change { field: "image".into(), from: written.into(), to: fields::image(&observed.spec).into() });
         }
         if observed.label(labels::SPEC) == Some(fields::spec_hash(fields).as_str()) {
             drift.extend(changes.iter().cloned().map(|change| Change { from: change.to, to: change.from, ..change }));
@@ -318,7 +327,7 @@ impl Case<'_> {
     fn mend_tasks(&self, observed: &ObservedService, waiting: &mut Vec<Waiting>) -> Option<Step> {
         let state = observed.update_status.as_ref().map(|status| status.state.as_str());
         let mut spec = observed.spec.clone();
-        let image = ImageView::of_text(image_of(&spec));
+        let image = ImageView::of_text(fields::image(&spec));
         if state == Some("paused") && self.tally.is_right() {
             let message = format!("{}: all tasks are right, clearing the paused update", self.service.key);
             let step = self.step(Action::Update, Cause::Paused, self.view_of(observed), Some(image), message, spec.clone());
@@ -329,7 +338,7 @@ impl Case<'_> {
         if settling || self.tally.outdated == 0 {
             return None;
         }
-        if self.memory.forced.as_deref() == Some(image_of(&spec)) {
+        if self.memory.forced.as_deref() == Some(fields::image(&spec)) {
             let message = "tasks still run something else after they were forced once".to_owned();
             waiting.push(self.wait(WaitingReason::RolloutFailed, message));
             return None;
@@ -353,14 +362,52 @@ impl Case<'_> {
     }
 
     fn desired_fields(&self) -> Result<Vec<fields::Field>, Waiting> {
-        fields::desired(&self.input.desired.spec, self.service, &|name| self.network_id(name)).map_err(|missing| {
-            let message = format!("network {:?} does not exist in the Swarm: `docker network create -d overlay` it", missing.name);
-            self.wait(WaitingReason::NetworkMissing, message)
-        })
+        fields::desired(&self.input.desired.spec, self.service, &|name| self.network_id(name))
+            .map_err(|missing| self.network_missing(&missing))
     }
 
+    fn network_missing(&self, missing: &fields::MissingNetwork) -> Waiting {
+        let message = format!(
+            "network {:?} does not exist in the Swarm: `docker network create -d overlay --attachable {}`",
+            missing.name, missing.name
+        );
+        self.wait(WaitingReason::NetworkMissing, message)
+    }
+
+    /// The engine's ID of a network; its name for the default one, which the same plan makes
+    /// if need be.
     fn network_id(&self, name: &str) -> Option<String> {
-        self.input.observed.networks.get(name).map(|network| network.id.clone())
+        let found = self.input.observed.networks.get(name).map(|network| network.id.clone());
+        found.or_else(|| (name == fields::default_network(&self.input.desired.spec)).then(|| name.to_owned()))
+    }
+
+    /// Brings the spec's fields, and those it no longer sets, to what they should be.
+    fn apply_fields(&self, spec: &mut Value, desired: &[fields::Field], owned: &BTreeSet<String>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for field in desired {
+            let current = fields::read(spec, &field.name);
+            if !fields::same(&field.name, &current, &field.value) {
+                changes.push(self.change(&field.name, &current, &field.value));
+                fields::write(spec, &field.name, Some(&field.value));
+            }
+        }
+        for name in owned.iter().filter(|name| !desired.iter().any(|field| field.name == **name)) {
+            let released = fields::released(&self.input.desired.spec, self.service, name, &|name| self.network_id(name));
+            let released = released.unwrap_or_default().unwrap_or_default();
+            let current = fields::read(spec, name);
+            if !fields::same(name, &current, &released) {
+                changes.push(self.change(name, &current, &released));
+                fields::write(spec, name, Some(&released).filter(|value| !value.is_null()));
+            }
+        }
+        changes
+    }
+
+    fn change(&self, name: &str, from: &Value, to: &Value) -> Change {
+        let networks = &self.input.observed.networks;
+        let network = |id: &str| networks.values().find(|network| network.id == id).map(|network| network.name.clone());
+        let show = |value: &Value| fields::display(name, value, &network);
+        Change { field: name.to_owned(), from: show(from), to: show(to) }
     }
 
     /// Our labels (contract §2), written along with another change only.
@@ -374,7 +421,7 @@ impl Case<'_> {
         set_label(spec, labels::FIELDS, &fields::owned_label(&owned));
         set_label(spec, labels::REVISION, self.input.desired.revision.as_deref().unwrap_or_default());
         if image {
-            let text = image_of(spec).to_owned();
+            let text = fields::image(spec).to_owned();
             set_label(spec, labels::STACK_IMAGE, &text);
             let version = target.and_then(|target| target.version.as_ref()).map(ToString::to_string);
             set_label(spec, labels::VERSION, &version.unwrap_or_default());
@@ -413,7 +460,7 @@ impl Case<'_> {
     }
 
     fn view_of(&self, observed: &ObservedService) -> Option<ImageView> {
-        Some(ImageView::of_text(image_of(&observed.spec)))
+        Some(ImageView::of_text(fields::image(&observed.spec)))
     }
 
     fn view(&self, step: Option<&Step>, waiting: &[Waiting]) -> ServiceView {
@@ -488,32 +535,6 @@ enum ImageDecision<'a> {
     Stay,
 }
 
-fn apply_fields(spec: &mut Value, desired: &[fields::Field], owned: &std::collections::BTreeSet<String>) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for field in desired {
-        let current = fields::read(spec, &field.name);
-        if !fields::same(&field.name, &current, &field.value) {
-            changes.push(change(&field.name, &current, &field.value));
-            fields::write(spec, &field.name, Some(&field.value));
-        }
-    }
-    for name in owned.iter().filter(|name| !desired.iter().any(|field| field.name == **name)) {
-        let current = fields::read(spec, name);
-        if !fields::same(name, &current, &Value::Null) {
-            changes.push(change(name, &current, &Value::Null));
-            fields::write(spec, name, None);
-        }
-    }
-    changes
-}
-
-fn change(name: &str, from: &Value, to: &Value) -> Change {
-    let show = |value: &Value| {
-        if fields::is_sensitive(name) && !value.is_null() { "(sensitive)".into() } else { fields::display(name, value) }
-    };
-    Change { field: name.to_owned(), from: show(from), to: show(to) }
-}
-
 fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, changes: &[Change]) -> String {
     let was = from.map(ImageView::short).unwrap_or_default();
     let now = to.short();
@@ -534,10 +555,6 @@ fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, c
 
 fn update(observed: &ObservedService, spec: Value) -> Write {
     Write::UpdateService { id: observed.id.clone(), index: observed.version_index, spec }
-}
-
-fn image_of(spec: &Value) -> &str {
-    spec.pointer("/TaskTemplate/ContainerSpec/Image").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// `repo:tag@sha256:…`; the digest is always there.

@@ -1,12 +1,13 @@
 //! The registry: tags and digests over the OCI distribution API, asked once a repository.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::image::Repository;
-use crate::version::Resolved;
+use crate::image::{Digest, Repository};
+use crate::version::Platform;
 
 /// What the rest of skep needs of registries.
 pub trait Registry: Send + Sync {
@@ -17,13 +18,19 @@ pub trait Registry: Send + Sync {
         repository: &Repository,
         max_age: Duration,
     ) -> BoxFuture<'_, Result<Arc<[String]>, RegistryError>>;
-    /// The digest of a tag (or `sha256:…`), and the platforms its manifest offers.
-    fn resolve(
+    /// The digest of a tag (or of `sha256:…`). Cached and shared as `tags` is.
+    fn digest(
         &self,
         repository: &Repository,
         reference: &str,
         max_age: Duration,
-    ) -> BoxFuture<'_, Result<Resolved, RegistryError>>;
+    ) -> BoxFuture<'_, Result<Digest, RegistryError>>;
+    /// The platforms that a manifest offers; empty when it states none. Asked once a digest.
+    fn platforms(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> BoxFuture<'_, Result<BTreeSet<Platform>, RegistryError>>;
     /// The value of `X-Registry-Auth` (base64url JSON) with which nodes can pull from this
     /// repository, if there are credentials for it.
     fn pull_auth(&self, repository: &Repository) -> BoxFuture<'_, Result<Option<String>, RegistryError>>;

@@ -1,0 +1,180 @@
+//! Plans → reports: what the planner decided, as the contract's JSON has it.
+
+use std::collections::BTreeMap;
+
+use crate::apply;
+use crate::plan::{self, ImageView, Plan, ServiceView, Step, Sync, Waiting};
+use crate::report::{
+    Action, Change, Condition, ConditionKind, ConditionStatus, ImageReport, ObjectKind, Outcome, OutcomeState,
+    PlanCustomer, PlanStep, PlanWaiting, RunningImage, ServiceStatus, StatusCustomer, SyncState, TaskCount,
+};
+use crate::state::WaitingReason;
+
+/// A plan as `plan` and `apply` show it.
+pub fn customer(plan: &Plan) -> PlanCustomer {
+    PlanCustomer {
+        customer: plan.customer.clone(),
+        steps: plan.steps.iter().map(step).collect(),
+        waiting: plan.waiting.iter().map(waiting).collect(),
+    }
+}
+
+/// A step, without an outcome.
+pub fn step(step: &Step) -> PlanStep {
+    PlanStep {
+        action: match step.action {
+            plan::Action::Create => Action::Create,
+            plan::Action::Update => Action::Update,
+            plan::Action::Repull => Action::Repull,
+            plan::Action::Remove => Action::Remove,
+        },
+        kind: match step.kind {
+            plan::ObjectKind::Service => ObjectKind::Service,
+            plan::ObjectKind::Network => ObjectKind::Network,
+        },
+        name: step.name.clone(),
+        service: step.service.clone(),
+        from: step.from.as_ref().map(image),
+        to: step.to.as_ref().map(image),
+        changes: step
+            .changes
+            .iter()
+            .map(|change| Change { field: change.field.clone(), from: change.from.clone(), to: change.to.clone() })
+            .collect(),
+        reason: step.message.clone(),
+        adopt: step.cause == plan::Cause::Adoption,
+        outcome: None,
+    }
+}
+
+fn waiting(waiting: &Waiting) -> PlanWaiting {
+    PlanWaiting {
+        service: Some(waiting.service.clone()).filter(|service| !service.is_empty()),
+        reason: waiting.reason.as_str().to_owned(),
+        message: waiting.message.clone(),
+    }
+}
+
+/// An image as reports name it.
+pub fn image(view: &ImageView) -> ImageReport {
+    ImageReport { tag: view.tag.clone(), version: view.version.clone(), digest: view.digest.clone() }
+}
+
+/// What came of a step, by what its service's last pass showed.
+pub fn outcome(step: &Step, outcome: &apply::Outcome, last: Option<&ServiceView>, how: Ending) -> Outcome {
+    let (state, message) = match outcome {
+        apply::Outcome::Conflict(message) | apply::Outcome::Unknown(message) | apply::Outcome::Refused(message) => {
+            (OutcomeState::Failed, message.clone())
+        }
+        apply::Outcome::Applied => match (how, last) {
+            (_, None) => (OutcomeState::Converged, step.message.clone()),
+            (Ending::NotWaited, _) => (OutcomeState::Sent, step.message.clone()),
+            (_, Some(view)) if view.state == Sync::InSync => (OutcomeState::Converged, running_text(view)),
+            (Ending::TimedOut, Some(view)) => (OutcomeState::TimedOut, format!("{}: {}", running_text(view), view.message)),
+            (Ending::Settled, Some(view)) => (OutcomeState::Failed, view.message.clone()),
+        },
+    };
+    Outcome { state, message }
+}
+
+/// How `apply` came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Settled,
+    TimedOut,
+    NotWaited,
+}
+
+fn running_text(view: &ServiceView) -> String {
+    format!("{} of {} tasks", view.tally.right, view.tally.wanted)
+}
+
+/// A customer as `status` shows it.
+pub fn status(plan: &Plan, revisions: &BTreeMap<String, String>) -> StatusCustomer {
+    let services = plan.services.iter().map(|(key, view)| {
+        let waiting: Vec<&Waiting> = plan.waiting.iter().filter(|waiting| waiting.service == *key).collect();
+        service_status(key, view, &waiting)
+    });
+    let conditions = plan.waiting.iter().filter(|waiting| waiting.service.is_empty()).map(|waiting| Condition {
+        kind: ConditionKind::Stalled,
+        status: ConditionStatus::True,
+        reason: waiting.reason.as_str().to_owned(),
+        message: waiting.message.clone(),
+    });
+    StatusCustomer {
+        customer: plan.customer.clone(),
+        revision: revisions.get(&plan.customer).cloned(),
+        services: services.collect(),
+        conditions: conditions.collect(),
+    }
+}
+
+fn service_status(key: &str, view: &ServiceView, waiting: &[&Waiting]) -> ServiceStatus {
+    ServiceStatus {
+        service: key.to_owned(),
+        desired: view.desired.as_ref().map(image),
+        running: view
+            .running
+            .iter()
+            .map(|(image, tasks)| RunningImage {
+                tag: image.tag.clone(),
+                digest: image.digest.clone(),
+                tasks: usize::try_from(*tasks).unwrap_or(usize::MAX),
+            })
+            .collect(),
+        tasks: TaskCount {
+            running: usize::try_from(view.tally.right).unwrap_or(usize::MAX),
+            desired: Some(usize::try_from(view.tally.wanted).unwrap_or(usize::MAX)),
+        },
+        state: match view.state {
+            Sync::InSync => SyncState::InSync,
+            Sync::Progressing => SyncState::Progressing,
+            Sync::Drifted => SyncState::Drifted,
+            Sync::Stalled => SyncState::Stalled,
+            Sync::Suspended => SyncState::Suspended,
+            Sync::Unknown => SyncState::Unknown,
+        },
+        conditions: conditions(view, waiting),
+        message: view.message.clone(),
+    }
+}
+
+/// `Ready`, `Reconciling` and `Stalled`, beside the state and never mixed with it.
+fn conditions(view: &ServiceView, waiting: &[&Waiting]) -> Vec<Condition> {
+    let condition = |kind, holds: bool, reason: &str, message: String| Condition {
+        kind,
+        status: if holds { ConditionStatus::True } else { ConditionStatus::False },
+        reason: reason.to_owned(),
+        message,
+    };
+    let problem = view.tally.problem.as_ref();
+    let healthy = view.tally.right >= view.tally.wanted;
+    let health = match problem.map(|problem| problem.kind) {
+        _ if healthy => "TasksRunning",
+        Some(plan::converge::ProblemKind::Unschedulable) => "Unschedulable",
+        Some(plan::converge::ProblemKind::NoImage) => "NoImage",
+        Some(plan::converge::ProblemKind::Failing) => "TasksFailing",
+        None => "TasksStarting",
+    };
+    let said = problem.map(|problem| problem.message.clone()).unwrap_or_default();
+    let mut conditions = vec![condition(ConditionKind::Ready, healthy, health, said)];
+    let reconciling = matches!(view.state, Sync::Progressing | Sync::Drifted);
+    let doing = if view.state == Sync::Drifted { "ChangesPending" } else { "RolloutInProgress" };
+    conditions.push(condition(
+        ConditionKind::Reconciling,
+        reconciling,
+        if reconciling { doing } else { "Settled" },
+        String::new(),
+    ));
+    let stalled = waiting.iter().find(|waiting| waiting.reason != WaitingReason::RolloutInProgress);
+    conditions.push(match stalled {
+        Some(waiting) => condition(
+            ConditionKind::Stalled,
+            view.state == Sync::Stalled,
+            waiting.reason.as_str(),
+            waiting.message.clone(),
+        ),
+        None => condition(ConditionKind::Stalled, false, "NothingWaits", String::new()),
+    });
+    conditions
+}

@@ -1,0 +1,191 @@
+//! The clients that commands work with, made from the configuration: the wiring of skep.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::apply::Applier;
+use crate::config::Config;
+use crate::controller::resolve::Resolver;
+use crate::controller::specs::{self, Read};
+use crate::controller::{Reconciler, Request, Settler, Snapshots, plan_only};
+use crate::events::{Conditions, EventObserver, Kind, Log, Options, Reason, Recorder, Trigger};
+use crate::memory::{Disk, Memory, Mode, StateDir};
+use crate::plan::{Plan, Waiting};
+use crate::registry::{self, Registry};
+use crate::spec::Customer;
+use crate::state::{ObservedState, WaitingReason};
+use crate::swarm::{self, Swarm};
+
+/// Counts a call: of what, and how it ended.
+pub type CallObserver = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// The outside worlds, and what skep remembers.
+pub struct Session {
+    pub swarm: Arc<dyn Swarm>,
+    pub registry: Arc<dyn Registry>,
+    pub memory: Arc<dyn Memory>,
+    pub resolver: Arc<Resolver>,
+    pub rollout_timeout: Duration,
+}
+
+/// The specs that a command is about, and those it cannot be about.
+pub struct Chosen {
+    pub customers: Vec<Arc<Customer>>,
+    /// Customers whose spec has errors, with the first of them.
+    pub invalid: Vec<(String, String)>,
+}
+
+impl Session {
+    /// For commands that only look: memory is read, never written.
+    ///
+    /// # Errors
+    /// Configuration that cannot be carried out, a state directory that cannot be read.
+    pub fn read_only(config: &Config) -> anyhow::Result<Self> {
+        let memory = Disk::open(&config.state_dir, Mode::ReadOnly)
+            .with_context(|| format!("cannot read the state directory {}", config.state_dir.display()))?;
+        Self::new(config, Arc::new(memory), no_calls(), no_calls())
+    }
+
+    /// With the memory given.
+    ///
+    /// # Errors
+    /// Configuration that cannot be carried out.
+    pub fn new(
+        config: &Config,
+        memory: Arc<dyn Memory>,
+        swarm_calls: CallObserver,
+        registry_calls: CallObserver,
+    ) -> anyhow::Result<Self> {
+        let endpoint = swarm::Endpoint::new(&config.docker).map_err(|message| anyhow!(message))?;
+        let swarm: Arc<dyn Swarm> = Arc::new(swarm::Client::new(endpoint, swarm_calls));
+        let registry = registry_client(config, registry_calls)?;
+        let resolver = Arc::new(Resolver::new(Arc::clone(&registry), Arc::clone(&memory)));
+        Ok(Self { swarm, registry, memory, resolver, rollout_timeout: config.rollout_timeout })
+    }
+
+    /// The Swarm as it is now.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn observe(&self) -> anyhow::Result<ObservedState> {
+        // What rolls is looked at in detail, so that failures can be named.
+        Ok(self.swarm.snapshot(Vec::new()).await?)
+    }
+
+    /// What `apply` would do for one customer.
+    pub async fn plan(&self, customer: &Arc<Customer>, observed: &ObservedState) -> Plan {
+        let request = request(customer, Trigger::Manual);
+        plan_only(&self.resolver, self.rollout_timeout, &request, observed, Timestamp::now()).await
+    }
+}
+
+fn registry_client(config: &Config, calls: CallObserver) -> anyhow::Result<Arc<dyn Registry>> {
+    let options = registry::Options { observer: calls, ..registry::Options::default() };
+    let client = registry::Client::new(&config.registries, options)?;
+    Ok(Arc::new(client))
+}
+
+/// An observer that counts nothing.
+pub fn no_calls() -> CallObserver {
+    Arc::new(|_, _| {})
+}
+
+/// A request to look at a customer now; registries are asked once a process.
+pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
+    Request {
+        customer: Arc::clone(customer),
+        revision: None,
+        trigger,
+        since: Instant::now(),
+        max_age: Duration::from_secs(24 * 3600),
+    }
+}
+
+/// What writing commands have besides: the lock, the log, the reconciler.
+pub struct Writer {
+    pub session: Session,
+    pub reconciler: Arc<Reconciler>,
+    /// Held as long as this lives.
+    _lock: crate::memory::Lock,
+}
+
+impl Writer {
+    /// Takes the lock on the state directory and opens everything for writing.
+    ///
+    /// # Errors
+    /// When another skep holds the lock, or the state directory cannot be written.
+    pub fn open(
+        config: &Config,
+        swarm_calls: CallObserver,
+        registry_calls: CallObserver,
+        events: EventObserver,
+    ) -> anyhow::Result<Self> {
+        let dir = StateDir::open(&config.state_dir)?;
+        let lock = dir.lock()?;
+        let memory: Arc<dyn Memory> = Arc::new(
+            Disk::open(&config.state_dir, Mode::ReadWrite)
+                .with_context(|| format!("cannot open the memory in {}", config.state_dir.display()))?,
+        );
+        let options = Options { max_bytes: config.events_max_bytes, keep: config.events_keep };
+        let log = Log::open(&config.events_dir(), options)
+            .with_context(|| format!("cannot open the event log in {}", config.events_dir().display()))?;
+        let open = log.open_intents();
+        let session = Session::new(config, Arc::clone(&memory), swarm_calls, registry_calls)?;
+        let recorder = Recorder::new(Arc::new(log), Arc::new(Timestamp::now), events, open);
+        let settler =
+            Settler { memory: Arc::clone(&memory), recorder: recorder.clone(), rollout_timeout: config.rollout_timeout };
+        let applier = Applier {
+            swarm: Arc::clone(&session.swarm),
+            registry: Arc::clone(&session.registry),
+            memory,
+            recorder: recorder.clone(),
+        };
+        let reconciler = Arc::new(Reconciler {
+            snapshots: Arc::new(Snapshots::new(Arc::clone(&session.swarm))),
+            resolver: Arc::clone(&session.resolver),
+            applier,
+            settler,
+            recorder,
+            conditions: Mutex::new(Conditions::default()),
+        });
+        Ok(Self { session, reconciler, _lock: lock })
+    }
+}
+
+/// An observer of events that counts nothing.
+pub fn no_events() -> EventObserver {
+    Arc::new(|_: Kind, _: Reason| {})
+}
+
+/// Reads the specs and chooses the customers named, or all.
+///
+/// # Errors
+/// When the directory cannot be read, or a name is of no customer.
+pub fn choose(config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
+    let read = specs::read_dir(&config.specs_dir)?;
+    let Read { customers, invalid, .. } = read;
+    for name in names {
+        if !customers.contains_key(name) && !invalid.contains_key(name) {
+            let known: Vec<&str> = customers.keys().chain(invalid.keys()).map(String::as_str).collect();
+            let nearest = crate::text::nearest(name, known.iter().copied());
+            let hint = nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            bail!("no customer {name:?} in {}{hint}", config.specs_dir.display());
+        }
+    }
+    let wanted = |name: &String| names.is_empty() || names.contains(name);
+    Ok(Chosen {
+        customers: customers.into_iter().filter(|(name, _)| wanted(name)).map(|(_, spec)| Arc::new(spec)).collect(),
+        invalid: invalid.into_iter().filter(|(name, _)| wanted(name)).collect(),
+    })
+}
+
+/// The plan of a customer whose spec has errors: nothing, and why.
+pub fn invalid_plan(name: &str, message: &str) -> Plan {
+    let waiting =
+        Waiting { service: String::new(), reason: WaitingReason::SpecInvalid, message: message.to_owned() };
+    Plan { customer: name.to_owned(), waiting: vec![waiting], ..Plan::default() }
+}
