@@ -4,11 +4,13 @@
 //! registries and the Swarm through a pure planner to the engine and the event log.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod events;
 pub mod image;
 pub mod memory;
 pub mod registry;
+pub mod report;
 pub mod spec;
 pub mod state;
 pub mod text;
