@@ -5,13 +5,15 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
-pub mod controller;
+pub mod cli;
 pub mod config;
+pub mod controller;
 pub mod events;
 pub mod image;
 pub mod memory;
 pub mod plan;
 pub mod registry;
+pub mod report;
 pub mod source;
 pub mod spec;
 pub mod state;
