@@ -39,6 +39,13 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// The candidate that `word` most likely was meant to be, if any is close enough.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = candidates.map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate));
+    let close = distances.filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3);
+    close.min().map(|(_, candidate)| candidate)
+}
+
 #[cfg(test)]
 mod tests {
     use super::printable;

@@ -1,8 +1,20 @@
 //! `skep apply`: one pass, waiting for convergence.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Context, Customers};
+use tokio::time::Instant;
+
+use super::convert::{self, Ending};
+use super::session::{self, Writer};
+use super::{Context, Customers, FAILED};
+use crate::controller::{Applied, ApplyOnce, Report, apply_once};
+use crate::events::Trigger;
+use crate::plan::Plan;
+use crate::report::{PlanCustomer, PlanReport};
+
+use std::time::Duration;
+
 
 /// Bring the Swarm to what the specs say, once, and wait until it has converged
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +40,62 @@ Exit status:
   1  something did not converge, or is not ours to change
   2  an invalid spec, or the engine or a registry is out of reach";
 
-pub async fn run(_ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
-    anyhow::bail!("`skep apply` is not built into this version")
+pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
+    let chosen = session::choose(&ctx.config, &args.customers.customers)?;
+    let writer = Writer::open(&ctx.config, session::no_calls(), session::no_calls(), session::no_events())?;
+    let progress = ctx.progress();
+    let requests = chosen.customers.iter().map(|customer| session::request(customer, Trigger::Manual)).collect();
+    let show = |customer: &str, report: &Report| {
+        for (key, view) in &report.plan.services {
+            let wanted = view.desired.as_ref().map(|desired| desired.short()).unwrap_or_default();
+            let text = format!("{}/{} tasks on {wanted} {}", view.tally.right, view.tally.wanted, view.message);
+            progress.update(&format!("{customer}_{key}"), text.trim_end());
+        }
+    };
+    let timeout = args.timeout.unwrap_or(ctx.config.rollout_timeout);
+    // Skep's own deadline for a rollout comes first, so that its failure is told and remembered.
+    let slack = if args.timeout.is_some() { Duration::ZERO } else { Duration::from_secs(30) };
+    let options = ApplyOnce { deadline: Some(Instant::now() + timeout + slack), wait: !args.no_wait, progress: &show };
+    let applied = apply_once(&writer.reconciler, requests, ctx.config.rollout_concurrency, options).await;
+    let mut report = PlanReport::default();
+    for (name, message) in &chosen.invalid {
+        report.customers.push(convert::customer(&session::invalid_plan(name, message)));
+    }
+    report.customers.extend(applied.iter().map(|(name, applied)| customer(name, applied, args.no_wait)));
+    report.customers.sort_by(|a, b| a.customer.cmp(&b.customer));
+    for step in report.customers.iter().flat_map(|customer| &customer.steps) {
+        if let Some(outcome) = &step.outcome {
+            progress.finish(&step.name, outcome.state.is_good(), &outcome.message);
+        }
+    }
+    ctx.print(&report, PlanReport::render)?;
+    let errors: Vec<String> = applied.values().filter_map(|applied| applied.error.as_ref()).map(ToString::to_string).collect();
+    if let Some(error) = errors.first() {
+        tracing::error!("{error}");
+        return Ok(FAILED);
+    }
+    let unsettled = applied.values().any(|applied| applied.timed_out);
+    Ok(report.apply_exit_status().max(u8::from(unsettled)))
+}
+
+/// The last step of each object, with what came of it, and what waits in the end.
+fn customer(name: &str, applied: &Applied, no_wait: bool) -> PlanCustomer {
+    let last = applied.last.clone().unwrap_or_else(|| Plan { customer: name.to_owned(), ..Plan::default() });
+    let ending = match (no_wait, applied.timed_out) {
+        (true, _) => Ending::NotWaited,
+        (false, true) => Ending::TimedOut,
+        (false, false) => Ending::Settled,
+    };
+    let mut steps = BTreeMap::new();
+    for (index, (step, outcome)) in applied.outcomes.iter().enumerate() {
+        let view = step.service.as_ref().and_then(|key| last.services.get(key));
+        let mut shown = convert::step(step);
+        shown.outcome = Some(convert::outcome(step, outcome, view, ending));
+        // A later step of the same object says what became of it; the order stays.
+        let (first, _) = steps.remove(&step.name).unwrap_or((index, shown.clone()));
+        steps.insert(step.name.clone(), (first, shown));
+    }
+    let mut ordered: Vec<_> = steps.into_values().collect();
+    ordered.sort_by_key(|(index, _)| *index);
+    PlanCustomer { steps: ordered.into_iter().map(|(_, step)| step).collect(), ..convert::customer(&last) }
 }

@@ -4,6 +4,7 @@ pub mod apply;
 mod args;
 pub mod audit;
 pub mod completions;
+mod convert;
 pub mod doctor;
 pub mod explain;
 pub mod lint;
@@ -13,6 +14,7 @@ pub mod progress;
 pub mod retry;
 pub mod run;
 pub mod schema;
+pub mod session;
 pub mod status;
 pub mod telemetry;
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! `skep plan`: what would change, and what waits.
 
-use super::{Context, Customers};
+use super::session::{self, Session};
+use super::{Context, Customers, convert};
+use crate::report::PlanReport;
+
 
 /// Show what would change and what waits and why; changes nothing
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +24,14 @@ Exit status:
   1  changes pending
   2  an invalid spec, or something could not be found out";
 
-pub async fn run(_ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
-    anyhow::bail!("`skep plan` is not built into this version")
+pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
+    let chosen = session::choose(&ctx.config, &args.customers.customers)?;
+    let session = Session::read_only(&ctx.config)?;
+    let observed = session.observe().await?;
+    let mut plans: Vec<_> = chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
+    plans.extend(session.plan_all(&chosen.customers, &observed, ctx.config.rollout_concurrency).await);
+    plans.sort_by(|a, b| a.customer.cmp(&b.customer));
+    let report = PlanReport { customers: plans.iter().map(convert::customer).collect() };
+    ctx.print(&report, PlanReport::render)?;
+    Ok(report.plan_exit_status())
 }

@@ -1,6 +1,15 @@
 //! `skep retry`: forget a refusal and try again.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::session::{self, Writer};
 use super::{Context, ServiceName};
+use crate::controller::{ApplyOnce, apply_once};
+use crate::events::Trigger;
+use crate::plan::{Sync, service_name};
+
 
 /// Forget that a version was refused, and try it again
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +33,38 @@ Exit status:
   1  did not converge
   2  could not be tried";
 
-pub async fn run(_ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
-    anyhow::bail!("`skep retry` is not built into this version")
+pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
+    let ServiceName { customer, service } = &args.service;
+    let chosen = session::choose(&ctx.config, std::slice::from_ref(customer))?;
+    let Some(spec) = chosen.customers.first().filter(|spec| spec.services.contains_key(service)) else {
+        let why = chosen.invalid.first().map_or_else(|| format!("has no service {service:?}"), |(_, why)| why.clone());
+        anyhow::bail!("{customer}: {why}");
+    };
+    let writer = Writer::open(&ctx.config, session::no_calls(), session::no_calls(), session::no_events())?;
+    let name = service_name(customer, service);
+    let mut memory = writer.session.memory.service(&name);
+    let before = memory.refused.len();
+    let forgotten = |version: Option<&str>| args.version.as_deref().is_none_or(|wanted| version == Some(wanted));
+    memory.refused.retain(|refusal| !forgotten(refusal.image.version.as_deref()));
+    memory.forced = None;
+    let count = before - memory.refused.len();
+    writer.session.memory.put_service(&name, memory)?;
+    writeln!(ctx.out, "{customer}/{service}: {count} refused version(s) forgotten")?;
+    let progress = ctx.progress();
+    let show = |_: &str, report: &crate::controller::Report| {
+        if let Some(view) = report.plan.services.get(service) {
+            progress.update(&name, &format!("{}/{} tasks {}", view.tally.right, view.tally.wanted, view.message));
+        }
+    };
+    let deadline = Instant::now() + ctx.config.rollout_timeout + Duration::from_secs(30);
+    let options = ApplyOnce { deadline: Some(deadline), wait: true, progress: &show };
+    let applied = apply_once(&writer.reconciler, vec![session::request(spec, Trigger::Manual)], 1, options).await;
+    let applied = applied.get(customer);
+    if let Some(error) = applied.and_then(|applied| applied.error.as_ref()) {
+        anyhow::bail!("{error}");
+    }
+    let view = applied.and_then(|applied| applied.last.as_ref()).and_then(|plan| plan.services.get(service));
+    let ok = view.is_some_and(|view| view.state == Sync::InSync);
+    progress.finish(&name, ok, view.map(|view| view.message.as_str()).unwrap_or_default());
+    Ok(if ok { super::CLEAN } else { super::FOUND })
 }

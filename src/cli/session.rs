@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -76,6 +77,17 @@ impl Session {
         Ok(self.swarm.snapshot(Vec::new()).await?)
     }
 
+    /// What `apply` would do for these customers, a bounded number of them at once.
+    pub async fn plan_all(
+        &self,
+        customers: &[Arc<Customer>],
+        observed: &ObservedState,
+        concurrency: usize,
+    ) -> Vec<Plan> {
+        let plans = customers.iter().map(|customer| self.plan(customer, observed));
+        futures::stream::iter(plans).buffer_unordered(concurrency).collect().await
+    }
+
     /// What `apply` would do for one customer.
     pub async fn plan(&self, customer: &Arc<Customer>, observed: &ObservedState) -> Plan {
         let request = request(customer, Trigger::Manual);
@@ -84,8 +96,8 @@ impl Session {
 }
 
 fn registry_client(config: &Config, calls: CallObserver) -> anyhow::Result<Arc<dyn Registry>> {
-    let options = registry::Options { observer: calls, ..registry::Options::default() };
-    let client = registry::Client::new(&config.registries, options)?;
+    let options = registry::Options { observer: Some(calls), ..registry::Options::default() };
+    let client = registry::Client::new(&config.registries, options);
     Ok(Arc::new(client))
 }
 
@@ -131,8 +143,8 @@ impl Writer {
                 .with_context(|| format!("cannot open the memory in {}", config.state_dir.display()))?,
         );
         let options = Options { max_bytes: config.events_max_bytes, keep: config.events_keep };
-        let log = Log::open(&config.events_dir(), options)
-            .with_context(|| format!("cannot open the event log in {}", config.events_dir().display()))?;
+        let log = Log::open(&config.state_dir.join("events"), options)
+            .with_context(|| format!("cannot open the event log in {}", config.state_dir.join("events").display()))?;
         let open = log.open_intents();
         let session = Session::new(config, Arc::clone(&memory), swarm_calls, registry_calls)?;
         let recorder = Recorder::new(Arc::new(log), Arc::new(Timestamp::now), events, open);

@@ -1,6 +1,13 @@
 //! `skep status`: desired beside running.
 
-use super::{Context, Customers};
+use std::collections::BTreeMap;
+
+use super::session::{self, Session};
+use super::{Context, Customers, convert};
+use crate::plan::labels;
+use crate::report::StatusReport;
+use crate::state::ObservedState;
+
 
 /// Show what is desired beside what runs, per service, with conditions
 #[derive(Clone, Debug, clap::Args)]
@@ -20,6 +27,29 @@ Exit status:
   1  something is not in sync
   2  an invalid spec, or something could not be found out";
 
-pub async fn run(_ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
-    anyhow::bail!("`skep status` is not built into this version")
+pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
+    let report = look(ctx, &args.customers.customers).await?;
+    ctx.print(&report, StatusReport::render)?;
+    Ok(report.exit_status())
+}
+
+/// How the customers named (or all) stand now.
+pub(super) async fn look(ctx: &Context, names: &[String]) -> anyhow::Result<StatusReport> {
+    let chosen = session::choose(&ctx.config, names)?;
+    let session = Session::read_only(&ctx.config)?;
+    let observed = session.observe().await?;
+    let mut plans: Vec<_> = chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
+    plans.extend(session.plan_all(&chosen.customers, &observed, ctx.config.rollout_concurrency).await);
+    plans.sort_by(|a, b| a.customer.cmp(&b.customer));
+    let revisions = revisions(&observed);
+    Ok(StatusReport { customers: plans.iter().map(|plan| convert::status(plan, &revisions)).collect() })
+}
+
+/// The commit of the last change of each customer, by the services' labels.
+fn revisions(observed: &ObservedState) -> BTreeMap<String, String> {
+    let labelled = observed.services.values().filter_map(|service| {
+        let revision = service.label(labels::REVISION).filter(|revision| !revision.is_empty())?;
+        Some((service.label(labels::CUSTOMER)?.to_owned(), revision.to_owned()))
+    });
+    labelled.collect()
 }

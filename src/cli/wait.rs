@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Context, Customers};
+use tokio::time::Instant;
+
+use super::{Context, Customers, FAILED, status};
+use crate::report::{ServiceStatus, StatusReport, SyncState};
+
+use std::time::Duration;
+
 
 /// Wait until all services are in sync and healthy
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +30,39 @@ Exit status:
   1  timed out
   2  an invalid spec, or it could not be found out";
 
-pub async fn run(_ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
-    anyhow::bail!("`skep wait` is not built into this version")
+/// How often it looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
+    let deadline = Instant::now() + args.timeout.unwrap_or(ctx.config.rollout_timeout);
+    let progress = ctx.progress();
+    loop {
+        let report = status::look(ctx, &args.customers.customers).await?;
+        for (name, service) in services(&report) {
+            let tasks = service.tasks.desired.map(|desired| format!("{}/{desired} tasks", service.tasks.running));
+            progress.update(&name, &format!("{:?} {} {}", service.state, tasks.unwrap_or_default(), service.message));
+        }
+        let ready = services(&report).all(|(_, service)| is_ready(service));
+        let status = report.exit_status();
+        // An invalid spec does not mend itself while we look on; a person will.
+        let hopeless = status == FAILED && report.customers.iter().any(|customer| !customer.conditions.is_empty());
+        if ready && !hopeless || hopeless || Instant::now() >= deadline {
+            services(&report).for_each(|(name, service)| progress.finish(&name, is_ready(service), &service.message));
+            ctx.print(&report, StatusReport::render)?;
+            return Ok(if ready && !hopeless { super::CLEAN } else if hopeless { FAILED } else { super::FOUND });
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn services(report: &StatusReport) -> impl Iterator<Item = (String, &ServiceStatus)> {
+    report.customers.iter().flat_map(|customer| {
+        customer.services.iter().map(move |service| (format!("{}_{}", customer.customer, service.service), service))
+    })
+}
+
+/// In sync, and every task that should run does.
+fn is_ready(service: &ServiceStatus) -> bool {
+    let enough = service.tasks.desired.is_some_and(|desired| service.tasks.running >= desired);
+    service.state == SyncState::InSync && enough
 }

@@ -130,6 +130,7 @@ impl Resolver {
             Err(error) if error.kind == RegistryErrorKind::NotFound => DesiredImage::None {
                 reason: WaitingReason::NoVersionFits,
                 message: format!("{}:{tag} does not exist", question.repository),
+                passed_over: Vec::new(),
             },
             Err(error) => unavailable(&error),
         }
@@ -176,7 +177,7 @@ impl Resolver {
             }
         }
         let message = format!("{}: no choice after {ROUNDS_MAX} look-ups", question.repository);
-        DesiredImage::None { reason: WaitingReason::NoVersionFits, message }
+        DesiredImage::None { reason: WaitingReason::NoVersionFits, message, passed_over: Vec::new() }
     }
 
     /// The tag's digest; its platforms too, but for the digest that runs already.
@@ -300,7 +301,7 @@ fn unavailable(error: &RegistryError) -> DesiredImage {
         RegistryErrorKind::Truncated => WaitingReason::TagListTruncated,
         _ => WaitingReason::RegistryUnavailable,
     };
-    DesiredImage::None { reason, message: error.to_string() }
+    DesiredImage::None { reason, message: error.to_string(), passed_over: Vec::new() }
 }
 
 fn nothing(question: &Question<'_>, why: NoChoice) -> DesiredImage {
@@ -321,5 +322,5 @@ fn nothing(question: &Question<'_>, why: NoChoice) -> DesiredImage {
     let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) };
     let failed = question.memory.refused.last().filter(|_| reason == WaitingReason::VersionRefused);
     let failed = failed.map(|refusal| format!(": {}", refusal.why)).unwrap_or_default();
-    DesiredImage::None { reason, message: format!("{message}{why}{failed}") }
+    DesiredImage::None { reason, message: format!("{message}{why}{failed}"), passed_over }
 }

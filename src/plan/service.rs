@@ -39,6 +39,7 @@ pub(super) fn decide(input: &Input<'_>, service: &spec::Service) -> Decision {
     let unresolved = || DesiredImage::None {
         reason: WaitingReason::RegistryUnavailable,
         message: "the image was not looked up".to_owned(),
+        passed_over: Vec::new(),
     };
     let case = Case {
         input,
@@ -60,7 +61,7 @@ type Act = (Option<Step>, Vec<Waiting>);
 impl Case<'_> {
     fn act(&self) -> Act {
         let mut waiting = Vec::new();
-        if let DesiredImage::None { reason, message } = &self.image {
+        if let DesiredImage::None { reason, message, .. } = &self.image {
             waiting.push(self.wait(*reason, message.clone()));
         }
         if let Some(observed) = self.observed

@@ -20,7 +20,6 @@ use crate::config;
 
 /// A manager that does not even accept a connection in this time is taken for dead.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
 /// Where the engine listens.
 #[derive(Clone)]
@@ -31,38 +30,21 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Reads `unix://`, `tcp://` and certificates as `docker` does.
+    /// The engine that the configuration names, with its certificates read.
     ///
     /// # Errors
     /// An address of another kind, or certificates that cannot be read.
     pub fn new(docker: &config::Docker) -> Result<Self, String> {
-        let host = docker.host.clone().unwrap_or_else(|| format!("unix://{DEFAULT_SOCKET}"));
-        match host.split_once("://") {
-            Some(("unix", path)) => Ok(Self::Unix(PathBuf::from(path))),
-            Some(("tcp" | "http" | "https", address)) => Self::tcp(&host, address.trim_end_matches('/'), docker),
-            Some((scheme, _)) => Err(format!(
-                "cannot reach a Docker engine over {scheme:?} ({host:?}): use unix:// or tcp://, or forward the socket"
-            )),
-            None if host.starts_with('/') => Ok(Self::Unix(PathBuf::from(host))),
-            None => Err(format!("Docker host {host:?} has no scheme: write unix:///path/to/docker.sock or tcp://host:port")),
+        match docker.endpoint()? {
+            config::Endpoint::Unix(path) => Ok(Self::Unix(path)),
+            config::Endpoint::Tcp(address) if !docker.tls => Ok(Self::Tcp(address)),
+            config::Endpoint::Tcp(address) => {
+                let server = address.rsplit_once(':').map_or(address.as_str(), |(server, _)| server);
+                let server = server.trim_start_matches('[').trim_end_matches(']').to_owned();
+                let name = ServerName::try_from(server).map_err(|e| format!("Docker host {address:?}: {e}"))?;
+                Ok(Self::Tls { address, name, config: Arc::new(tls_config(docker)?) })
+            }
         }
-    }
-
-    fn tcp(host: &str, address: &str, docker: &config::Docker) -> Result<Self, String> {
-        let tls = docker.ca.is_some() || docker.cert.is_some() || host.starts_with("https://");
-        let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let address = if has_port {
-            address.to_owned()
-        } else {
-            format!("{address}:{}", if tls { 2376 } else { 2375 })
-        };
-        if !tls {
-            return Ok(Self::Tcp(address));
-        }
-        let server = address.rsplit_once(':').map_or(address.as_str(), |(server, _)| server);
-        let server = server.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(server).map_err(|e| format!("Docker host {host:?}: {e}"))?;
-        Ok(Self::Tls { address, name, config: Arc::new(tls_config(docker)?) })
     }
 
     /// Sends one request over a connection of its own.
