@@ -270,6 +270,13 @@ fn rule_11_a_moved_tag_keeps_its_running_content_until_the_new_one_is_old() {
     assert!(chosen.warnings[0].starts_with("1.5.0 has a new digest, younger than 2h; sha256:"));
     let chosen = world.clone().min_age(2 * HOUR, 10 * HOUR_MS, &seen).chosen();
     assert_eq!((chosen.digest, chosen.warnings), (digest("new"), Vec::new()));
+    // What runs needs no fitting platform of the new content.
+    let misfit = world.clone().offers("1.5.0", &["linux/arm64"]).nodes(&["linux/amd64"]);
+    assert_eq!(misfit.clone().min_age(2 * HOUR, 9 * HOUR_MS, &seen).chosen().digest, digest("old"));
+    assert!(matches!(
+        misfit.min_age(2 * HOUR, 10 * HOUR_MS, &seen).nothing(),
+        NoChoice::WouldDowngrade { .. }
+    ));
     // Not if the running content is a failed one.
     let failed = world.min_age(2 * HOUR, 9 * HOUR_MS, &seen).refuse("1.5.0", "old");
     assert!(matches!(failed.nothing(), NoChoice::Refused { .. }));
