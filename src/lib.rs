@@ -8,6 +8,7 @@ pub mod config;
 pub mod events;
 pub mod image;
 pub mod memory;
+pub mod plan;
 pub mod registry;
 pub mod spec;
 pub mod state;
