@@ -33,7 +33,8 @@ pub fn read(spec: &Value, name: &str) -> Value {
 /// off networks in the place of engines before 17.06. Taking off `deploy.mode` changes nothing.
 pub fn write(spec: &mut Value, name: &str, value: Option<&Value>) {
     let Some((entry, key)) = table::find(name) else { return };
-    let value = value.filter(|value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()));
+    let value =
+        value.filter(|value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()));
     match entry.form {
         Form::Environment => write_environment(spec, entry, key, value),
         Form::Label => write_key(spec, entry.path, key, value.cloned()),
@@ -43,7 +44,8 @@ pub fn write(spec: &mut Value, name: &str, value: Option<&Value>) {
         _ if entry.path.first() == Some(&"UpdateConfig") && is_job(spec) => {}
         Form::Parallelism => write_parallelism(spec, entry, value),
         Form::Ports => {
-            let ports = value.map(|ports| kept(at(spec, entry.path), ports, values::port, |old, _| old.clone()));
+            let ports =
+                value.map(|ports| kept(at(spec, entry.path), ports, values::port, |old, _| old.clone()));
             write_leaf(spec, entry, ports);
         }
         Form::Preferences => write_leaf(spec, entry, value.map(preferences)),
@@ -146,8 +148,7 @@ fn put_line(lines: &mut Vec<Value>, text: String, is_key: impl Fn(&Value) -> boo
         return;
     }
     let sorted = lines.is_sorted_by(|a, b| a.as_str() <= b.as_str());
-    let place =
-        if sorted { lines.partition_point(|line| line.as_str() < Some(&text)) } else { lines.len() };
+    let place = if sorted { lines.partition_point(|line| line.as_str() < Some(&text)) } else { lines.len() };
     lines.insert(place, Value::from(text));
 }
 
@@ -265,13 +266,16 @@ fn kept(
 
 /// The descriptors of `spread` preferences; one of a kind we do not know stays whole.
 fn descriptors(preferences: &Value) -> Value {
-    let one = |preference: &Value| {
-        preference.pointer("/Spread/SpreadDescriptor").unwrap_or(preference).clone()
-    };
-    Value::from(preferences.as_array().map(|list| list.iter().map(one).collect::<Vec<_>>()).unwrap_or_default())
+    let one =
+        |preference: &Value| preference.pointer("/Spread/SpreadDescriptor").unwrap_or(preference).clone();
+    Value::from(
+        preferences.as_array().map(|list| list.iter().map(one).collect::<Vec<_>>()).unwrap_or_default(),
+    )
 }
 
 fn preferences(descriptors: &Value) -> Value {
     let one = |descriptor: &Value| json!({ "Spread": { "SpreadDescriptor": descriptor } });
-    Value::from(descriptors.as_array().map(|list| list.iter().map(one).collect::<Vec<_>>()).unwrap_or_default())
+    Value::from(
+        descriptors.as_array().map(|list| list.iter().map(one).collect::<Vec<_>>()).unwrap_or_default(),
+    )
 }

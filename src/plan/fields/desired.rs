@@ -64,8 +64,17 @@ pub fn released(
     name: &str,
     networks: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<Value>, MissingNetwork> {
+    released_of(customer, &service.key, name, networks)
+}
+
+pub(super) fn released_of(
+    customer: &Customer,
+    service: &str,
+    name: &str,
+    networks: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Value>, MissingNetwork> {
     match name {
-        "networks" => attachments(customer, &service.key, &[], networks).map(Some),
+        "networks" => attachments(customer, service, &[], networks).map(Some),
         _ => Ok(None),
     }
 }
@@ -125,7 +134,9 @@ fn deploy(set: &mut Set, deploy: &Deploy) {
     for (name, value) in deploy.labels.iter().filter(|(name, _)| !is_reserved_label(name)) {
         set.put(format!("deploy.labels.{name}"), value.as_str());
     }
-    for (name, config) in [("update_config", &deploy.update_config), ("rollback_config", &deploy.rollback_config)] {
+    for (name, config) in
+        [("update_config", &deploy.update_config), ("rollback_config", &deploy.rollback_config)]
+    {
         if let Some(config) = config {
             update_config(set, &format!("deploy.{name}"), config);
         }

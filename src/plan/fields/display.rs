@@ -141,13 +141,22 @@ pub fn is_sensitive(name: &str) -> bool {
         return false;
     }
     let upper = split_camel_case(key).to_ascii_uppercase();
-    let words: Vec<&str> = upper.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        upper.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
     let last = words.last().copied().unwrap_or_default();
     if matches!(last, "FILE" | "PATH") {
         return false;
     }
     const ANYWHERE: [&str; 9] = [
-        "PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL", "APIKEY", "PRIVATE", "BASICAUTH",
+        "PASSWORD",
+        "PASSWD",
+        "PASSPHRASE",
+        "SECRET",
+        "TOKEN",
+        "CREDENTIAL",
+        "APIKEY",
+        "PRIVATE",
+        "BASICAUTH",
     ];
     const WORDS: [&str; 6] = ["KEY", "KEYS", "PASS", "PW", "SALT", "PEPPER"];
     const LAST: [&str; 3] = ["AUTH", "DSN", "COOKIE"];

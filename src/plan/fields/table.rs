@@ -27,7 +27,10 @@ pub(super) enum Form {
     Words,
     /// A whole number; any of `unset` acts as if it were absent, the last of them is what
     /// the engine takes then.
-    Number { unit: Unit, unset: &'static [u64] },
+    Number {
+        unit: Unit,
+        unset: &'static [u64],
+    },
     /// `Parallelism`: where its parent stands, an absent one reads as 0, which is unlimited,
     /// while without the parent it is 1.
     Parallelism,
@@ -93,7 +96,11 @@ pub const TABLE: &[Entry] = &[
     entry("deploy.restart_policy.max_attempts", &[TASK, "RestartPolicy", "MaxAttempts"], COUNT),
     entry("deploy.restart_policy.window", &[TASK, "RestartPolicy", "Window"], NANOS),
     entry("deploy.rollback_config.delay", &["RollbackConfig", "Delay"], NANOS),
-    entry("deploy.rollback_config.failure_action", &["RollbackConfig", "FailureAction"], Form::Choice("pause")),
+    entry(
+        "deploy.rollback_config.failure_action",
+        &["RollbackConfig", "FailureAction"],
+        Form::Choice("pause"),
+    ),
     entry("deploy.rollback_config.max_failure_ratio", &["RollbackConfig", "MaxFailureRatio"], Form::Ratio),
     entry("deploy.rollback_config.monitor", &["RollbackConfig", "Monitor"], MONITOR),
     entry("deploy.rollback_config.order", &["RollbackConfig", "Order"], Form::Choice("stop-first")),

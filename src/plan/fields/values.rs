@@ -23,7 +23,9 @@ pub(super) fn of_form(form: Form, value: &Value) -> Value {
     match form {
         Form::Environment => environment(value),
         Form::Label => value.clone(),
-        Form::Words | Form::Preferences => list(value).map_or(Value::Null, |words| Value::from(words.to_vec())),
+        Form::Words | Form::Preferences => {
+            list(value).map_or(Value::Null, |words| Value::from(words.to_vec()))
+        }
         Form::Number { unset, .. } => number(value, unset),
         Form::Parallelism => number(value, &[1]),
         Form::Replicas if value.is_object() => value.clone(),

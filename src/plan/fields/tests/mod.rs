@@ -11,7 +11,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::create::of_parts;
-use super::desired::of_compose;
+use super::desired::{of_compose, released_of};
 use super::*;
 use crate::spec::{self, Compose, Customer, NetworkAttachment, Port, PortMode, Protocol};
 
@@ -29,7 +29,11 @@ fn customer() -> Customer {
         file: "acme.toml".into(),
         suspend: None,
         services: BTreeMap::new(),
-        networks: BTreeMap::from([network("edge", "shared-edge"), network("host", "host"), network("aa", "zz")]),
+        networks: BTreeMap::from([
+            network("edge", "shared-edge"),
+            network("host", "host"),
+            network("aa", "zz"),
+        ]),
     }
 }
 
@@ -60,11 +64,8 @@ fn full() -> Compose {
         max_failure_ratio: Some(0.1),
         order: Some(spec::UpdateOrder::StartFirst),
     };
-    let amounts = spec::ResourceAmounts {
-        nano_cpus: Some(500_000_000),
-        memory_bytes: Some(64 << 20),
-        pids: Some(100),
-    };
+    let amounts =
+        spec::ResourceAmounts { nano_cpus: Some(500_000_000), memory_bytes: Some(64 << 20), pids: Some(100) };
     Compose {
         environment: BTreeMap::from([
             ("B".into(), Some("two".into())),
@@ -86,7 +87,10 @@ fn full() -> Compose {
             NetworkAttachment { key: "default".into(), aliases: vec![] },
             NetworkAttachment { key: "edge".into(), aliases: vec!["www".into()] },
         ]),
-        ports: Some(vec![port(443, 8443, Protocol::Tcp, PortMode::Host), port(80, 8080, Protocol::Tcp, PortMode::Ingress)]),
+        ports: Some(vec![
+            port(443, 8443, Protocol::Tcp, PortMode::Host),
+            port(80, 8080, Protocol::Tcp, PortMode::Ingress),
+        ]),
         deploy: spec::Deploy {
             mode: Some(spec::Mode::Replicated),
             replicas: Some(3),
@@ -292,16 +296,27 @@ fn environment_lines_keep_their_order() {
 #[test]
 fn what_no_spec_can_say_survives_in_lists() {
     let mut spec = rich();
-    write(&mut spec, "networks", Some(&json!([
-        { "Target": "net-edge", "Aliases": ["frontend", "www"] }, { "Target": "net-new", "Aliases": [] },
-    ])));
-    assert_eq!(spec["TaskTemplate"]["Networks"], json!([
-        { "Target": "net-edge", "Aliases": ["www", "frontend"], "DriverOpts": { "com.example.mtu": "1400" } },
-        { "Target": "net-new", "Aliases": [] },
-    ]));
-    write(&mut spec, "ports", Some(&json!([
-        { "Protocol": "tcp", "TargetPort": 8080, "PublishedPort": 80, "PublishMode": "ingress" },
-    ])));
+    write(
+        &mut spec,
+        "networks",
+        Some(&json!([
+            { "Target": "net-edge", "Aliases": ["frontend", "www"] }, { "Target": "net-new", "Aliases": [] },
+        ])),
+    );
+    assert_eq!(
+        spec["TaskTemplate"]["Networks"],
+        json!([
+            { "Target": "net-edge", "Aliases": ["www", "frontend"], "DriverOpts": { "com.example.mtu": "1400" } },
+            { "Target": "net-new", "Aliases": [] },
+        ])
+    );
+    write(
+        &mut spec,
+        "ports",
+        Some(&json!([
+            { "Protocol": "tcp", "TargetPort": 8080, "PublishedPort": 80, "PublishMode": "ingress" },
+        ])),
+    );
     assert_eq!(spec["EndpointSpec"]["Ports"][0]["Name"], "web");
     assert_eq!(spec["EndpointSpec"]["Ports"].as_array().unwrap().len(), 1);
 }
@@ -316,9 +331,14 @@ fn networks_in_their_old_place_move_when_changed() {
 
 #[test]
 fn networks_are_resolved_by_their_names_in_the_swarm() {
-    let attachment = |key: &str, aliases: &[&str]| NetworkAttachment { key: key.into(), aliases: words(aliases).unwrap() };
+    let attachment =
+        |key: &str, aliases: &[&str]| NetworkAttachment { key: key.into(), aliases: words(aliases).unwrap() };
     let compose = Compose {
-        networks: Some(vec![attachment("aa", &["web", "x"]), attachment("edge", &[]), attachment("host", &[])]),
+        networks: Some(vec![
+            attachment("aa", &["web", "x"]),
+            attachment("edge", &[]),
+            attachment("host", &[]),
+        ]),
         ..Compose::default()
     };
     let expected = json!([
@@ -353,13 +373,16 @@ fn labels_of_ours_are_not_the_specs() {
 #[case(spec::Mode::ReplicatedJob, json!({ "ReplicatedJob": { "MaxConcurrent": 1, "TotalCompletions": 1 } }))]
 #[case(spec::Mode::Replicated, json!({ "Replicated": { "Replicas": 1 } }))]
 fn modes(#[case] mode: spec::Mode, #[case] expected: Value) {
-    let compose = Compose { deploy: spec::Deploy { mode: Some(mode), ..Default::default() }, ..Default::default() };
+    let compose =
+        Compose { deploy: spec::Deploy { mode: Some(mode), ..Default::default() }, ..Default::default() };
     let spec = created(&compose);
     assert_eq!(spec["Mode"], expected);
     let fields = fields(&compose);
     assert!(same("deploy.mode", &read(&spec, "deploy.mode"), &fields[0].value));
     assert_eq!(mode_change(&spec, &fields), None);
-    for other in [spec::Mode::Replicated, spec::Mode::Global, spec::Mode::ReplicatedJob, spec::Mode::GlobalJob] {
+    for other in
+        [spec::Mode::Replicated, spec::Mode::Global, spec::Mode::ReplicatedJob, spec::Mode::GlobalJob]
+    {
         let deploy = spec::Deploy { mode: Some(other), ..Default::default() };
         let wanted = of_compose(&customer(), "web", &Compose { deploy, ..Default::default() }, &ids).unwrap();
         assert_eq!(mode_change(&spec, &wanted).is_some(), other != mode);
@@ -374,7 +397,9 @@ fn a_mode_refuses_what_the_engine_would_refuse() {
     write(&mut global, "deploy.replicas", Some(&json!(2)));
     assert_eq!(global, json!({ "Mode": { "Global": {} } }));
     let mut job = json!({ "Mode": { "ReplicatedJob": { "MaxConcurrent": 2, "TotalCompletions": 9 } } });
-    assert!(mode_change(&job, &field("deploy.update_config.delay", json!(1))).unwrap().contains("update_config"));
+    assert!(
+        mode_change(&job, &field("deploy.update_config.delay", json!(1))).unwrap().contains("update_config")
+    );
     write(&mut job, "deploy.update_config.delay", Some(&json!(1)));
     write(&mut job, "deploy.replicas", Some(&json!(9)));
     assert_eq!(job, json!({ "Mode": { "ReplicatedJob": { "MaxConcurrent": 9, "TotalCompletions": 9 } } }));
@@ -445,7 +470,8 @@ fn the_owned_label_is_stable_and_reads_back() {
 fn the_hash_is_of_what_is_meant() {
     // Written on services: a change here makes every service look changed.
     assert_eq!(spec_hash(&[]), "v1:4f53cda18c2baa0c");
-    let one = |constraints: Value| [Field { name: "deploy.placement.constraints".into(), value: constraints }];
+    let one =
+        |constraints: Value| [Field { name: "deploy.placement.constraints".into(), value: constraints }];
     assert_eq!(spec_hash(&one(json!(["b==1", "a == 1"]))), spec_hash(&one(json!(["a==1", "b==1"]))));
     assert_ne!(spec_hash(&one(json!(["b==1"]))), spec_hash(&one(json!(["a==1"]))));
     let all = fields(&full());
@@ -474,15 +500,20 @@ fn image_and_force_touch_one_place() {
 
 #[test]
 fn what_a_spec_releases() {
-    let service_networks = super::desired::attachments(&customer(), "web", &[], &ids).unwrap();
-    assert_eq!(service_networks, json!([{ "Target": "id-acme_default", "Aliases": ["web"] }]));
+    let joined = released_of(&customer(), "web", "networks", &ids).unwrap();
+    assert_eq!(joined, Some(json!([{ "Target": "id-acme_default", "Aliases": ["web"] }])));
+    assert_eq!(released_of(&customer(), "web", "networks", &nobody).unwrap_err().name, "acme_default");
+    assert_eq!(released_of(&customer(), "web", "command", &nobody).unwrap(), None);
 }
 
 /// Nothing that an engine, or somebody in between, may answer makes us panic.
 #[test]
 fn odd_answers_are_survived() {
     let odd = [
-        json!(null), json!([]), json!(7), json!({ "TaskTemplate": 1, "Mode": [], "EndpointSpec": "x", "Labels": [] }),
+        json!(null),
+        json!([]),
+        json!(7),
+        json!({ "TaskTemplate": 1, "Mode": [], "EndpointSpec": "x", "Labels": [] }),
         json!({ "TaskTemplate": { "ContainerSpec": { "Env": {}, "Labels": 3, "Args": "sh" }, "Networks": {}, "Placement": [] },
                 "Mode": { "Replicated": 5 }, "UpdateConfig": 1 }),
         json!({ "TaskTemplate": { "ContainerSpec": { "Env": [1, null, "", "="] }, "Networks": [1, null] },

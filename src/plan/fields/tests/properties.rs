@@ -37,37 +37,48 @@ fn update_config() -> impl Strategy<Value = spec::UpdateConfig> {
         of(prop_oneof![Just(0.0), Just(1.0), 0.0..1.0_f64]),
         of(select(vec![O::StopFirst, O::StartFirst])),
     )
-        .prop_map(|(parallelism, delay, failure_action, monitor, max_failure_ratio, order)| spec::UpdateConfig {
-            parallelism,
-            delay,
-            failure_action,
-            monitor,
-            max_failure_ratio,
-            order,
+        .prop_map(|(parallelism, delay, failure_action, monitor, max_failure_ratio, order)| {
+            spec::UpdateConfig { parallelism, delay, failure_action, monitor, max_failure_ratio, order }
         })
 }
 
 fn restart_policy() -> impl Strategy<Value = spec::RestartPolicy> {
     use spec::RestartCondition as C;
-    (of(select(vec![C::None, C::OnFailure, C::Any])), of(duration().boxed()), of(count().boxed()), of(duration().boxed())).prop_map(
-        |(condition, delay, max_attempts, window)| spec::RestartPolicy { condition, delay, max_attempts, window },
+    (
+        of(select(vec![C::None, C::OnFailure, C::Any])),
+        of(duration().boxed()),
+        of(count().boxed()),
+        of(duration().boxed()),
     )
+        .prop_map(|(condition, delay, max_attempts, window)| spec::RestartPolicy {
+            condition,
+            delay,
+            max_attempts,
+            window,
+        })
 }
 
 fn placement() -> impl Strategy<Value = spec::Placement> {
-    (of(vec("[a-c.]{1,4} ?(==|!=) ?[a-c]{1,3}", 0..3)), of(vec("node\\.labels\\.[a-z]", 0..3)), of(count().boxed())).prop_map(
-        |(constraints, preferences, max_replicas_per_node)| spec::Placement {
+    (
+        of(vec("[a-c.]{1,4} ?(==|!=) ?[a-c]{1,3}", 0..3)),
+        of(vec("node\\.labels\\.[a-z]", 0..3)),
+        of(count().boxed()),
+    )
+        .prop_map(|(constraints, preferences, max_replicas_per_node)| spec::Placement {
             constraints,
             preferences,
             max_replicas_per_node,
-        },
-    )
+        })
 }
 
 fn amounts(pids: bool) -> impl Strategy<Value = spec::ResourceAmounts> {
-    (of(count().boxed()), of(any::<u64>()), of(count().boxed())).prop_map(move |(nano_cpus, memory_bytes, count)| {
-        spec::ResourceAmounts { nano_cpus, memory_bytes, pids: count.filter(|_| pids) }
-    })
+    (of(count().boxed()), of(any::<u64>()), of(count().boxed())).prop_map(
+        move |(nano_cpus, memory_bytes, count)| spec::ResourceAmounts {
+            nano_cpus,
+            memory_bytes,
+            pids: count.filter(|_| pids),
+        },
+    )
 }
 
 fn deploy() -> impl Strategy<Value = spec::Deploy> {
@@ -86,32 +97,49 @@ fn deploy() -> impl Strategy<Value = spec::Deploy> {
         of(resources),
         of(select(vec![E::Vip, E::Dnsrr])),
     )
-        .prop_map(|(mode, replicas, labels, update, rollback_config, restart_policy, placement, resources, endpoint_mode)| {
-            spec::Deploy {
+        .prop_map(
+            |(
                 mode,
-                // What lint refuses is left out: replicas of global services, updates of jobs.
-                replicas: replicas.filter(|_| !matches!(mode, Some(M::Global | M::GlobalJob))),
+                replicas,
                 labels,
-                update_config: update.filter(|_| !matches!(mode, Some(M::ReplicatedJob | M::GlobalJob))),
+                update,
                 rollback_config,
                 restart_policy,
                 placement,
                 resources,
                 endpoint_mode,
-            }
-        })
+            )| {
+                spec::Deploy {
+                    mode,
+                    // What lint refuses is left out: replicas of global services, updates of jobs.
+                    replicas: replicas.filter(|_| !matches!(mode, Some(M::Global | M::GlobalJob))),
+                    labels,
+                    update_config: update.filter(|_| !matches!(mode, Some(M::ReplicatedJob | M::GlobalJob))),
+                    rollback_config,
+                    restart_policy,
+                    placement,
+                    resources,
+                    endpoint_mode,
+                }
+            },
+        )
 }
 
 fn healthcheck() -> impl Strategy<Value = spec::Healthcheck> {
-    (of(texts().boxed()), of(duration().boxed()), of(duration().boxed()), of(duration().boxed()), of(count().boxed())).prop_map(
-        |(test, interval, timeout, start_period, retries)| spec::Healthcheck {
+    (
+        of(texts().boxed()),
+        of(duration().boxed()),
+        of(duration().boxed()),
+        of(duration().boxed()),
+        of(count().boxed()),
+    )
+        .prop_map(|(test, interval, timeout, start_period, retries)| spec::Healthcheck {
             test,
             interval,
             timeout,
             start_period,
             retries,
-        },
-    )
+        })
 }
 
 fn networks() -> impl Strategy<Value = Vec<NetworkAttachment>> {
@@ -137,15 +165,8 @@ fn compose() -> impl Strategy<Value = Compose> {
         of(ports().boxed()),
         deploy().boxed(),
     )
-        .prop_map(|(environment, command, entrypoint, labels, healthcheck, networks, ports, deploy)| Compose {
-            environment,
-            command,
-            entrypoint,
-            labels,
-            healthcheck,
-            networks,
-            ports,
-            deploy,
+        .prop_map(|(environment, command, entrypoint, labels, healthcheck, networks, ports, deploy)| {
+            Compose { environment, command, entrypoint, labels, healthcheck, networks, ports, deploy }
         })
 }
 
@@ -184,8 +205,12 @@ fn observed() -> impl Strategy<Value = Value> {
 fn leaves(value: &Value) -> Vec<(String, String)> {
     fn walk(value: &Value, at: &str, out: &mut Vec<(String, String)>) {
         match value {
-            Value::Object(map) => map.iter().for_each(|(key, value)| walk(value, &format!("{at}/{key}"), out)),
-            Value::Array(list) => list.iter().enumerate().for_each(|(i, value)| walk(value, &format!("{at}/{i}"), out)),
+            Value::Object(map) => {
+                map.iter().for_each(|(key, value)| walk(value, &format!("{at}/{key}"), out))
+            }
+            Value::Array(list) => {
+                list.iter().enumerate().for_each(|(i, value)| walk(value, &format!("{at}/{i}"), out))
+            }
             scalar => out.push((at.to_owned(), scalar.to_string())),
         }
     }
