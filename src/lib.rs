@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod events;
+pub mod http;
 pub mod image;
 pub mod memory;
 pub mod plan;
