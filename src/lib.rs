@@ -11,4 +11,5 @@ pub mod memory;
 pub mod registry;
 pub mod spec;
 pub mod state;
+pub mod state_dir;
 pub mod version;
