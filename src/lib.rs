@@ -9,6 +9,7 @@ pub mod events;
 pub mod image;
 pub mod memory;
 pub mod registry;
+pub mod source;
 pub mod spec;
 pub mod state;
 pub mod state_dir;
