@@ -18,6 +18,7 @@ pub mod report;
 pub mod source;
 pub mod spec;
 pub mod state;
+pub mod state_dir;
 pub mod swarm;
 pub mod text;
 pub mod version;
