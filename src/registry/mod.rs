@@ -1,4 +1,8 @@
 //! The registry: tags and digests over the OCI distribution API, asked once a repository.
+//!
+//! [`Client`] implements [`Registry`]. Its layers, from the top: [`client`] answers from
+//! [`cache`] or asks; [`tags`] and [`resolve`] know the API; [`api`] answers challenges by [`auth`] with
+//! what [`credentials`] finds; [`transport`] sends, bounded in time, size and number.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,6 +12,30 @@ use futures::future::BoxFuture;
 
 use crate::image::{Digest, Repository};
 use crate::version::Platform;
+
+mod api;
+mod auth;
+mod cache;
+mod challenge;
+mod client;
+mod credentials;
+mod docker_config;
+mod endpoint;
+mod error;
+mod helper;
+mod limits;
+mod link;
+mod manifest;
+mod resolve;
+mod secret;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+pub use client::{Client, Options};
+pub use limits::Limits;
+pub use transport::Observer;
 
 /// What the rest of skep needs of registries.
 pub trait Registry: Send + Sync {

@@ -1,0 +1,235 @@
+//! Shared answers: one request in flight a key, answers served while young enough, errors
+//! for a moment, memory bounded.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::RegistryError;
+
+/// A map that forgets what was used least recently.
+pub(super) struct Bounded<K, V> {
+    entries: HashMap<K, (u64, V)>,
+    capacity: usize,
+    tick: u64,
+}
+
+impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { entries: HashMap::new(), capacity: capacity.max(1), tick: 0 }
+    }
+
+    pub(super) fn get(&mut self, key: &K) -> Option<&V> {
+        self.tick += 1;
+        let (used, value) = self.entries.get_mut(key)?;
+        *used = self.tick;
+        Some(value)
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        self.tick += 1;
+        if self.entries.len() >= self.capacity && !self.entries.contains_key(&key) {
+            // A scan, but only when thousands of keys are in use.
+            let oldest = self.entries.iter().min_by_key(|(_, (used, _))| *used).map(|(k, _)| k.clone());
+            if let Some(oldest) = oldest {
+                self.entries.remove(&oldest);
+            }
+        }
+        self.entries.insert(key, (self.tick, value));
+    }
+
+    pub(super) fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> V
+    where
+        V: Clone,
+    {
+        if let Some(value) = self.get(key) {
+            return value.clone();
+        }
+        let value = make();
+        self.insert(key.clone(), value.clone());
+        value
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.entries.retain(|key, _| keep(key));
+    }
+}
+
+/// A lock on plain data: a panic elsewhere leaves it whole, so poison means nothing.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Answers by key.
+pub(super) struct Flights<K, V> {
+    slots: Mutex<Bounded<K, Arc<tokio::sync::Mutex<Slot<V>>>>>,
+    error_ttl: Duration,
+}
+
+struct Slot<V> {
+    good: Option<Outcome<V>>,
+    bad: Option<Outcome<RegistryError>>,
+}
+
+struct Outcome<T> {
+    value: T,
+    asked: Instant,
+    answered: Instant,
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
+    pub(super) fn new(capacity: usize, error_ttl: Duration) -> Self {
+        Self { slots: Mutex::new(Bounded::new(capacity)), error_ttl }
+    }
+
+    /// The answer for `key`: one younger than `max_age`, or one that came while we waited for
+    /// whoever was asking already, or else a new one. `ask` is given the last good answer;
+    /// an error does not displace that. If the caller that asks goes away, the next one in
+    /// the queue asks.
+    pub(super) async fn get<F, Fut>(&self, key: &K, max_age: Duration, ask: F) -> Result<V, RegistryError>
+    where
+        F: FnOnce(Option<V>) -> Fut,
+        Fut: Future<Output = Result<V, RegistryError>>,
+    {
+        let arrived = Instant::now();
+        let slot = lock(&self.slots)
+            .get_or_insert_with(key, || Arc::new(tokio::sync::Mutex::new(Slot { good: None, bad: None })));
+        let mut slot = slot.lock().await;
+        if let Some(answer) = slot.fresh(arrived, max_age, self.error_ttl) {
+            return answer;
+        }
+        let asked = Instant::now();
+        let last = slot.good.as_ref().map(|good| good.value.clone());
+        let result = ask(last).await;
+        let answered = Instant::now();
+        match &result {
+            Ok(value) => {
+                slot.bad = None;
+                slot.good = Some(Outcome { value: value.clone(), asked, answered });
+            }
+            Err(error) => slot.bad = Some(Outcome { value: error.clone(), asked, answered }),
+        }
+        result
+    }
+
+    /// Forgets the answers whose key does not pass.
+    pub(super) fn retain(&self, keep: impl Fn(&K) -> bool) {
+        lock(&self.slots).retain(keep);
+    }
+}
+
+impl<V: Clone> Slot<V> {
+    fn fresh(
+        &self,
+        arrived: Instant,
+        max_age: Duration,
+        error_ttl: Duration,
+    ) -> Option<Result<V, RegistryError>> {
+        let now = Instant::now();
+        // Answers that came while this caller waited: the last one counts.
+        let shared_bad = self.bad.as_ref().filter(|bad| bad.answered > arrived);
+        if let Some(good) = &self.good {
+            let shared = good.answered > arrived && shared_bad.is_none();
+            if shared || now.duration_since(good.asked) < max_age {
+                return Some(Ok(good.value.clone()));
+            }
+        }
+        let bad = self.bad.as_ref().filter(|bad| now.duration_since(bad.answered) < error_ttl);
+        shared_bad.or(bad).map(|bad| Err(bad.value.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::RegistryErrorKind;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn failure() -> RegistryError {
+        RegistryError::new(RegistryErrorKind::Unavailable, "r", "down")
+    }
+
+    #[test]
+    fn forgets_what_was_used_least_recently() {
+        let mut map = Bounded::new(2);
+        map.insert(1, 'a');
+        map.insert(2, 'b');
+        assert_eq!(map.get(&1), Some(&'a'));
+        map.insert(3, 'c');
+        assert_eq!((map.get(&1).copied(), map.get(&2).copied()), (Some('a'), None));
+        assert_eq!(map.get(&3), Some(&'c'));
+        map.insert(3, 'd');
+        assert_eq!((map.get(&1).copied(), map.get(&3).copied()), (Some('a'), Some('d')));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn serves_what_is_young_enough() {
+        let flights = Flights::new(8, Duration::from_secs(2));
+        let count = AtomicUsize::new(0);
+        let get = |max_age| {
+            flights.get(&"k", Duration::from_secs(max_age), |_| async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok::<_, RegistryError>(count.fetch_add(1, Ordering::SeqCst))
+            })
+        };
+        assert_eq!(get(0).await.unwrap(), 0);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        // Asked four seconds ago, though answered only three.
+        assert_eq!(get(5).await.unwrap(), 0);
+        assert_eq!(get(4).await.unwrap(), 1);
+        assert_eq!(get(0).await.unwrap(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_at_once_share_a_request_and_its_error() {
+        let flights: Flights<&str, usize> = Flights::new(8, Duration::from_secs(2));
+        let count = AtomicUsize::new(0);
+        let get = || {
+            flights.get(&"k", Duration::ZERO, |_| async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                count.fetch_add(1, Ordering::SeqCst);
+                Err(failure())
+            })
+        };
+        let all = futures::future::join_all((0..100).map(|_| get())).await;
+        assert!(all.iter().all(Result::is_err));
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        get().await.unwrap_err();
+        assert_eq!(count.load(Ordering::SeqCst), 1, "within the error's time");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        get().await.unwrap_err();
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_keeps_the_last_good_answer() {
+        let flights = Flights::new(8, Duration::from_secs(2));
+        let minute = Duration::from_secs(60);
+        assert_eq!(flights.get(&"k", minute, |_| async { Ok(7) }).await.unwrap(), 7);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let seen = flights
+            .get(&"k", Duration::ZERO, |last| async move {
+                assert_eq!(last, Some(7));
+                Err(failure())
+            })
+            .await;
+        assert!(seen.is_err());
+        assert_eq!(flights.get(&"k", minute, |_| async { Ok(8) }).await.unwrap(), 7, "still young enough");
+        assert!(flights.get(&"k", Duration::from_secs(5), |_| async { Ok(8) }).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_goes_away_does_not_hold_up_the_next() {
+        let flights: Arc<Flights<&str, u8>> = Arc::new(Flights::new(8, Duration::from_secs(2)));
+        let stuck = Arc::clone(&flights);
+        let first =
+            tokio::spawn(async move { stuck.get(&"k", Duration::ZERO, |_| std::future::pending()).await });
+        tokio::task::yield_now().await;
+        let next = flights.get(&"k", Duration::ZERO, |_| async { Ok(1) });
+        first.abort();
+        assert_eq!(next.await.unwrap(), 1);
+    }
+}

@@ -1,0 +1,132 @@
+//! The client that the rest of skep holds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::api::Api;
+use super::auth::Auth;
+use super::cache::{Bounded, Flights};
+use super::credentials::{self, Credentials};
+use super::endpoint::Settings;
+use super::limits::{REFERENCES_MAX, REPOSITORIES_MAX};
+use super::resolve::{self, Platforms};
+use super::tags::{self, TagList};
+use super::transport::{Observer, Transport};
+use super::{Limits, Registry, RegistryError};
+use crate::config::RegistryConfig;
+use crate::image::Repository;
+use crate::version::Resolved;
+
+/// How the client behaves.
+#[derive(Clone)]
+pub struct Options {
+    /// Sent with each request.
+    pub user_agent: String,
+    /// The directory of docker's `config.json`; `None`: docker's credentials are not looked at.
+    pub docker_config: Option<PathBuf>,
+    /// Where credential helpers are looked for before the `PATH`.
+    pub helper_dirs: Vec<PathBuf>,
+    /// Told of each HTTP request, for the metrics.
+    pub observer: Option<Observer>,
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    /// As docker finds its configuration: `DOCKER_CONFIG`, else `.docker` in the home
+    /// directory.
+    fn default() -> Self {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            user_agent: concat!("skep/", env!("CARGO_PKG_VERSION")).to_owned(),
+            docker_config: set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker"))),
+            helper_dirs: Vec::new(),
+            observer: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("user_agent", &self.user_agent)
+            .field("docker_config", &self.docker_config)
+            .field("helper_dirs", &self.helper_dirs)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All registries, over HTTP. Shared by reference: it holds the caches that make many
+/// services cost one query.
+pub struct Client {
+    api: Api,
+    tags: Flights<Repository, TagList>,
+    resolved: Flights<(Repository, String), Resolved>,
+    platforms: Platforms,
+}
+
+impl Client {
+    /// A client for the `[registries]` of the configuration, by `host[:port][/prefix]`.
+    pub fn new(registries: &BTreeMap<String, RegistryConfig>, options: Options) -> Self {
+        let settings = Arc::new(Settings::new(registries));
+        let Options { user_agent, docker_config, helper_dirs, observer, limits } = options;
+        let credentials = Credentials::new(Arc::clone(&settings), docker_config, helper_dirs, limits.clone());
+        let error_ttl = limits.error_ttl;
+        let transport = Transport::new(user_agent, observer, limits);
+        Self {
+            api: Api { settings, credentials, auth: Auth::new(), transport },
+            tags: Flights::new(REPOSITORIES_MAX, error_ttl),
+            resolved: Flights::new(REFERENCES_MAX, error_ttl),
+            platforms: Mutex::new(Bounded::new(REFERENCES_MAX)),
+        }
+    }
+}
+
+impl Registry for Client {
+    fn tags(
+        &self,
+        repository: &Repository,
+        max_age: Duration,
+    ) -> BoxFuture<'_, Result<Arc<[String]>, RegistryError>> {
+        let repository = repository.clone();
+        Box::pin(async move {
+            let endpoint = self.api.settings.endpoint(&repository)?;
+            let ask = |last| tags::list(&self.api, &endpoint, last);
+            Ok(self.tags.get(&repository, max_age, ask).await?.tags)
+        })
+    }
+
+    fn resolve(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        max_age: Duration,
+    ) -> BoxFuture<'_, Result<Resolved, RegistryError>> {
+        let key = (repository.clone(), reference.to_owned());
+        Box::pin(async move {
+            let endpoint = self.api.settings.endpoint(&key.0)?;
+            let ask = |_| resolve::resolve(&self.api, &self.platforms, &endpoint, &key.1);
+            self.resolved.get(&key, max_age, ask).await
+        })
+    }
+
+    fn pull_auth(&self, repository: &Repository) -> BoxFuture<'_, Result<Option<String>, RegistryError>> {
+        let repository = repository.clone();
+        Box::pin(async move {
+            let found = self.api.credentials.find(&repository).await?;
+            Ok(found.map(|found| credentials::registry_auth(&repository, &found.credential)))
+        })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("settings", &self.api.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! Where credentials come from: `skep.toml`, else docker's `config.json`, else nowhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::prelude::*;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+
+use super::cache::Flights;
+use super::docker_config::{self, DockerConfig};
+use super::endpoint::{Entry, Settings, server_address};
+use super::limits::REPOSITORIES_MAX;
+use super::secret::{Credential, Found, Secret};
+use super::{Limits, RegistryError, RegistryErrorKind as Kind, helper};
+use crate::image::Repository;
+
+/// Bytes of a password file.
+const PASSWORD_MAX: u64 = 64 << 10;
+
+pub(super) struct Credentials {
+    settings: Arc<Settings>,
+    /// The directory of docker's `config.json`.
+    docker_config: Option<PathBuf>,
+    helper_dirs: Vec<PathBuf>,
+    limits: Limits,
+    /// What helpers said, by helper and server.
+    helped: Flights<(String, String), Option<Credential>>,
+}
+
+impl Credentials {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        docker_config: Option<PathBuf>,
+        helper_dirs: Vec<PathBuf>,
+        limits: Limits,
+    ) -> Self {
+        let helped = Flights::new(REPOSITORIES_MAX, limits.error_ttl);
+        Self { settings, docker_config, helper_dirs, limits, helped }
+    }
+
+    /// The credentials for a repository; files are read again each time. A source that is
+    /// named but cannot be read is an error: to go on without would show fewer repositories.
+    pub(super) async fn find(&self, repository: &Repository) -> Result<Option<Found>, RegistryError> {
+        for entry in self.settings.of(repository) {
+            if let Some(found) = self.configured(entry, repository).await? {
+                return Ok(Some(found));
+            }
+        }
+        self.from_docker(repository).await
+    }
+
+    /// Forgets what helpers said of a registry, since that was refused.
+    pub(super) fn forget(&self, repository: &Repository) {
+        self.helped.retain(|(_, server)| server != server_address(repository));
+    }
+
+    /// From one entry of `[registries]`, if it speaks of credentials at all.
+    async fn configured(
+        &self,
+        entry: &Entry,
+        repository: &Repository,
+    ) -> Result<Option<Found>, RegistryError> {
+        let place = format!("[registries.\"{}\"] in skep.toml", entry.key);
+        let wrong = |why: &str| Err(unreadable(repository, &format!("{place} {why}")));
+        let config = &entry.config;
+        if let Some(name) = &config.credential_helper {
+            let source = format!("docker-credential-{name}, named by {place}");
+            return match self.from_helper(name, repository).await? {
+                Some(credential) => Ok(Some(Found { credential, source })),
+                None => Err(unreadable(
+                    repository,
+                    &format!("docker-credential-{name} has no credentials for it: log in with it first"),
+                )),
+            };
+        }
+        match (&config.username, &config.password_file) {
+            (None, None) => Ok(None),
+            (Some(_), None) => wrong("has a `username` but no `password_file`"),
+            (None, Some(_)) => wrong("has a `password_file` but no `username`"),
+            (Some(username), Some(path)) => {
+                let password = read_password(path).await.map_err(|why| {
+                    unreadable(repository, &format!("password_file {} of {place} {why}", path.display()))
+                })?;
+                let username = Secret::new(username.clone());
+                Ok(Some(Found { credential: Credential::Password { username, password }, source: place }))
+            }
+        }
+    }
+
+    /// As docker finds them: a helper for the registry, the store for all, the file itself.
+    async fn from_docker(&self, repository: &Repository) -> Result<Option<Found>, RegistryError> {
+        let Some(dir) = &self.docker_config else { return Ok(None) };
+        let path = dir.join("config.json");
+        let wrong = |why: &str| unreadable(repository, &format!("{} {why}", path.display()));
+        let Some(text) = read_bounded(&path, docker_config::FILE_MAX).await.map_err(|why| wrong(&why))?
+        else {
+            return Ok(None);
+        };
+        let config = DockerConfig::parse(&text).map_err(|why| wrong(&why))?;
+        if let Some(name) = config.helper(repository)
+            && let Some(credential) = self.from_helper(name, repository).await?
+        {
+            let source = format!("docker-credential-{name}, named by {}", path.display());
+            return Ok(Some(Found { credential, source }));
+        }
+        let stored = config.stored(repository).map_err(|why| wrong(&why))?;
+        Ok(stored.map(|credential| Found { credential, source: path.display().to_string() }))
+    }
+
+    async fn from_helper(
+        &self,
+        name: &str,
+        repository: &Repository,
+    ) -> Result<Option<Credential>, RegistryError> {
+        let server = server_address(repository);
+        let key = (name.to_owned(), server.to_owned());
+        let ask = |_| async {
+            helper::ask(name, server, &self.helper_dirs, self.limits.helper)
+                .await
+                .map_err(|why| unreadable(repository, &format!("docker-credential-{name} {why}")))
+        };
+        self.helped.get(&key, self.limits.helper_ttl, ask).await
+    }
+}
+
+/// The value of `X-Registry-Auth`: base64url, padded, of docker's `AuthConfig`.
+pub(super) fn registry_auth(repository: &Repository, credential: &Credential) -> String {
+    let serveraddress = server_address(repository);
+    let config = match credential {
+        Credential::Password { username, password } => {
+            json!({"username": username.expose(), "password": password.expose(), "serveraddress": serveraddress})
+        }
+        Credential::IdentityToken(token) => {
+            json!({"identitytoken": token.expose(), "serveraddress": serveraddress})
+        }
+    };
+    BASE64_URL_SAFE.encode(config.to_string())
+}
+
+fn unreadable(repository: &Repository, message: &str) -> RegistryError {
+    RegistryError::new(Kind::Credentials, repository.registry(), message)
+}
+
+/// The file's text without the newline that editors put at its end.
+async fn read_password(path: &Path) -> Result<Secret, String> {
+    let bytes = read_bounded(path, PASSWORD_MAX).await?.ok_or("does not exist")?;
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err("is empty".into());
+    }
+    Ok(Secret::new(text))
+}
+
+/// `None`: there is no such file.
+async fn read_bounded(path: &Path, max: u64) -> Result<Option<Vec<u8>>, String> {
+    let file = match tokio::fs::File::open(path).await {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(format!("cannot be read: {}", e.kind())),
+    };
+    let mut bytes = Vec::new();
+    file.take(max + 1).read_to_end(&mut bytes).await.map_err(|e| format!("cannot be read: {}", e.kind()))?;
+    if bytes.len() as u64 > max {
+        return Err(format!("is longer than {max} bytes"));
+    }
+    Ok(Some(bytes))
+}

@@ -1,0 +1,10 @@
+//! The client against misbehaving registries on loopback.
+
+mod auth;
+mod credentials;
+mod fake;
+mod faults;
+mod resolve;
+mod secrets;
+mod sharing;
+mod tags;
