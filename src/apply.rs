@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::events::{About, Event, EventImage, Recorder, Kind, NewEvent, Phase, Reason};
+use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::image::ImageRef;
 use crate::memory::{Image, Memory, Purpose, Rollout};
 use crate::plan::{Cause, ImageView, ObjectKind, Step, Write};
@@ -38,7 +38,9 @@ impl Applier {
     pub async fn execute(&self, about: &About, step: &Step) -> Outcome {
         let intent = match self.announce(about, step).await {
             Ok(intent) => intent,
-            Err(error) => return Outcome::Unknown(format!("nothing was changed, for the event log failed: {error}")),
+            Err(error) => {
+                return Outcome::Unknown(format!("nothing was changed, for the event log failed: {error}"));
+            }
         };
         let auth = match self.auth(step).await {
             Ok(auth) => auth,
@@ -105,8 +107,18 @@ impl Applier {
         let mut events = vec![outcome(about, step, intent, Phase::Done)];
         if let (Some(rollout), Some(key)) = (rollout(step, intent, self.recorder.now()), &step.service) {
             let to = rollout.to.version.clone().or_else(|| rollout.to.tag.clone()).unwrap_or_default();
-            let started = about.event(Kind::Normal, Reason::RolloutStarted, Some(key), format!("{key} rolling to {to}"));
-            events.push(NewEvent { id: Some(intent.id.clone()), from: view(&step.from), to: view(&step.to), ..started });
+            let started = about.event(
+                Kind::Normal,
+                Reason::RolloutStarted,
+                Some(key),
+                format!("{key} rolling to {to}"),
+            );
+            events.push(NewEvent {
+                id: Some(intent.id.clone()),
+                from: view(&step.from),
+                to: view(&step.to),
+                ..started
+            });
             self.remember(step, rollout);
         }
         self.recorder.tell(events).await;
@@ -119,7 +131,9 @@ impl Applier {
             Cause::StaleTasks => memory.forced = step_image(step),
             Cause::RollBack => {
                 let failed = step.from.as_ref().and_then(|from| from.digest.as_deref());
-                for refusal in memory.refused.iter_mut().filter(|refusal| Some(refusal.image.digest.as_str()) == failed) {
+                for refusal in
+                    memory.refused.iter_mut().filter(|refusal| Some(refusal.image.digest.as_str()) == failed)
+                {
                     refusal.rolled_back = true;
                 }
             }
@@ -167,7 +181,12 @@ fn remembered(image: &ImageRef, view: Option<&ImageView>) -> Image {
 /// What ran before, if it was pinned; a repository is taken to stay the same.
 fn previous(spec: &Value, from: &ImageView) -> Option<Image> {
     let repository = image(spec)?.repository.normalized();
-    Some(Image { repository, tag: from.tag.clone(), version: from.version.clone(), digest: from.digest.clone()? })
+    Some(Image {
+        repository,
+        tag: from.tag.clone(),
+        version: from.version.clone(),
+        digest: from.digest.clone()?,
+    })
 }
 
 /// Events that stand before the change itself: drift that was found, a tag that moved.
@@ -189,12 +208,17 @@ fn warnings(about: &About, step: &Step) -> Vec<NewEvent> {
     }
     if step.cause == Cause::TagMoved {
         let tag = step.to.as_ref().and_then(|to| to.tag.clone()).unwrap_or_default();
-        let digest = |view: &Option<ImageView>| view.as_ref().and_then(|view| view.digest.clone()).unwrap_or_default();
+        let digest =
+            |view: &Option<ImageView>| view.as_ref().and_then(|view| view.digest.clone()).unwrap_or_default();
         let message = format!("tag {tag} moved from {} to {}", digest(&step.from), digest(&step.to));
         let moved = about.event(Kind::Warning, Reason::TagMoved, service, message);
         events.push(NewEvent { from: view(&step.from), to: view(&step.to), ..moved });
     }
-    events.extend(step.warnings.iter().map(|warning| about.event(Kind::Warning, reason(step), service, warning.clone())));
+    events.extend(
+        step.warnings
+            .iter()
+            .map(|warning| about.event(Kind::Warning, reason(step), service, warning.clone())),
+    );
     events
 }
 
@@ -221,7 +245,8 @@ fn outcome(about: &About, step: &Step, intent: &Event, phase: Phase) -> NewEvent
 
 /// Closes an intent that was found open.
 pub fn close(about: &About, intent: &Event, phase: Phase, note: &str) -> NewEvent {
-    let message = if note.is_empty() { intent.message.clone() } else { format!("{}: {note}", intent.message) };
+    let message =
+        if note.is_empty() { intent.message.clone() } else { format!("{}: {note}", intent.message) };
     let event = about.event(intent.kind, intent.reason, intent.service.as_deref(), message);
     NewEvent {
         id: Some(intent.id.clone()),
@@ -234,7 +259,9 @@ pub fn close(about: &About, intent: &Event, phase: Phase, note: &str) -> NewEven
 
 fn step_image(step: &Step) -> Option<String> {
     match &step.write {
-        Write::CreateService { spec } | Write::UpdateService { spec, .. } => image(spec).map(|image| image.to_string()),
+        Write::CreateService { spec } | Write::UpdateService { spec, .. } => {
+            image(spec).map(|image| image.to_string())
+        }
         Write::CreateNetwork { .. } => None,
     }
 }

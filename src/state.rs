@@ -26,6 +26,8 @@ pub enum DesiredImage {
     None {
         reason: WaitingReason,
         message: String,
+        /// Versions that were looked at and passed over, and why.
+        passed_over: Vec<Rejected>,
     },
 }
 

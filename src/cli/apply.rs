@@ -13,9 +13,6 @@ use crate::events::Trigger;
 use crate::plan::Plan;
 use crate::report::{PlanCustomer, PlanReport};
 
-use std::time::Duration;
-
-
 /// Bring the Swarm to what the specs say, once, and wait until it has converged
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -44,18 +41,21 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let chosen = session::choose(&ctx.config, &args.customers.customers)?;
     let writer = Writer::open(&ctx.config, session::no_calls(), session::no_calls(), session::no_events())?;
     let progress = ctx.progress();
-    let requests = chosen.customers.iter().map(|customer| session::request(customer, Trigger::Manual)).collect();
+    let requests =
+        chosen.customers.iter().map(|customer| session::request(customer, Trigger::Manual)).collect();
     let show = |customer: &str, report: &Report| {
         for (key, view) in &report.plan.services {
             let wanted = view.desired.as_ref().map(|desired| desired.short()).unwrap_or_default();
-            let text = format!("{}/{} tasks on {wanted} {}", view.tally.right, view.tally.wanted, view.message);
+            let text =
+                format!("{}/{} tasks on {wanted} {}", view.tally.right, view.tally.wanted, view.message);
             progress.update(&format!("{customer}_{key}"), text.trim_end());
         }
     };
     let timeout = args.timeout.unwrap_or(ctx.config.rollout_timeout);
     // Skep's own deadline for a rollout comes first, so that its failure is told and remembered.
     let slack = if args.timeout.is_some() { Duration::ZERO } else { Duration::from_secs(30) };
-    let options = ApplyOnce { deadline: Some(Instant::now() + timeout + slack), wait: !args.no_wait, progress: &show };
+    let options =
+        ApplyOnce { deadline: Some(Instant::now() + timeout + slack), wait: !args.no_wait, progress: &show };
     let applied = apply_once(&writer.reconciler, requests, ctx.config.rollout_concurrency, options).await;
     let mut report = PlanReport::default();
     for (name, message) in &chosen.invalid {
@@ -69,7 +69,8 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
         }
     }
     ctx.print(&report, PlanReport::render)?;
-    let errors: Vec<String> = applied.values().filter_map(|applied| applied.error.as_ref()).map(ToString::to_string).collect();
+    let errors: Vec<String> =
+        applied.values().filter_map(|applied| applied.error.as_ref()).map(ToString::to_string).collect();
     if let Some(error) = errors.first() {
         tracing::error!("{error}");
         return Ok(FAILED);

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::apply;
 use crate::plan::{self, ImageView, Plan, ServiceView, Step, Sync, Waiting};
 use crate::report::{
-    Action, Change, Condition, ConditionKind, ConditionStatus, ImageReport, ObjectKind, Outcome, OutcomeState,
-    PlanCustomer, PlanStep, PlanWaiting, RunningImage, ServiceStatus, StatusCustomer, SyncState, TaskCount,
+    Action, Change, Condition, ConditionKind, ConditionStatus, ImageReport, ObjectKind, Outcome,
+    OutcomeState, PlanCustomer, PlanStep, PlanWaiting, RunningImage, ServiceStatus, StatusCustomer,
+    SyncState, TaskCount,
 };
 use crate::state::WaitingReason;
 
@@ -39,7 +40,11 @@ pub fn step(step: &Step) -> PlanStep {
         changes: step
             .changes
             .iter()
-            .map(|change| Change { field: change.field.clone(), from: change.from.clone(), to: change.to.clone() })
+            .map(|change| Change {
+                field: change.field.clone(),
+                from: change.from.clone(),
+                to: change.to.clone(),
+            })
             .collect(),
         reason: step.message.clone(),
         adopt: step.cause == plan::Cause::Adoption,
@@ -63,14 +68,16 @@ pub fn image(view: &ImageView) -> ImageReport {
 /// What came of a step, by what its service's last pass showed.
 pub fn outcome(step: &Step, outcome: &apply::Outcome, last: Option<&ServiceView>, how: Ending) -> Outcome {
     let (state, message) = match outcome {
-        apply::Outcome::Conflict(message) | apply::Outcome::Unknown(message) | apply::Outcome::Refused(message) => {
-            (OutcomeState::Failed, message.clone())
-        }
+        apply::Outcome::Conflict(message)
+        | apply::Outcome::Unknown(message)
+        | apply::Outcome::Refused(message) => (OutcomeState::Failed, message.clone()),
         apply::Outcome::Applied => match (how, last) {
             (_, None) => (OutcomeState::Converged, step.message.clone()),
             (Ending::NotWaited, _) => (OutcomeState::Sent, step.message.clone()),
             (_, Some(view)) if view.state == Sync::InSync => (OutcomeState::Converged, running_text(view)),
-            (Ending::TimedOut, Some(view)) => (OutcomeState::TimedOut, format!("{}: {}", running_text(view), view.message)),
+            (Ending::TimedOut, Some(view)) => {
+                (OutcomeState::TimedOut, format!("{}: {}", running_text(view), view.message))
+            }
             (Ending::Settled, Some(view)) => (OutcomeState::Failed, view.message.clone()),
         },
     };
@@ -95,12 +102,13 @@ pub fn status(plan: &Plan, revisions: &BTreeMap<String, String>) -> StatusCustom
         let waiting: Vec<&Waiting> = plan.waiting.iter().filter(|waiting| waiting.service == *key).collect();
         service_status(key, view, &waiting)
     });
-    let conditions = plan.waiting.iter().filter(|waiting| waiting.service.is_empty()).map(|waiting| Condition {
-        kind: ConditionKind::Stalled,
-        status: ConditionStatus::True,
-        reason: waiting.reason.as_str().to_owned(),
-        message: waiting.message.clone(),
-    });
+    let conditions =
+        plan.waiting.iter().filter(|waiting| waiting.service.is_empty()).map(|waiting| Condition {
+            kind: ConditionKind::Stalled,
+            status: ConditionStatus::True,
+            reason: waiting.reason.as_str().to_owned(),
+            message: waiting.message.clone(),
+        });
     StatusCustomer {
         customer: plan.customer.clone(),
         revision: revisions.get(&plan.customer).cloned(),

@@ -12,7 +12,6 @@ use crate::spec::{ImagePolicy, Service};
 use crate::state::{DesiredImage, WaitingReason};
 use crate::version::Rejected;
 
-
 /// Show how a service's version is chosen: candidates, the choice, and why others were not
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -52,11 +51,19 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
         customer: customer.clone(),
         service: service.clone(),
         repository: wanted.image.repository().to_string(),
-        candidates: ranking.map(|r| r.candidates.iter().map(|c| c.version.to_string()).collect()).unwrap_or_default(),
-        rejected: rejected(ranking.map(|ranking| ranking.rejected.as_slice()).unwrap_or_default(), &explained.image),
+        candidates: ranking
+            .map(|r| r.candidates.iter().map(|c| c.version.to_string()).collect())
+            .unwrap_or_default(),
+        rejected: rejected(
+            ranking.map(|ranking| ranking.rejected.as_slice()).unwrap_or_default(),
+            &explained.image,
+        ),
         require: requirement(wanted),
         newest: ranking.and_then(|ranking| ranking.newest.as_ref()).map(ToString::to_string),
-        warnings: warnings(ranking.map(|ranking| ranking.warnings.as_slice()).unwrap_or_default(), &explained.image),
+        warnings: warnings(
+            ranking.map(|ranking| ranking.warnings.as_slice()).unwrap_or_default(),
+            &explained.image,
+        ),
         chosen: match &explained.image {
             DesiredImage::Chosen(target) => Some(super::convert::image(&ImageView::of_target(target))),
             DesiredImage::None { .. } => None,
@@ -69,7 +76,10 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     ctx.print(&report, ExplainReport::render)?;
     let unknown = matches!(
         explained.image,
-        DesiredImage::None { reason: WaitingReason::RegistryUnavailable | WaitingReason::TagListTruncated, .. }
+        DesiredImage::None {
+            reason: WaitingReason::RegistryUnavailable | WaitingReason::TagListTruncated,
+            ..
+        }
     );
     Ok(if unknown { super::FAILED } else { report.exit_status() })
 }

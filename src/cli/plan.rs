@@ -4,7 +4,6 @@ use super::session::{self, Session};
 use super::{Context, Customers, convert};
 use crate::report::PlanReport;
 
-
 /// Show what would change and what waits and why; changes nothing
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -28,7 +27,8 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let chosen = session::choose(&ctx.config, &args.customers.customers)?;
     let session = Session::read_only(&ctx.config)?;
     let observed = session.observe().await?;
-    let mut plans: Vec<_> = chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
+    let mut plans: Vec<_> =
+        chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
     plans.extend(session.plan_all(&chosen.customers, &observed, ctx.config.rollout_concurrency).await);
     plans.sort_by(|a, b| a.customer.cmp(&b.customer));
     let report = PlanReport { customers: plans.iter().map(convert::customer).collect() };

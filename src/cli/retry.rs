@@ -10,7 +10,6 @@ use crate::controller::{ApplyOnce, apply_once};
 use crate::events::Trigger;
 use crate::plan::{Sync, service_name};
 
-
 /// Forget that a version was refused, and try it again
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -37,14 +36,18 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let ServiceName { customer, service } = &args.service;
     let chosen = session::choose(&ctx.config, std::slice::from_ref(customer))?;
     let Some(spec) = chosen.customers.first().filter(|spec| spec.services.contains_key(service)) else {
-        let why = chosen.invalid.first().map_or_else(|| format!("has no service {service:?}"), |(_, why)| why.clone());
+        let why = chosen
+            .invalid
+            .first()
+            .map_or_else(|| format!("has no service {service:?}"), |(_, why)| why.clone());
         anyhow::bail!("{customer}: {why}");
     };
     let writer = Writer::open(&ctx.config, session::no_calls(), session::no_calls(), session::no_events())?;
     let name = service_name(customer, service);
     let mut memory = writer.session.memory.service(&name);
     let before = memory.refused.len();
-    let forgotten = |version: Option<&str>| args.version.as_deref().is_none_or(|wanted| version == Some(wanted));
+    let wanted = args.version.as_ref().map(ToString::to_string);
+    let forgotten = |version: Option<&str>| wanted.is_none() || version == wanted.as_deref();
     memory.refused.retain(|refusal| !forgotten(refusal.image.version.as_deref()));
     memory.forced = None;
     let count = before - memory.refused.len();
@@ -53,12 +56,14 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let progress = ctx.progress();
     let show = |_: &str, report: &crate::controller::Report| {
         if let Some(view) = report.plan.services.get(service) {
-            progress.update(&name, &format!("{}/{} tasks {}", view.tally.right, view.tally.wanted, view.message));
+            progress
+                .update(&name, &format!("{}/{} tasks {}", view.tally.right, view.tally.wanted, view.message));
         }
     };
     let deadline = Instant::now() + ctx.config.rollout_timeout + Duration::from_secs(30);
     let options = ApplyOnce { deadline: Some(deadline), wait: true, progress: &show };
-    let applied = apply_once(&writer.reconciler, vec![session::request(spec, Trigger::Manual)], 1, options).await;
+    let applied =
+        apply_once(&writer.reconciler, vec![session::request(spec, Trigger::Manual)], 1, options).await;
     let applied = applied.get(customer);
     if let Some(error) = applied.and_then(|applied| applied.error.as_ref()) {
         anyhow::bail!("{error}");

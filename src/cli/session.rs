@@ -14,11 +14,12 @@ use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read};
 use crate::controller::{Reconciler, Request, Settler, Snapshots, plan_only};
 use crate::events::{Conditions, EventObserver, Kind, Log, Options, Reason, Recorder, Trigger};
-use crate::memory::{Disk, Memory, Mode, StateDir};
+use crate::memory::{Disk, Memory, Mode};
 use crate::plan::{Plan, Waiting};
 use crate::registry::{self, Registry};
 use crate::spec::Customer;
 use crate::state::{ObservedState, WaitingReason};
+use crate::state_dir::{Lock, StateDir};
 use crate::swarm::{self, Swarm};
 
 /// Counts a call: of what, and how it ended.
@@ -46,7 +47,7 @@ impl Session {
     /// # Errors
     /// Configuration that cannot be carried out, a state directory that cannot be read.
     pub fn read_only(config: &Config) -> anyhow::Result<Self> {
-        let memory = Disk::open(&config.state_dir, Mode::ReadOnly)
+        let memory = Disk::open(&config.state_dir.join("memory"), Mode::ReadOnly)
             .with_context(|| format!("cannot read the state directory {}", config.state_dir.display()))?;
         Self::new(config, Arc::new(memory), no_calls(), no_calls())
     }
@@ -122,7 +123,7 @@ pub struct Writer {
     pub session: Session,
     pub reconciler: Arc<Reconciler>,
     /// Held as long as this lives.
-    _lock: crate::memory::Lock,
+    _lock: Lock,
 }
 
 impl Writer {
@@ -139,17 +140,20 @@ impl Writer {
         let dir = StateDir::open(&config.state_dir)?;
         let lock = dir.lock()?;
         let memory: Arc<dyn Memory> = Arc::new(
-            Disk::open(&config.state_dir, Mode::ReadWrite)
+            Disk::open(&dir.memory(), Mode::ReadWrite)
                 .with_context(|| format!("cannot open the memory in {}", config.state_dir.display()))?,
         );
         let options = Options { max_bytes: config.events_max_bytes, keep: config.events_keep };
-        let log = Log::open(&config.state_dir.join("events"), options)
-            .with_context(|| format!("cannot open the event log in {}", config.state_dir.join("events").display()))?;
+        let log = Log::open(&dir.events(), options)
+            .with_context(|| format!("cannot open the event log in {}", dir.events().display()))?;
         let open = log.open_intents();
         let session = Session::new(config, Arc::clone(&memory), swarm_calls, registry_calls)?;
         let recorder = Recorder::new(Arc::new(log), Arc::new(Timestamp::now), events, open);
-        let settler =
-            Settler { memory: Arc::clone(&memory), recorder: recorder.clone(), rollout_timeout: config.rollout_timeout };
+        let settler = Settler {
+            memory: Arc::clone(&memory),
+            recorder: recorder.clone(),
+            rollout_timeout: config.rollout_timeout,
+        };
         let applier = Applier {
             swarm: Arc::clone(&session.swarm),
             registry: Arc::clone(&session.registry),
@@ -190,7 +194,11 @@ pub fn choose(config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
     }
     let wanted = |name: &String| names.is_empty() || names.contains(name);
     Ok(Chosen {
-        customers: customers.into_iter().filter(|(name, _)| wanted(name)).map(|(_, spec)| Arc::new(spec)).collect(),
+        customers: customers
+            .into_iter()
+            .filter(|(name, _)| wanted(name))
+            .map(|(_, spec)| Arc::new(spec))
+            .collect(),
         invalid: invalid.into_iter().filter(|(name, _)| wanted(name)).collect(),
     })
 }

@@ -8,7 +8,6 @@ use crate::plan::labels;
 use crate::report::StatusReport;
 use crate::state::ObservedState;
 
-
 /// Show what is desired beside what runs, per service, with conditions
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -38,7 +37,8 @@ pub(super) async fn look(ctx: &Context, names: &[String]) -> anyhow::Result<Stat
     let chosen = session::choose(&ctx.config, names)?;
     let session = Session::read_only(&ctx.config)?;
     let observed = session.observe().await?;
-    let mut plans: Vec<_> = chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
+    let mut plans: Vec<_> =
+        chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
     plans.extend(session.plan_all(&chosen.customers, &observed, ctx.config.rollout_concurrency).await);
     plans.sort_by(|a, b| a.customer.cmp(&b.customer));
     let revisions = revisions(&observed);

@@ -7,9 +7,6 @@ use tokio::time::Instant;
 use super::{Context, Customers, FAILED, status};
 use crate::report::{ServiceStatus, StatusReport, SyncState};
 
-use std::time::Duration;
-
-
 /// Wait until all services are in sync and healthy
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -39,17 +36,29 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     loop {
         let report = status::look(ctx, &args.customers.customers).await?;
         for (name, service) in services(&report) {
-            let tasks = service.tasks.desired.map(|desired| format!("{}/{desired} tasks", service.tasks.running));
-            progress.update(&name, &format!("{:?} {} {}", service.state, tasks.unwrap_or_default(), service.message));
+            let tasks =
+                service.tasks.desired.map(|desired| format!("{}/{desired} tasks", service.tasks.running));
+            progress.update(
+                &name,
+                &format!("{:?} {} {}", service.state, tasks.unwrap_or_default(), service.message),
+            );
         }
         let ready = services(&report).all(|(_, service)| is_ready(service));
         let status = report.exit_status();
         // An invalid spec does not mend itself while we look on; a person will.
-        let hopeless = status == FAILED && report.customers.iter().any(|customer| !customer.conditions.is_empty());
+        let hopeless =
+            status == FAILED && report.customers.iter().any(|customer| !customer.conditions.is_empty());
         if ready && !hopeless || hopeless || Instant::now() >= deadline {
-            services(&report).for_each(|(name, service)| progress.finish(&name, is_ready(service), &service.message));
+            services(&report)
+                .for_each(|(name, service)| progress.finish(&name, is_ready(service), &service.message));
             ctx.print(&report, StatusReport::render)?;
-            return Ok(if ready && !hopeless { super::CLEAN } else if hopeless { FAILED } else { super::FOUND });
+            return Ok(if ready && !hopeless {
+                super::CLEAN
+            } else if hopeless {
+                FAILED
+            } else {
+                super::FOUND
+            });
         }
         tokio::time::sleep(INTERVAL).await;
     }
@@ -57,7 +66,10 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
 
 fn services(report: &StatusReport) -> impl Iterator<Item = (String, &ServiceStatus)> {
     report.customers.iter().flat_map(|customer| {
-        customer.services.iter().map(move |service| (format!("{}_{}", customer.customer, service.service), service))
+        customer
+            .services
+            .iter()
+            .map(move |service| (format!("{}_{}", customer.customer, service.service), service))
     })
 }
 

@@ -79,7 +79,12 @@ pub struct Controller {
 type Done = (String, Duration, Result<Report, SwarmError>);
 
 impl Controller {
-    pub fn new(reconciler: Arc<Reconciler>, specs: Specs, settings: Settings, observer: Arc<dyn Observer>) -> Self {
+    pub fn new(
+        reconciler: Arc<Reconciler>,
+        specs: Specs,
+        settings: Settings,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         Self {
             reconciler,
             specs,
@@ -119,9 +124,12 @@ impl Controller {
                 }
             }
         }
-        let drained = tokio::time::timeout(DRAIN_TIMEOUT, async { while running.join_next().await.is_some() {} }).await;
+        let drained =
+            tokio::time::timeout(DRAIN_TIMEOUT, async { while running.join_next().await.is_some() {} }).await;
         if drained.is_err() {
-            tracing::warn!("steps were still running after {DRAIN_TIMEOUT:?}; their outcome is found out at the next start");
+            tracing::warn!(
+                "steps were still running after {DRAIN_TIMEOUT:?}; their outcome is found out at the next start"
+            );
         }
         self.tell(Trigger::Manual, Kind::Normal, Reason::ControllerStopped, "skep stopped").await;
     }
@@ -169,10 +177,17 @@ impl Controller {
             }
             Wake::Registry(repositories) => {
                 let uses = |customer: &crate::spec::Customer| {
-                    customer.services.values().any(|service| repositories.contains(service.image.repository()))
+                    customer
+                        .services
+                        .values()
+                        .any(|service| repositories.contains(service.image.repository()))
                 };
-                let keys: Vec<String> =
-                    self.specs.customers().filter(|customer| uses(customer)).map(|customer| customer.name.clone()).collect();
+                let keys: Vec<String> = self
+                    .specs
+                    .customers()
+                    .filter(|customer| uses(customer))
+                    .map(|customer| customer.name.clone())
+                    .collect();
                 for key in keys {
                     self.want(&key, Trigger::Registry, Instant::now());
                 }
@@ -212,7 +227,8 @@ impl Controller {
 
     fn repositories(&self) -> BTreeSet<Repository> {
         let services = self.specs.customers().flat_map(|customer| customer.services.values());
-        let asked = services.filter(|service| !matches!(service.image, crate::spec::ImagePolicy::Digest { .. }));
+        let asked =
+            services.filter(|service| !matches!(service.image, crate::spec::ImagePolicy::Digest { .. }));
         asked.map(|service| service.image.repository().clone()).collect()
     }
 
@@ -269,7 +285,11 @@ impl Controller {
             Next::Again => {
                 let conflicts = self.conflicts.entry(key.to_owned()).or_default();
                 *conflicts += 1;
-                let delay = if *conflicts <= CONFLICTS_AT_ONCE_MAX { Duration::ZERO } else { self.retries.failed(key) };
+                let delay = if *conflicts <= CONFLICTS_AT_ONCE_MAX {
+                    Duration::ZERO
+                } else {
+                    self.retries.failed(key)
+                };
                 self.want(key, Trigger::Swarm, now + delay);
             }
             Next::Retry(why) => {

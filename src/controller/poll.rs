@@ -89,8 +89,12 @@ impl Poller {
     /// Asks those that are due. Those whose answer is new, or an error, come back.
     pub async fn poll(&mut self) -> BTreeSet<Repository> {
         let now = Instant::now();
-        let due: Vec<Repository> =
-            self.repositories.iter().filter(|(_, polled)| polled.next <= now).map(|(name, _)| name.clone()).collect();
+        let due: Vec<Repository> = self
+            .repositories
+            .iter()
+            .filter(|(_, polled)| polled.next <= now)
+            .map(|(name, _)| name.clone())
+            .collect();
         let (registry, watched) = (&self.registry, &self.watched);
         let asking = due.into_iter().map(|repository| async move {
             let said = ask(registry.as_ref(), &repository, watched.of(&repository)).await;
@@ -111,7 +115,11 @@ impl Poller {
 }
 
 /// `None` on any error: the pass that is woken finds out and says so.
-async fn ask(registry: &dyn Registry, repository: &Repository, watched: Vec<(String, Digest)>) -> Option<Said> {
+async fn ask(
+    registry: &dyn Registry,
+    repository: &Repository,
+    watched: Vec<(String, Digest)>,
+) -> Option<Said> {
     let tags = registry.tags(repository, Duration::ZERO).await.ok()?;
     let mut digests = Vec::new();
     for (tag, _) in watched {

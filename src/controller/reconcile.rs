@@ -86,11 +86,17 @@ impl Reconciler {
         };
         self.swarm_unavailable(request.trigger, None).await;
         self.settler.intents(&about, customer, &observed).await;
-        let mut rolling: BTreeSet<String> = self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
+        let mut rolling: BTreeSet<String> =
+            self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
         let plan = self.plan(request, &observed).await;
         self.settler.abandon(&about, &customer.name, &plan).await;
         let outcomes = self.execute(&about, &plan).await;
-        rolling.extend(outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied).map(|(step, _)| step.name.clone()));
+        rolling.extend(
+            outcomes
+                .iter()
+                .filter(|(_, outcome)| *outcome == Outcome::Applied)
+                .map(|(step, _)| step.name.clone()),
+        );
         self.tell_conditions(request, &plan).await;
         self.snapshots.set_rolling(&customer.name, rolling.clone());
         let next = next(&outcomes, !rolling.is_empty());
@@ -200,11 +206,15 @@ fn condition(waiting: &plan::Waiting) -> Option<Held> {
         WaitingReason::WouldDowngrade => (Reason::WouldDowngrade, Kind::Warning),
         WaitingReason::Suspended => (Reason::Suspended, Kind::Normal),
         WaitingReason::TagMoved => (Reason::TagMoved, Kind::Warning),
-        WaitingReason::RegistryUnavailable | WaitingReason::TagListTruncated => (Reason::RegistryUnavailable, Kind::Warning),
+        WaitingReason::RegistryUnavailable | WaitingReason::TagListTruncated => {
+            (Reason::RegistryUnavailable, Kind::Warning)
+        }
         // The closed set has no reason of its own for a network that the spec names and the
         // Swarm lacks; it is the spec that cannot be carried out.
         WaitingReason::NetworkMissing | WaitingReason::SpecInvalid => (Reason::SpecInvalid, Kind::Warning),
-        WaitingReason::VersionRefused | WaitingReason::RolloutInProgress | WaitingReason::RolloutFailed => return None,
+        WaitingReason::VersionRefused | WaitingReason::RolloutInProgress | WaitingReason::RolloutFailed => {
+            return None;
+        }
     };
     Some(Held { service: Some(waiting.service.clone()), reason, kind, message: waiting.message.clone() })
 }

@@ -22,6 +22,8 @@ use crate::version::{self, Choice, Facts, NoChoice, Platform, Ranking, RefusedIm
 const CONCURRENCY: usize = 16;
 /// `choose` looks at a bounded number of candidates; more rounds than that are a mistake.
 const ROUNDS_MAX: usize = 64;
+/// Tags that may turn out to be gone in one look; more is a list that cannot be trusted.
+const TAGS_GONE_MAX: usize = 8;
 
 /// Looks images up, for all customers.
 pub struct Resolver {
@@ -142,12 +144,33 @@ impl Resolver {
             Err(error) => return Explained { ranking: None, image: unavailable(&error) },
         };
         self.record_first_seen(question.repository, &tags, question.now);
-        let ranking = version::rank(policy, &tags);
-        let image = self.choose(question, policy, &ranking).await;
-        Explained { ranking: Some(ranking), image }
+        let mut ranking = version::rank(policy, &tags);
+        let mut gone: Vec<String> = Vec::new();
+        loop {
+            let image = match self.choose(question, policy, &ranking).await {
+                Ok(image) => image,
+                // Deleted since the list was read, or listed without a manifest.
+                Err((tag, error))
+                    if error.kind == RegistryErrorKind::NotFound && gone.len() < TAGS_GONE_MAX =>
+                {
+                    gone.push(tag);
+                    let left: Vec<&String> = tags.iter().filter(|tag| !gone.contains(tag)).collect();
+                    ranking = version::rank(policy, &left);
+                    continue;
+                }
+                Err((_, error)) => unavailable(&error),
+            };
+            return Explained { ranking: Some(ranking), image };
+        }
     }
 
-    async fn choose(&self, question: &Question<'_>, policy: &VersionPolicy, ranking: &Ranking) -> DesiredImage {
+    /// The answer, or the tag that could not be looked up and why.
+    async fn choose(
+        &self,
+        question: &Question<'_>,
+        policy: &VersionPolicy,
+        ranking: &Ranking,
+    ) -> Result<DesiredImage, (String, RegistryError)> {
         let mut resolved: BTreeMap<String, Resolved> = BTreeMap::new();
         for _ in 0..ROUNDS_MAX {
             let seen = self.ages(question, policy);
@@ -155,16 +178,16 @@ impl Resolver {
             let needed = match version::choose(policy, ranking, &facts) {
                 Choice::Need(tags) => tags,
                 Choice::Chosen(chosen) => {
-                    return DesiredImage::Chosen(Target {
+                    return Ok(DesiredImage::Chosen(Target {
                         repository: question.repository.clone(),
                         tag: Some(chosen.tag),
                         version: Some(chosen.version),
                         digest: chosen.digest,
                         warnings: chosen.warnings,
                         passed_over: chosen.passed_over,
-                    });
+                    }));
                 }
-                Choice::Nothing(why) => return nothing(question, why),
+                Choice::Nothing(why) => return Ok(nothing(question, why)),
             };
             for tag in needed {
                 match self.lookup(question, &tag).await {
@@ -172,12 +195,12 @@ impl Resolver {
                         self.record_digest(question, policy, &tag, &found);
                         resolved.insert(tag, found);
                     }
-                    Err(error) => return unavailable(&error),
+                    Err(error) => return Err((tag, error)),
                 }
             }
         }
         let message = format!("{}: no choice after {ROUNDS_MAX} look-ups", question.repository);
-        DesiredImage::None { reason: WaitingReason::NoVersionFits, message, passed_over: Vec::new() }
+        Ok(DesiredImage::None { reason: WaitingReason::NoVersionFits, message, passed_over: Vec::new() })
     }
 
     /// The tag's digest; its platforms too, but for the digest that runs already.
@@ -250,10 +273,17 @@ impl Resolver {
     }
 }
 
-fn facts<'a>(question: &Question<'_>, resolved: &'a BTreeMap<String, Resolved>, seen: &'a BTreeMap<String, i64>) -> Facts<'a> {
+fn facts<'a>(
+    question: &Question<'_>,
+    resolved: &'a BTreeMap<String, Resolved>,
+    seen: &'a BTreeMap<String, i64>,
+) -> Facts<'a> {
     let refused = question.memory.refused.iter().filter(|refusal| refusal.spec == question.spec_hash);
     let refused = refused.filter_map(|refusal| {
-        Some(RefusedImage { version: refusal.image.version.clone()?, digest: refusal.image.digest.parse().ok()? })
+        Some(RefusedImage {
+            version: refusal.image.version.clone()?,
+            digest: refusal.image.digest.parse().ok()?,
+        })
     });
     let image = question.observed.and_then(ObservedService::image);
     let running = image.filter(|image| image.repository == *question.repository);
@@ -274,7 +304,11 @@ fn floor(question: &Question<'_>) -> Option<semver::Version> {
     let observed = question.observed?;
     if let Some(good) = &question.memory.last_good {
         let same = good.repository == question.repository.normalized();
-        return good.version.as_ref().filter(|_| same).and_then(|version| semver::Version::parse(version).ok());
+        return good
+            .version
+            .as_ref()
+            .filter(|_| same)
+            .and_then(|version| semver::Version::parse(version).ok());
     }
     let image = observed.image().filter(|image| image.repository == *question.repository)?;
     if question.owned {
@@ -284,9 +318,15 @@ fn floor(question: &Question<'_>) -> Option<semver::Version> {
 }
 
 /// The platforms of the nodes that may run the service.
-fn eligible_platforms(service: &spec::Service, found: Option<&ObservedService>, observed: &ObservedState) -> BTreeSet<Platform> {
-    let constraints = service.compose.deploy.placement.as_ref().and_then(|placement| placement.constraints.clone());
-    let wanted = constraints.map(|list| serde_json::json!({"TaskTemplate": {"Placement": {"Constraints": list}}}));
+fn eligible_platforms(
+    service: &spec::Service,
+    found: Option<&ObservedService>,
+    observed: &ObservedState,
+) -> BTreeSet<Platform> {
+    let constraints =
+        service.compose.deploy.placement.as_ref().and_then(|placement| placement.constraints.clone());
+    let wanted =
+        constraints.map(|list| serde_json::json!({"TaskTemplate": {"Placement": {"Constraints": list}}}));
     let mut spec = wanted.or_else(|| found.map(|found| found.spec.clone())).unwrap_or_default();
     // The engine notes there which platforms the present image has; the next may have others.
     if let Some(platforms) = spec.pointer_mut("/TaskTemplate/Placement/Platforms") {
@@ -306,19 +346,26 @@ fn unavailable(error: &RegistryError) -> DesiredImage {
 
 fn nothing(question: &Question<'_>, why: NoChoice) -> DesiredImage {
     let (reason, message, passed_over) = match why {
-        NoChoice::NoVersionFits { passed_over } => {
-            (WaitingReason::NoVersionFits, format!("no tag of {} fits the spec", question.repository), passed_over)
-        }
-        NoChoice::WouldDowngrade { best, floor, passed_over } => (
-            WaitingReason::WouldDowngrade,
-            format!("the highest allowed is {best}, below {floor} which ran; `downgrade = true` in `version` permits it"),
+        NoChoice::NoVersionFits { passed_over } => (
+            WaitingReason::NoVersionFits,
+            format!("no tag of {} fits the spec", question.repository),
             passed_over,
         ),
-        NoChoice::Refused { version, passed_over } => {
-            (WaitingReason::VersionRefused, format!("{version} failed before and nothing else fits"), passed_over)
-        }
+        NoChoice::WouldDowngrade { best, floor, passed_over } => (
+            WaitingReason::WouldDowngrade,
+            format!(
+                "the highest allowed is {best}, below {floor} which ran; `downgrade = true` in `version` permits it"
+            ),
+            passed_over,
+        ),
+        NoChoice::Refused { version, passed_over } => (
+            WaitingReason::VersionRefused,
+            format!("{version} failed before and nothing else fits"),
+            passed_over,
+        ),
     };
-    let why: Vec<String> = passed_over.iter().take(3).map(|tag| format!("{}: {}", tag.tag, tag.message)).collect();
+    let why: Vec<String> =
+        passed_over.iter().take(3).map(|tag| format!("{}: {}", tag.tag, tag.message)).collect();
     let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) };
     let failed = question.memory.refused.last().filter(|_| reason == WaitingReason::VersionRefused);
     let failed = failed.map(|refusal| format!(": {}", refusal.why)).unwrap_or_default();

@@ -46,13 +46,21 @@ impl Settler {
 
     /// Closes the open intents that the new plan does not go on with.
     pub async fn abandon(&self, about: &About, customer: &str, plan: &Plan) {
-        let still_planned = |intent: &Event| plan.steps.iter().any(|step| Some(&step.target) == intent.target.as_ref());
+        let still_planned =
+            |intent: &Event| plan.steps.iter().any(|step| Some(&step.target) == intent.target.as_ref());
         let stale = self.recorder.open_intents(customer).into_iter().filter(|intent| !still_planned(intent));
-        let closing = stale.map(|intent| close(about, &intent, Phase::Failed, "not applied, and no longer wanted"));
+        let closing =
+            stale.map(|intent| close(about, &intent, Phase::Failed, "not applied, and no longer wanted"));
         self.recorder.tell(closing.collect()).await;
     }
 
-    fn resume_rollout(&self, customer: &spec::Customer, service: &spec::Service, observed: &ObservedState, intent: &Event) {
+    fn resume_rollout(
+        &self,
+        customer: &spec::Customer,
+        service: &spec::Service,
+        observed: &ObservedState,
+        intent: &Event,
+    ) {
         let name = service_name(&customer.name, &service.key);
         let (Some(found), Some(to)) = (observed.services.get(&name), intent.to.as_ref()) else { return };
         let mut memory = self.memory.service(&name);
@@ -62,7 +70,12 @@ impl Settler {
         let repository = found.image().map(|image| image.repository.normalized()).unwrap_or_default();
         let image = |view: &EventImage| {
             let digest = view.digest.clone()?;
-            Some(Image { repository: repository.clone(), tag: view.tag.clone(), version: view.version.clone(), digest })
+            Some(Image {
+                repository: repository.clone(),
+                tag: view.tag.clone(),
+                version: view.version.clone(),
+                digest,
+            })
         };
         let Some(to) = image(to) else { return };
         memory.rollout = Some(Rollout {
@@ -79,7 +92,12 @@ impl Settler {
     }
 
     /// Judges every rollout of the customer. The names of those that go on come back.
-    pub async fn rollouts(&self, about: &About, customer: &spec::Customer, observed: &ObservedState) -> Vec<String> {
+    pub async fn rollouts(
+        &self,
+        about: &About,
+        customer: &spec::Customer,
+        observed: &ObservedState,
+    ) -> Vec<String> {
         let mut rolling = Vec::new();
         for key in customer.services.keys() {
             let name = service_name(&customer.name, key);
@@ -114,7 +132,8 @@ impl Settler {
         }
         let tally = converge::tally(found, &observed.nodes);
         let progress = converge::progress(found, &tally, rollout, self.rollout_timeout, self.recorder.now());
-        let runs_target = found.image().and_then(|image| image.digest).is_some_and(|d| d.as_str() == rollout.to.digest);
+        let runs_target =
+            found.image().and_then(|image| image.digest).is_some_and(|d| d.as_str() == rollout.to.digest);
         match progress {
             Progress::Converged if runs_target => {
                 let mut events = vec![context.finished(&tally)];
@@ -160,7 +179,9 @@ impl Context<'_> {
                 let message = format!("{} runs {to}: {} of {} tasks", self.key, tally.right, tally.wanted);
                 self.event(Kind::Normal, Reason::RolloutComplete, message)
             }
-            Purpose::RollBack => self.event(Kind::Warning, Reason::RolledBack, format!("{} runs {to} again", self.key)),
+            Purpose::RollBack => {
+                self.event(Kind::Warning, Reason::RolledBack, format!("{} runs {to} again", self.key))
+            }
         }
     }
 
@@ -198,10 +219,17 @@ impl Context<'_> {
 }
 
 /// What is remembered once a rollout is known to have failed.
-fn after_failure(mut memory: ServiceMemory, rollout: &Rollout, failure: &Failure, now: jiff::Timestamp) -> ServiceMemory {
+fn after_failure(
+    mut memory: ServiceMemory,
+    rollout: &Rollout,
+    failure: &Failure,
+    now: jiff::Timestamp,
+) -> ServiceMemory {
     let forward = rollout.purpose == Purpose::Forward;
     if failure.refuse && forward {
-        memory.refused.retain(|refusal| refusal.image.digest != rollout.to.digest || refusal.spec != rollout.spec);
+        memory
+            .refused
+            .retain(|refusal| refusal.image.digest != rollout.to.digest || refusal.spec != rollout.spec);
         memory.refused.push(Refusal {
             image: rollout.to.clone(),
             spec: rollout.spec.clone(),
@@ -212,9 +240,12 @@ fn after_failure(mut memory: ServiceMemory, rollout: &Rollout, failure: &Failure
     }
     memory.rollout = match &rollout.from {
         // Swarm is at it: wait until the old image runs.
-        Some(from) if failure.swarm_rolls_back && forward => {
-            Some(Rollout { to: from.clone(), from: Some(rollout.to.clone()), purpose: Purpose::RollBack, ..rollout.clone() })
-        }
+        Some(from) if failure.swarm_rolls_back && forward => Some(Rollout {
+            to: from.clone(),
+            from: Some(rollout.to.clone()),
+            purpose: Purpose::RollBack,
+            ..rollout.clone()
+        }),
         // The planner writes the last good image back, or there is none.
         _ if failure.refuse => None,
         _ => Some(Rollout { failed: Some(failure.why.clone()), ..rollout.clone() }),

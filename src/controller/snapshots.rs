@@ -33,7 +33,11 @@ impl Snapshots {
             return Ok(Arc::clone(snapshot));
         }
         let begun = Instant::now();
-        let detail = self.rolling.lock().map(|rolling| rolling.values().flatten().cloned().collect()).unwrap_or_default();
+        let detail = self
+            .rolling
+            .lock()
+            .map(|rolling| rolling.values().flatten().cloned().collect())
+            .unwrap_or_default();
         // What is old is let go first: two views of a large Swarm need twice the memory.
         *last = None;
         let snapshot = Arc::new(self.swarm.snapshot(detail).await?);

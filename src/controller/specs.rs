@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
-use crate::source::{Directory, SourceError};
+use crate::source::{self, SourceError};
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::{self, Customer, SpecFiles};
 
@@ -91,12 +91,30 @@ impl Specs {
             let hash = hash(&customer);
             let before = self.told.insert(name.clone(), Told { hash: Some(hash.clone()), invalid: None });
             match before {
-                None => changes.events.push(event(&name, trigger, Kind::Normal, Reason::SpecAdded, format!("{} read", customer.file))),
+                None => changes.events.push(event(
+                    &name,
+                    trigger,
+                    Kind::Normal,
+                    Reason::SpecAdded,
+                    format!("{} read", customer.file),
+                )),
                 Some(told) if told.invalid.is_some() && told.hash.as_ref() == Some(&hash) => {
-                    changes.events.push(event(&name, trigger, Kind::Normal, Reason::Recovered, format!("{} is valid again", customer.file)));
+                    changes.events.push(event(
+                        &name,
+                        trigger,
+                        Kind::Normal,
+                        Reason::Recovered,
+                        format!("{} is valid again", customer.file),
+                    ));
                 }
                 Some(told) if told.hash.as_ref() != Some(&hash) => {
-                    changes.events.push(event(&name, trigger, Kind::Normal, Reason::SpecChanged, format!("{} changed", customer.file)));
+                    changes.events.push(event(
+                        &name,
+                        trigger,
+                        Kind::Normal,
+                        Reason::SpecChanged,
+                        format!("{} changed", customer.file),
+                    ));
                 }
                 Some(_) => {}
             }
@@ -138,7 +156,7 @@ pub struct Read {
 /// # Errors
 /// When the directory cannot be read.
 pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
-    let snapshot = Directory::read(dir)?;
+    let snapshot = source::read(dir)?;
     let mut invalid: BTreeMap<String, String> = BTreeMap::new();
     for problem in snapshot.problems {
         let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -154,7 +172,8 @@ pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
 }
 
 fn first_of(diagnostics: &[Diagnostic]) -> String {
-    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
+    let errors: Vec<&Diagnostic> =
+        diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
     let first = errors.first().map(|found| found.one_line()).unwrap_or_default();
     match errors.len() {
         0 | 1 => first,

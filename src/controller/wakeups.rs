@@ -13,6 +13,7 @@ use super::poll::{Poller, Watched};
 use crate::events::Trigger;
 use crate::image::Repository;
 use crate::registry::Registry;
+use crate::source::Debounce;
 use crate::swarm::{Swarm, Wakeup};
 
 /// Wake-ups that may wait; more are dropped, as the loop looks at everything anyway.
@@ -65,7 +66,7 @@ impl Wakeups {
         let (repositories, repositories_seen) = watch::channel(BTreeSet::new());
         let all_due = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
-        tasks.spawn(files(crate::source::watch(sources.specs_dir), send.clone()));
+        tasks.spawn(files(crate::source::watch(sources.specs_dir, Debounce::default()), send.clone()));
         tasks.spawn(swarm(sources.swarm, send.clone()));
         let poller = Poller::new(sources.registry, sources.watched, sources.poll_registry);
         tasks.spawn(registries(poller, repositories_seen, Arc::clone(&all_due), send.clone()));

@@ -34,7 +34,13 @@ pub struct About {
 
 impl About {
     /// An event about a service of the customer, or about the customer as a whole.
-    pub fn event(&self, kind: Kind, reason: Reason, service: Option<&str>, message: impl Into<String>) -> NewEvent {
+    pub fn event(
+        &self,
+        kind: Kind,
+        reason: Reason,
+        service: Option<&str>,
+        message: impl Into<String>,
+    ) -> NewEvent {
         NewEvent {
             id: None,
             kind,
@@ -75,7 +81,9 @@ impl Recorder {
             return Ok(Vec::new());
         }
         let (log, now) = (Arc::clone(&self.log), self.now());
-        let written = tokio::task::spawn_blocking(move || log.append_many(events, now)).await.map_err(io::Error::other)??;
+        let written = tokio::task::spawn_blocking(move || log.append_many(events, now))
+            .await
+            .map_err(io::Error::other)??;
         for event in &written {
             (self.observer)(event.kind, event.reason);
             self.track(event);

@@ -66,13 +66,22 @@ pub fn tally(service: &ObservedService, nodes: &BTreeMap<String, ObservedNode>) 
         of_mode("/Replicated/Replicas").unwrap_or(1)
     };
     let counts_on = |task: &&ObservedTask| !has("Global") || on_eligible_node(task, nodes, &service.spec);
-    let right = service.tasks.iter().filter(|task| is_right(task, service, is_job, nodes)).filter(counts_on).count() as u64;
-    let outdated = service.tasks.iter().filter(|task| !is_job && !task.current && still_runs(task, nodes)).count() as u64;
+    let right =
+        service.tasks.iter().filter(|task| is_right(task, service, is_job, nodes)).filter(counts_on).count()
+            as u64;
+    let outdated =
+        service.tasks.iter().filter(|task| !is_job && !task.current && still_runs(task, nodes)).count()
+            as u64;
     let problem = if right >= wanted { None } else { problem(service) };
     Tally { wanted, right, outdated, problem }
 }
 
-fn is_right(task: &ObservedTask, service: &ObservedService, is_job: bool, nodes: &BTreeMap<String, ObservedNode>) -> bool {
+fn is_right(
+    task: &ObservedTask,
+    service: &ObservedService,
+    is_job: bool,
+    nodes: &BTreeMap<String, ObservedNode>,
+) -> bool {
     if is_job {
         return task.state == "complete" && task.job_iteration == service.job_iteration && task.current;
     }
@@ -132,8 +141,15 @@ pub struct Failure {
 }
 
 /// Judges a rollout by the tasks and Swarm's own status.
-pub fn progress(service: &ObservedService, tally: &Tally, rollout: &Rollout, timeout: Duration, now: Timestamp) -> Progress {
-    let status = service.update_status.as_ref().map(|status| (status.state.as_str(), status.message.as_str()));
+pub fn progress(
+    service: &ObservedService,
+    tally: &Tally,
+    rollout: &Rollout,
+    timeout: Duration,
+    now: Timestamp,
+) -> Progress {
+    let status =
+        service.update_status.as_ref().map(|status| (status.state.as_str(), status.message.as_str()));
     let verdict = match rollout.purpose {
         Purpose::Forward => forward(status, tally),
         Purpose::RollBack => backward(status, tally),
@@ -160,7 +176,9 @@ fn forward(status: Status<'_>, tally: &Tally) -> Option<Progress> {
 
 fn backward(status: Status<'_>, tally: &Tally) -> Option<Progress> {
     match status {
-        Some(("rollback_paused", message)) => Some(failed(explain(message, tally, "the rollback paused"), false, false)),
+        Some(("rollback_paused", message)) => {
+            Some(failed(explain(message, tally, "the rollback paused"), false, false))
+        }
         Some(("paused", _)) if tally.is_right() => Some(Progress::PausedButRight),
         None | Some(("completed" | "rollback_completed", _)) if tally.is_right() => Some(Progress::Converged),
         _ => None,
@@ -171,11 +189,18 @@ fn by_time(tally: &Tally, rollout: &Rollout, timeout: Duration, now: Timestamp) 
     if let Some(problem) = unschedulable_since(tally, rollout, now) {
         return failed(format!("tasks cannot be scheduled: {problem}"), false, false);
     }
-    if now.duration_since(rollout.started) < jiff::SignedDuration::try_from(timeout).unwrap_or(jiff::SignedDuration::MAX) {
+    if now.duration_since(rollout.started)
+        < jiff::SignedDuration::try_from(timeout).unwrap_or(jiff::SignedDuration::MAX)
+    {
         return Progress::InProgress;
     }
     let infrastructure = is_kind(tally, ProblemKind::NoImage) || is_kind(tally, ProblemKind::Unschedulable);
-    let why = format!("not converged within {} s: {} of {} tasks right", timeout.as_secs(), tally.right, tally.wanted);
+    let why = format!(
+        "not converged within {} s: {} of {} tasks right",
+        timeout.as_secs(),
+        tally.right,
+        tally.wanted
+    );
     failed(explain(&why, tally, ""), !infrastructure, false)
 }
 
@@ -186,13 +211,16 @@ fn is_kind(tally: &Tally, kind: ProblemKind) -> bool {
 fn unschedulable_since<'a>(tally: &'a Tally, rollout: &Rollout, now: Timestamp) -> Option<&'a str> {
     let problem = tally.problem.as_ref().filter(|problem| problem.kind == ProblemKind::Unschedulable)?;
     let since = problem.since.unwrap_or(rollout.started).max(rollout.started);
-    (now.as_millisecond() - since.as_millisecond() >= UNSCHEDULABLE_GRACE_MS).then_some(problem.message.as_str())
+    (now.as_millisecond() - since.as_millisecond() >= UNSCHEDULABLE_GRACE_MS)
+        .then_some(problem.message.as_str())
 }
 
 fn explain(message: &str, tally: &Tally, otherwise: &str) -> String {
     let message = if message.is_empty() { otherwise } else { message };
     match &tally.problem {
-        Some(problem) if !message.contains(&problem.message) => format!("{message}; task: {}", problem.message),
+        Some(problem) if !message.contains(&problem.message) => {
+            format!("{message}; task: {}", problem.message)
+        }
         _ => message.to_owned(),
     }
 }

@@ -229,7 +229,8 @@ pub fn service_name(customer: &str, key: &str) -> String {
 /// An intent carries it, so that a restart can tell by observation whether it was applied.
 pub fn fingerprint(spec: &Value) -> String {
     let image = fields::image(spec);
-    let hash = spec.get("Labels").and_then(|l| l.get(labels::SPEC)).and_then(Value::as_str).unwrap_or_default();
+    let hash =
+        spec.get("Labels").and_then(|l| l.get(labels::SPEC)).and_then(Value::as_str).unwrap_or_default();
     let force = spec.pointer("/TaskTemplate/ForceUpdate").and_then(Value::as_u64).unwrap_or(0);
     format!("{image} {hash} {force}")
 }

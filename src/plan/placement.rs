@@ -28,7 +28,8 @@ fn fits_platform(node: &ObservedNode, spec: &Value) -> bool {
             "aarch64" => "arm64",
             other => other,
         };
-        (architecture.is_empty() || architecture == own.architecture) && (part("OS").is_empty() || part("OS") == own.os)
+        (architecture.is_empty() || architecture == own.architecture)
+            && (part("OS").is_empty() || part("OS") == own.os)
     })
 }
 
@@ -114,7 +115,8 @@ mod tests {
         assert!(is_eligible(&node(), &json!({})));
         assert!(!is_eligible(&ObservedNode { ready: false, ..node() }, &json!({})));
         assert!(!is_eligible(&ObservedNode { availability: "drain".into(), ..node() }, &json!({})));
-        let arm = json!({"TaskTemplate": {"Placement": {"Platforms": [{"Architecture": "arm64", "OS": "linux"}]}}});
+        let arm =
+            json!({"TaskTemplate": {"Placement": {"Platforms": [{"Architecture": "arm64", "OS": "linux"}]}}});
         assert!(!is_eligible(&node(), &arm));
     }
 }

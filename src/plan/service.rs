@@ -114,7 +114,9 @@ impl Case<'_> {
 
     fn runs(&self, target: &Target) -> bool {
         self.observed.and_then(ObservedService::image).is_some_and(|image| {
-            image.repository == target.repository && image.digest.as_ref() == Some(&target.digest) && image.tag == target.tag
+            image.repository == target.repository
+                && image.digest.as_ref() == Some(&target.digest)
+                && image.tag == target.tag
         })
     }
 
@@ -135,7 +137,10 @@ impl Case<'_> {
         let to = ImageView::of_target(target);
         let message = format!("{} created at {}", self.service.key, to.short());
         let step = self.step(Action::Create, Cause::Missing, None, Some(to), message, spec.clone());
-        (Some(Step { write: Write::CreateService { spec }, warnings: target.warnings.clone(), ..step }), Vec::new())
+        (
+            Some(Step { write: Write::CreateService { spec }, warnings: target.warnings.clone(), ..step }),
+            Vec::new(),
+        )
     }
 
     fn update(&self, observed: &ObservedService) -> Act {
@@ -148,7 +153,7 @@ impl Case<'_> {
             return (None, vec![self.wait(WaitingReason::NotOwned, message)]);
         }
         if let Some(why) = fields::mode_change(&observed.spec, &fields) {
-            return (None, vec![self.wait(WaitingReason::NotOwned, why)]);
+            return (None, vec![self.wait(WaitingReason::SpecInvalid, why)]);
         }
         let mut waiting = Vec::new();
         let target = match self.image_decision(observed) {
@@ -161,7 +166,8 @@ impl Case<'_> {
             ImageDecision::RollBack(spec) => return (Some(self.roll_back(observed, spec)), waiting),
             ImageDecision::Stay => return (None, waiting),
         };
-        let step = self.difference(observed, &fields, target).or_else(|| self.mend_tasks(observed, &mut waiting));
+        let step =
+            self.difference(observed, &fields, target).or_else(|| self.mend_tasks(observed, &mut waiting));
         if step.is_none() {
             waiting.extend(self.rollout_in_progress());
         }
@@ -191,14 +197,16 @@ impl Case<'_> {
                 }
             }
             DesiredImage::None { reason, .. } => {
-                let running = current.as_ref().and_then(|image| image.digest.as_ref()).map(ToString::to_string);
+                let running =
+                    current.as_ref().and_then(|image| image.digest.as_ref()).map(ToString::to_string);
                 let Some(running) = running else { return ImageDecision::Stay };
                 if !self.is_refused(&running) {
                     return ImageDecision::Keep;
                 }
                 match (reason, self.service.on_failure) {
                     (WaitingReason::VersionRefused | WaitingReason::WouldDowngrade, OnFailure::Rollback) => {
-                        self.last_good(observed, &running).map_or(ImageDecision::Stay, ImageDecision::RollBack)
+                        self.last_good(observed, &running)
+                            .map_or(ImageDecision::Stay, ImageDecision::RollBack)
                     }
                     _ => ImageDecision::Stay,
                 }
@@ -207,36 +215,49 @@ impl Case<'_> {
     }
 
     fn is_held_move(&self, current: &ImageRef, target: &Target) -> bool {
-        let hold = matches!(&self.service.image, ImagePolicy::Highest { policy, .. } if policy.retag == Retag::Hold);
+        let hold =
+            matches!(&self.service.image, ImagePolicy::Highest { policy, .. } if policy.retag == Retag::Hold);
         let same_tag = current.repository == target.repository && current.tag == target.tag;
         hold && same_tag && current.digest.as_ref().is_some_and(|digest| *digest != target.digest)
     }
 
     fn is_refused(&self, digest: &str) -> bool {
-        self.memory.refused.iter().any(|refusal| refusal.spec == self.spec_hash && refusal.image.digest == digest)
+        self.memory
+            .refused
+            .iter()
+            .any(|refusal| refusal.spec == self.spec_hash && refusal.image.digest == digest)
     }
 
     fn refusal_message(&self, digest: &str) -> String {
         let refusal = self.memory.refused.iter().rev().find(|refusal| refusal.image.digest == digest);
         let why = refusal.map(|refusal| refusal.why.as_str()).unwrap_or_default();
         let version = refusal.and_then(|refusal| refusal.image.version.clone()).unwrap_or_default();
-        format!("{version} failed before: {why}; `skep retry {}/{}` tries again", self.input.desired.spec.name, self.service.key)
+        format!(
+            "{version} failed before: {why}; `skep retry {}/{}` tries again",
+            self.input.desired.spec.name, self.service.key
+        )
     }
 
     /// The spec to return to after a failure that Swarm did not roll back itself, unless that
     /// was tried already: the engine's own previous spec where it has the last good image (so
     /// that a failed setting goes with it), else the present one with that image.
     fn last_good(&self, observed: &ObservedService, running: &str) -> Option<Value> {
-        let good = self.memory.last_good.as_ref().filter(|good| good.digest != running || self.previous_differs(observed))?;
+        let good = self
+            .memory
+            .last_good
+            .as_ref()
+            .filter(|good| good.digest != running || self.previous_differs(observed))?;
         if self.memory.refused.iter().any(|refusal| refusal.image.digest == running && refusal.rolled_back) {
             return None;
         }
-        let previous = observed.previous_spec.as_ref().filter(|previous| fields::image(previous).contains(&good.digest));
+        let previous =
+            observed.previous_spec.as_ref().filter(|previous| fields::image(previous).contains(&good.digest));
         Some(previous.cloned().unwrap_or_else(|| {
             let mut spec = observed.spec.clone();
             let tag = good.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
             let repository = good.repository.parse::<crate::image::Repository>();
-            let repository = repository.map_or_else(|_| good.repository.clone(), |repository| repository.to_string());
+            let repository =
+                repository.map_or_else(|_| good.repository.clone(), |repository| repository.to_string());
             let image = format!("{repository}{tag}@{}", good.digest);
             fields::set_image(&mut spec, &image);
             set_label(&mut spec, labels::STACK_IMAGE, &image);
@@ -252,12 +273,24 @@ impl Case<'_> {
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
         let to = ImageView::of_text(fields::image(&spec));
         let message = format!("{} back to {} after a failed rollout", self.service.key, to.short());
-        let step = self.step(Action::Update, Cause::RollBack, self.view_of(observed), Some(to), message, spec.clone());
+        let step = self.step(
+            Action::Update,
+            Cause::RollBack,
+            self.view_of(observed),
+            Some(to),
+            message,
+            spec.clone(),
+        );
         Step { write: update(observed, spec), ..step }
     }
 
     /// The step that makes the service what the spec says, if it is not.
-    fn difference(&self, observed: &ObservedService, fields: &[fields::Field], target: Option<&Target>) -> Option<Step> {
+    fn difference(
+        &self,
+        observed: &ObservedService,
+        fields: &[fields::Field],
+        target: Option<&Target>,
+    ) -> Option<Step> {
         let mut spec = observed.spec.clone();
         let changes = self.apply_fields(&mut spec, fields, &fields::owned(observed.label(labels::FIELDS)));
         let current = fields::image(&observed.spec).to_owned();
@@ -312,14 +345,28 @@ impl Case<'_> {
         owned && written.is_some_and(|written| observed.image().is_none_or(|image| image.tag != written.tag))
     }
 
-    fn drift(&self, observed: &ObservedService, changes: &[Change], image: bool, fields: &[fields::Field]) -> Vec<Change> {
+    fn drift(
+        &self,
+        observed: &ObservedService,
+        changes: &[Change],
+        image: bool,
+        fields: &[fields::Field],
+    ) -> Vec<Change> {
         let mut drift = Vec::new();
         if image && self.image_drifted(observed) {
             let written = observed.label(labels::STACK_IMAGE).unwrap_or_default();
-            drift.push(Change { field: "image".into(), from: written.into(), to: fields::image(&observed.spec).into() });
+            drift.push(Change {
+                field: "image".into(),
+                from: written.into(),
+                to: fields::image(&observed.spec).into(),
+            });
         }
         if observed.label(labels::SPEC) == Some(fields::spec_hash(fields).as_str()) {
-            drift.extend(changes.iter().cloned().map(|change| Change { from: change.to, to: change.from, ..change }));
+            drift.extend(changes.iter().cloned().map(|change| Change {
+                from: change.to,
+                to: change.from,
+                ..change
+            }));
         }
         drift
     }
@@ -331,11 +378,19 @@ impl Case<'_> {
         let image = ImageView::of_text(fields::image(&spec));
         if state == Some("paused") && self.tally.is_right() {
             let message = format!("{}: all tasks are right, clearing the paused update", self.service.key);
-            let step = self.step(Action::Update, Cause::Paused, self.view_of(observed), Some(image), message, spec.clone());
+            let step = self.step(
+                Action::Update,
+                Cause::Paused,
+                self.view_of(observed),
+                Some(image),
+                message,
+                spec.clone(),
+            );
             return Some(Step { write: update(observed, spec), ..step });
         }
         // While Swarm or a rollout of ours replaces tasks, stale ones are expected.
-        let settling = self.memory.rollout.is_some() || matches!(state, Some("updating" | "rollback_started"));
+        let settling =
+            self.memory.rollout.is_some() || matches!(state, Some("updating" | "rollback_started"));
         if settling || self.tally.outdated == 0 {
             return None;
         }
@@ -345,8 +400,18 @@ impl Case<'_> {
             return None;
         }
         fields::force(&mut spec);
-        let message = format!("{}: {} tasks run something else than the service says", self.service.key, self.tally.outdated);
-        let step = self.step(Action::Repull, Cause::StaleTasks, self.view_of(observed), Some(image), message, spec.clone());
+        let message = format!(
+            "{}: {} tasks run something else than the service says",
+            self.service.key, self.tally.outdated
+        );
+        let step = self.step(
+            Action::Repull,
+            Cause::StaleTasks,
+            self.view_of(observed),
+            Some(image),
+            message,
+            spec.clone(),
+        );
         Some(Step { write: update(observed, spec), ..step })
     }
 
@@ -358,7 +423,10 @@ impl Case<'_> {
             return Some(self.wait(WaitingReason::RolloutFailed, why.clone()));
         }
         let verb = if rollout.purpose == Purpose::RollBack { "rolling back: " } else { "" };
-        let message = format!("{verb}{right} of {wanted} tasks on {}{why}", rollout.to.version.as_deref().unwrap_or("it"));
+        let message = format!(
+            "{verb}{right} of {wanted} tasks on {}{why}",
+            rollout.to.version.as_deref().unwrap_or("it")
+        );
         Some(self.wait(WaitingReason::RolloutInProgress, message))
     }
 
@@ -383,7 +451,12 @@ impl Case<'_> {
     }
 
     /// Brings the spec's fields, and those it no longer sets, to what they should be.
-    fn apply_fields(&self, spec: &mut Value, desired: &[fields::Field], owned: &BTreeSet<String>) -> Vec<Change> {
+    fn apply_fields(
+        &self,
+        spec: &mut Value,
+        desired: &[fields::Field],
+        owned: &BTreeSet<String>,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
         for field in desired {
             let current = fields::read(spec, &field.name);
@@ -393,7 +466,8 @@ impl Case<'_> {
             }
         }
         for name in owned.iter().filter(|name| !desired.iter().any(|field| field.name == **name)) {
-            let released = fields::released(&self.input.desired.spec, self.service, name, &|name| self.network_id(name));
+            let released =
+                fields::released(&self.input.desired.spec, self.service, name, &|name| self.network_id(name));
             let released = released.unwrap_or_default().unwrap_or_default();
             let current = fields::read(spec, name);
             if !fields::same(name, &current, &released) {
@@ -406,7 +480,8 @@ impl Case<'_> {
 
     fn change(&self, name: &str, from: &Value, to: &Value) -> Change {
         let networks = &self.input.observed.networks;
-        let network = |id: &str| networks.values().find(|network| network.id == id).map(|network| network.name.clone());
+        let network =
+            |id: &str| networks.values().find(|network| network.id == id).map(|network| network.name.clone());
         let show = |value: &Value| fields::display(name, value, &network);
         Change { field: name.to_owned(), from: show(from), to: show(to) }
     }
@@ -474,7 +549,9 @@ impl Case<'_> {
         let message = match (first, step) {
             (Some(waiting), _) => waiting.message.clone(),
             (None, Some(step)) => step.message.clone(),
-            (None, None) => self.tally.problem.as_ref().map(|problem| problem.message.clone()).unwrap_or_default(),
+            (None, None) => {
+                self.tally.problem.as_ref().map(|problem| problem.message.clone()).unwrap_or_default()
+            }
         };
         ServiceView {
             highest: self.highest(waiting),
@@ -491,9 +568,17 @@ impl Case<'_> {
         use WaitingReason as W;
         if waits(W::Suspended) {
             Sync::Suspended
-        } else if [W::NotOwned, W::NoVersionFits, W::WouldDowngrade, W::VersionRefused, W::RolloutFailed, W::NetworkMissing, W::TagMoved]
-            .into_iter()
-            .any(waits)
+        } else if [
+            W::NotOwned,
+            W::NoVersionFits,
+            W::WouldDowngrade,
+            W::VersionRefused,
+            W::RolloutFailed,
+            W::NetworkMissing,
+            W::TagMoved,
+        ]
+        .into_iter()
+        .any(waits)
         {
             Sync::Stalled
         } else if waits(W::RegistryUnavailable) || waits(W::TagListTruncated) {
@@ -512,9 +597,17 @@ impl Case<'_> {
         match &self.image {
             DesiredImage::Chosen(target) => {
                 let newest_passed_over = !target.passed_over.is_empty();
-                Some(self.runs(target) && self.tally.is_right() && !newest_passed_over && self.observed.is_some())
+                Some(
+                    self.runs(target)
+                        && self.tally.is_right()
+                        && !newest_passed_over
+                        && self.observed.is_some(),
+                )
             }
-            DesiredImage::None { reason: WaitingReason::VersionRefused | WaitingReason::WouldDowngrade, .. } => Some(false),
+            DesiredImage::None {
+                reason: WaitingReason::VersionRefused | WaitingReason::WouldDowngrade,
+                ..
+            } => Some(false),
             DesiredImage::None { .. } => {
                 debug_assert!(!waiting.is_empty(), "an image that is not chosen has a reason");
                 None
@@ -560,7 +653,12 @@ fn update(observed: &ObservedService, spec: Value) -> Write {
 
 /// `repo:tag@sha256:…`; the digest is always there.
 fn image_text(target: &Target) -> String {
-    ImageRef { repository: target.repository.clone(), tag: target.tag.clone(), digest: Some(target.digest.clone()) }.to_string()
+    ImageRef {
+        repository: target.repository.clone(),
+        tag: target.tag.clone(),
+        digest: Some(target.digest.clone()),
+    }
+    .to_string()
 }
 
 fn set_label(spec: &mut Value, key: &str, value: &str) {

@@ -1,6 +1,6 @@
 //! The client that the rest of skep holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -19,8 +19,8 @@ use super::tags::{self, TagList};
 use super::transport::{Observer, Transport};
 use super::{Limits, Registry, RegistryError};
 use crate::config::RegistryConfig;
-use crate::image::Repository;
-use crate::version::Resolved;
+use crate::image::{Digest, Repository};
+use crate::version::Platform;
 
 /// How the client behaves.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl fmt::Debug for Options {
 pub struct Client {
     api: Api,
     tags: Flights<Repository, TagList>,
-    resolved: Flights<(Repository, String), Resolved>,
+    digests: Flights<(Repository, String), Digest>,
     platforms: Platforms,
 }
 
@@ -82,7 +82,7 @@ impl Client {
         Self {
             api: Api { settings, credentials, auth: Auth::new(), transport },
             tags: Flights::new(REPOSITORIES_MAX, error_ttl),
-            resolved: Flights::new(REFERENCES_MAX, error_ttl),
+            digests: Flights::new(REFERENCES_MAX, error_ttl),
             platforms: Mutex::new(Bounded::new(REFERENCES_MAX)),
         }
     }
@@ -102,17 +102,29 @@ impl Registry for Client {
         })
     }
 
-    fn resolve(
+    fn digest(
         &self,
         repository: &Repository,
         reference: &str,
         max_age: Duration,
-    ) -> BoxFuture<'_, Result<Resolved, RegistryError>> {
+    ) -> BoxFuture<'_, Result<Digest, RegistryError>> {
         let key = (repository.clone(), reference.to_owned());
         Box::pin(async move {
             let endpoint = self.api.settings.endpoint(&key.0)?;
-            let ask = |_| resolve::resolve(&self.api, &self.platforms, &endpoint, &key.1);
-            self.resolved.get(&key, max_age, ask).await
+            let ask = |_| resolve::digest(&self.api, &endpoint, &key.1);
+            self.digests.get(&key, max_age, ask).await
+        })
+    }
+
+    fn platforms(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> BoxFuture<'_, Result<BTreeSet<Platform>, RegistryError>> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        Box::pin(async move {
+            let endpoint = self.api.settings.endpoint(&repository)?;
+            resolve::platforms(&self.api, &self.platforms, &endpoint, &digest).await
         })
     }
 

@@ -13,7 +13,7 @@ use super::transport::{Answer, Ask};
 use super::{RegistryError, RegistryErrorKind as Kind};
 use crate::image::{Digest, is_tag};
 use crate::text::printable;
-use crate::version::{Platform, Resolved};
+use crate::version::Platform;
 
 /// The registry's own word for a manifest's digest.
 const DIGEST_HEADER: &str = "docker-content-digest";
@@ -28,44 +28,47 @@ struct Lookup<'a> {
     reference: &'a str,
 }
 
-/// The digest of a tag or digest, and its platforms. A digest seen before costs one HEAD.
-pub(super) async fn resolve(
-    api: &Api,
-    platforms: &Platforms,
-    endpoint: &Endpoint,
-    reference: &str,
-) -> Result<Resolved, RegistryError> {
+/// The digest of a tag or digest: one HEAD where the registry gives it so.
+pub(super) async fn digest(api: &Api, endpoint: &Endpoint, reference: &str) -> Result<Digest, RegistryError> {
     let lookup = Lookup { api, endpoint, reference };
     let wanted = reference.parse::<Digest>().ok();
     if wanted.is_none() && !is_tag(reference) {
         return Err(lookup.error(Kind::NotFound, "is neither a tag nor a sha256 digest"));
     }
-    let (digest, body) = lookup.digest().await?;
+    let digest = lookup.digest().await?;
     if wanted.is_some_and(|wanted| wanted != digest) {
         return Err(lookup.error(Kind::Untrusted, "was answered with another digest"));
     }
-    if let Some(platforms) = lock(platforms).get(&digest) {
-        return Ok(Resolved { digest, platforms: platforms.clone() });
+    Ok(digest)
+}
+
+/// The platforms that the manifest of this digest offers; asked once.
+pub(super) async fn platforms(
+    api: &Api,
+    known: &Platforms,
+    endpoint: &Endpoint,
+    digest: &Digest,
+) -> Result<BTreeSet<Platform>, RegistryError> {
+    if let Some(platforms) = lock(known).get(digest) {
+        return Ok(platforms.clone());
     }
-    let body = match body {
-        Some(body) => body,
-        None => lookup.content("manifests", &digest).await?,
-    };
+    let lookup = Lookup { api, endpoint, reference: digest.as_str() };
+    let body = lookup.content("manifests", digest).await?;
     let found = lookup.platforms(&body).await?;
-    lock(platforms).insert(digest.clone(), found.clone());
-    Ok(Resolved { digest, platforms: found })
+    lock(known).insert(digest.clone(), found.clone());
+    Ok(found)
 }
 
 impl Lookup<'_> {
-    /// By HEAD; where that gives no digest, by GET, which also gives the body.
-    async fn digest(&self) -> Result<(Digest, Option<Vec<u8>>), RegistryError> {
+    /// By HEAD; where that gives no digest, by GET, hashing the body.
+    async fn digest(&self) -> Result<Digest, RegistryError> {
         let head = self.api.fetch(self.endpoint, self.ask(Method::HEAD, "manifests", self.reference)).await?;
         // Some registries do not know HEAD.
         if !matches!(head.answer.status.as_u16(), 405 | 501) {
             let answer = head.success(self.endpoint)?;
             self.refuse_schema1(&answer)?;
             if let Some(digest) = self.stated(&answer.headers)? {
-                return Ok((digest, None));
+                return Ok(digest);
             }
         }
         let get = self.api.fetch(self.endpoint, self.ask(Method::GET, "manifests", self.reference)).await?;
@@ -75,7 +78,7 @@ impl Lookup<'_> {
         if self.stated(&answer.headers)?.is_some_and(|stated| stated != digest) {
             return Err(self.error(Kind::Untrusted, "has another digest than the registry says"));
         }
-        Ok((digest, Some(answer.body)))
+        Ok(digest)
     }
 
     /// A manifest or blob by digest, checked to be that.

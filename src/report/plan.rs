@@ -97,6 +97,13 @@ pub enum OutcomeState {
     Skipped,
 }
 
+impl OutcomeState {
+    /// Whether the step did what it should, as far as anybody waited.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Converged | Self::Sent)
+    }
+}
+
 /// Reasons for which nobody can tell whether something is to be done.
 const UNKNOWN: &[&str] = &["SpecInvalid", "RegistryUnavailable", "SwarmUnavailable", "TagListTruncated"];
 /// Reasons that are somebody's will or a matter of time, not a fault.
@@ -130,10 +137,8 @@ impl PlanReport {
     /// Of `apply`: 2 when something is unknown, else 1 when a step did not end well or a
     /// service is not ours to change.
     pub fn apply_exit_status(&self) -> u8 {
-        let ended_well = |step: &PlanStep| {
-            let state = step.outcome.as_ref().map(|outcome| outcome.state);
-            matches!(state, Some(OutcomeState::Converged | OutcomeState::Sent))
-        };
+        let ended_well =
+            |step: &PlanStep| step.outcome.as_ref().is_some_and(|outcome| outcome.state.is_good());
         if self.waiting().any(PlanWaiting::is_unknown) {
             2
         } else if !self.steps().all(ended_well) || self.waiting().any(|waiting| waiting.reason == "NotOwned")

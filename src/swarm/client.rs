@@ -69,7 +69,12 @@ impl Client {
                     self.endpoint.describe()
                 )));
             }
-            None => return Err(terminal(format!("{} does not answer as a Docker engine", self.endpoint.describe()))),
+            None => {
+                return Err(terminal(format!(
+                    "{} does not answer as a Docker engine",
+                    self.endpoint.describe()
+                )));
+            }
         }
         if let Ok(mut slot) = self.version.write() {
             *slot = Some(version.to_owned());
@@ -138,7 +143,8 @@ impl Client {
         let request = request.body(Full::new(bytes)).map_err(io::Error::other)?;
         let response = self.endpoint.send(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await.map_err(io::Error::other)?;
+        let body =
+            Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await.map_err(io::Error::other)?;
         Ok((status, body.to_bytes()))
     }
 
@@ -150,7 +156,8 @@ impl Client {
             }
             _ => "",
         };
-        let text = format!("cannot reach the Docker engine at {}: {}{mend}", self.endpoint.describe(), chain(error));
+        let text =
+            format!("cannot reach the Docker engine at {}: {}{mend}", self.endpoint.describe(), chain(error));
         SwarmError { class: ErrorClass::Transient, message: printable(&text, MESSAGE_CHARS_MAX) }
     }
 
@@ -221,7 +228,11 @@ impl Swarm for Client {
         Box::pin(async move {
             let path = "/networks/create".to_owned();
             let operation = "network_create";
-            id_of(&self.call(Call { operation, method: Method::POST, path, auth: None, body: Some(spec) }).await?)
+            id_of(
+                &self
+                    .call(Call { operation, method: Method::POST, path, auth: None, body: Some(spec) })
+                    .await?,
+            )
         })
     }
 
@@ -234,13 +245,15 @@ impl Swarm for Client {
                 ("scope".to_owned(), vec!["swarm".to_owned()]),
                 ("type".to_owned(), vec!["service".to_owned(), "node".to_owned()]),
             ]);
-            let options = bollard::query_parameters::EventsOptionsBuilder::default().filters(&filters).build();
+            let options =
+                bollard::query_parameters::EventsOptionsBuilder::default().filters(&filters).build();
             let observer = Arc::clone(&client.observer);
             let events = docker.events(Some(options)).map(move |event| match event {
                 Ok(event) => Ok(wakeup(event)),
                 Err(error) => {
                     observer("events", "error");
-                    let message = printable(&format!("the engine's event stream ended: {error}"), MESSAGE_CHARS_MAX);
+                    let message =
+                        printable(&format!("the engine's event stream ended: {error}"), MESSAGE_CHARS_MAX);
                     Err(SwarmError { class: ErrorClass::Transient, message })
                 }
             });
@@ -260,7 +273,8 @@ impl Swarm for Client {
         Box::pin(async move {
             let api_version = self.api_version().await?;
             let info = self.get("info", "/info".into()).await?;
-            let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text =
+                |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
             Ok(Info {
                 engine_version: text("/ServerVersion"),
                 api_version,
@@ -310,9 +324,14 @@ fn parse(bytes: &[u8]) -> Result<Value, SwarmError> {
 /// must never be repeated blindly.
 fn refusal(status: u16, bytes: &[u8]) -> SwarmError {
     let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-    let said = body.get("message").and_then(Value::as_str).map_or_else(|| String::from_utf8_lossy(bytes), Into::into);
+    let said = body
+        .get("message")
+        .and_then(Value::as_str)
+        .map_or_else(|| String::from_utf8_lossy(bytes), Into::into);
     let message = match status {
-        503 => format!("{said} (HTTP 503: skep needs a manager of the Swarm; `docker swarm init`, or another --docker-host)"),
+        503 => format!(
+            "{said} (HTTP 503: skep needs a manager of the Swarm; `docker swarm init`, or another --docker-host)"
+        ),
         _ => format!("{said} (HTTP {status})"),
     };
     let class = match status {
@@ -355,7 +374,11 @@ mod tests {
     #[test]
     fn refusals_are_classed_by_remedy() {
         let cases: [(u16, &str, ErrorClass); 7] = [
-            (500, r#"{"message":"rpc error: code = Unknown desc = update out of sequence"}"#, ErrorClass::Conflict),
+            (
+                500,
+                r#"{"message":"rpc error: code = Unknown desc = update out of sequence"}"#,
+                ErrorClass::Conflict,
+            ),
             (500, r#"{"message":"rpc error: code = DeadlineExceeded"}"#, ErrorClass::Transient),
             (409, r#"{"message":"name conflicts with an existing object"}"#, ErrorClass::Conflict),
             (404, r#"{"message":"service x not found"}"#, ErrorClass::Conflict),

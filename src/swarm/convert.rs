@@ -26,7 +26,9 @@ pub fn snapshot(services: Value, tasks: [Value; 2], nodes: &Value, networks: &Va
     }
     let mut seen = BTreeSet::new();
     for task in tasks.iter().flat_map(items) {
-        let owner = text(task, "/ServiceID").and_then(|id| names.get(id)).and_then(|name| state.services.get_mut(name));
+        let owner = text(task, "/ServiceID")
+            .and_then(|id| names.get(id))
+            .and_then(|name| state.services.get_mut(name));
         let (Some(service), Some(id)) = (owner, text(task, "/ID")) else { continue };
         if seen.insert(id) {
             let observed = observed_task(id, task, service);
@@ -34,15 +36,17 @@ pub fn snapshot(services: Value, tasks: [Value; 2], nodes: &Value, networks: &Va
         }
     }
     state.nodes = items(nodes).filter_map(observed_node).map(|node| (node.id.clone(), node)).collect();
-    state.networks = items(networks).filter_map(observed_network).map(|net| (net.name.clone(), net)).collect();
+    state.networks =
+        items(networks).filter_map(observed_network).map(|net| (net.name.clone(), net)).collect();
     state
 }
 
 fn observed_service(mut service: Value) -> Option<ObservedService> {
-    let update_status = text(&service, "/UpdateStatus/State").filter(|state| !state.is_empty()).map(|state| {
-        let message = text(&service, "/UpdateStatus/Message").unwrap_or_default();
-        UpdateStatus { state: printable(state, 40), message: printable(message, MESSAGE_CHARS_MAX) }
-    });
+    let update_status =
+        text(&service, "/UpdateStatus/State").filter(|state| !state.is_empty()).map(|state| {
+            let message = text(&service, "/UpdateStatus/Message").unwrap_or_default();
+            UpdateStatus { state: printable(state, 40), message: printable(message, MESSAGE_CHARS_MAX) }
+        });
     Some(ObservedService {
         id: text(&service, "/ID")?.to_owned(),
         name: text(&service, "/Spec/Name")?.to_owned(),
@@ -56,7 +60,8 @@ fn observed_service(mut service: Value) -> Option<ObservedService> {
 }
 
 fn observed_task(id: &str, task: &Value, service: &ObservedService) -> ObservedTask {
-    let said = text(task, "/Status/Err").filter(|err| !err.is_empty()).or_else(|| text(task, "/Status/Message"));
+    let said =
+        text(task, "/Status/Err").filter(|err| !err.is_empty()).or_else(|| text(task, "/Status/Message"));
     ObservedTask {
         id: id.to_owned(),
         slot: number(task, "/Slot").filter(|slot| *slot > 0),
@@ -89,15 +94,19 @@ fn is_current(task: &Value, service_spec: &Value) -> bool {
 }
 
 fn observed_node(node: &Value) -> Option<ObservedNode> {
-    let platform = text(node, "/Description/Platform/Architecture").zip(text(node, "/Description/Platform/OS"));
-    let plugins = node.pointer("/Description/Engine/Plugins").map(|plugins| items(plugins).filter_map(|plugin| text(plugin, "/Name")));
+    let platform =
+        text(node, "/Description/Platform/Architecture").zip(text(node, "/Description/Platform/OS"));
+    let plugins = node
+        .pointer("/Description/Engine/Plugins")
+        .map(|plugins| items(plugins).filter_map(|plugin| text(plugin, "/Name")));
     Some(ObservedNode {
         id: text(node, "/ID")?.to_owned(),
         hostname: text(node, "/Description/Hostname").unwrap_or_default().to_owned(),
         ready: text(node, "/Status/State") == Some("ready"),
         availability: text(node, "/Spec/Availability").unwrap_or("active").to_owned(),
         manager: text(node, "/Spec/Role") == Some("manager"),
-        platform: platform.map(|(architecture, os)| Platform { os: os.to_owned(), architecture: go_arch(architecture) }),
+        platform: platform
+            .map(|(architecture, os)| Platform { os: os.to_owned(), architecture: go_arch(architecture) }),
         labels: labels(node, "/Spec/Labels"),
         engine_labels: labels(node, "/Description/Engine/Labels"),
         plugins: plugins.into_iter().flatten().map(str::to_owned).collect(),

@@ -41,7 +41,8 @@ impl Endpoint {
             config::Endpoint::Tcp(address) => {
                 let server = address.rsplit_once(':').map_or(address.as_str(), |(server, _)| server);
                 let server = server.trim_start_matches('[').trim_end_matches(']').to_owned();
-                let name = ServerName::try_from(server).map_err(|e| format!("Docker host {address:?}: {e}"))?;
+                let name =
+                    ServerName::try_from(server).map_err(|e| format!("Docker host {address:?}: {e}"))?;
                 Ok(Self::Tls { address, name, config: Arc::new(tls_config(docker)?) })
             }
         }
