@@ -197,6 +197,17 @@ mod tests {
         let all = futures::future::join_all((0..100).map(|_| get())).await;
         assert!(all.iter().all(Result::is_err));
         assert_eq!(count.load(Ordering::SeqCst), 1);
+        // Those that waited share it even if errors are not kept at all.
+        let strict: Flights<&str, usize> = Flights::new(8, Duration::ZERO);
+        let asked = AtomicUsize::new(0);
+        let fail = |_| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            asked.fetch_add(1, Ordering::SeqCst);
+            Err(failure())
+        };
+        let all = futures::future::join_all((0..100).map(|_| strict.get(&"k", Duration::ZERO, fail))).await;
+        assert!(all.iter().all(Result::is_err));
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
         get().await.unwrap_err();
         assert_eq!(count.load(Ordering::SeqCst), 1, "within the error's time");
         tokio::time::advance(Duration::from_secs(2)).await;

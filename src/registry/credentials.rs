@@ -47,7 +47,7 @@ impl Credentials {
                 return Ok(Some(found));
             }
         }
-        self.from_docker(repository).await
+        self.docker_login(repository).await
     }
 
     /// Forgets what helpers said of a registry, since that was refused.
@@ -66,7 +66,7 @@ impl Credentials {
         let config = &entry.config;
         if let Some(name) = &config.credential_helper {
             let source = format!("docker-credential-{name}, named by {place}");
-            return match self.from_helper(name, repository).await? {
+            return match self.ask_helper(name, repository).await? {
                 Some(credential) => Ok(Some(Found { credential, source })),
                 None => Err(unreadable(
                     repository,
@@ -89,7 +89,7 @@ impl Credentials {
     }
 
     /// As docker finds them: a helper for the registry, the store for all, the file itself.
-    async fn from_docker(&self, repository: &Repository) -> Result<Option<Found>, RegistryError> {
+    async fn docker_login(&self, repository: &Repository) -> Result<Option<Found>, RegistryError> {
         let Some(dir) = &self.docker_config else { return Ok(None) };
         let path = dir.join("config.json");
         let wrong = |why: &str| unreadable(repository, &format!("{} {why}", path.display()));
@@ -99,7 +99,7 @@ impl Credentials {
         };
         let config = DockerConfig::parse(&text).map_err(|why| wrong(&why))?;
         if let Some(name) = config.helper(repository)
-            && let Some(credential) = self.from_helper(name, repository).await?
+            && let Some(credential) = self.ask_helper(name, repository).await?
         {
             let source = format!("docker-credential-{name}, named by {}", path.display());
             return Ok(Some(Found { credential, source }));
@@ -108,7 +108,7 @@ impl Credentials {
         Ok(stored.map(|credential| Found { credential, source: path.display().to_string() }))
     }
 
-    async fn from_helper(
+    async fn ask_helper(
         &self,
         name: &str,
         repository: &Repository,

@@ -1,8 +1,8 @@
 //! The registry: tags and digests over the OCI distribution API, asked once a repository.
 //!
-//! [`Client`] implements [`Registry`]. Its layers, from the top: [`client`] answers from
-//! [`cache`] or asks; [`tags`] and [`resolve`] know the API; [`api`] answers challenges by [`auth`] with
-//! what [`credentials`] finds; [`transport`] sends, bounded in time, size and number.
+//! [`Client`] implements [`Registry`]. Its layers, from the top: `client` answers from
+//! `cache` or asks; `tags` and `resolve` know the API; `api` answers challenges by `auth` with
+//! what `credentials` finds; `transport` sends, bounded in time, size and number.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

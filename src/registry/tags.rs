@@ -102,16 +102,23 @@ impl Walk<'_> {
         if let Some(known) = known {
             ask.headers.insert(header::IF_NONE_MATCH, known);
         }
-        let fetched = self.api.fetch(self.endpoint, ask).await?;
+        let fetched = self.api.fetch(self.endpoint, ask).await.map_err(|error| match error.kind {
+            // What is left for this page is no bound that a person knows.
+            Kind::Truncated => self.error(
+                error.kind,
+                &format!("the tag list is longer than {} bytes, the bound", limits.tags_bytes),
+            ),
+            _ => error,
+        })?;
         if conditional && fetched.answer.status == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
-        let answer = fetched.success(self.endpoint).map_err(|mut error| {
-            // The repository is there; a page of its list is missing.
-            if number > 1 && error.kind == Kind::NotFound {
-                error.kind = Kind::Untrusted;
+        let answer = fetched.success(self.endpoint).map_err(|error| match error.kind {
+            // The repository is there; a part of its list is not.
+            Kind::NotFound if number > 1 => {
+                self.error(Kind::Untrusted, &format!("page {number} of its tag list is missing"))
             }
-            error
+            _ => error,
         })?;
         self.bytes += answer.body.len();
         self.take(&answer.body)?;

@@ -8,3 +8,4 @@ mod resolve;
 mod secrets;
 mod sharing;
 mod tags;
+mod tls;
