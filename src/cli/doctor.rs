@@ -1,6 +1,20 @@
 //! `skep doctor`: what is wrong around skep, and its mend.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+
 use super::Context;
+use super::session::Session;
+use crate::controller::specs;
+use crate::image::Repository;
+use crate::registry::RegistryErrorKind;
+use crate::report::{Check, CheckStatus, DoctorReport};
+use crate::state_dir::StateDir;
+use crate::swarm::Info;
 
 /// Check docker, swarm, rights, registries, clock and disk: what is wrong and its mend
 #[derive(Clone, Debug, clap::Args)]
@@ -17,6 +31,159 @@ Exit status:
   1  a problem
   2  something could not be checked";
 
-pub async fn run(_ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
-    anyhow::bail!("`skep doctor` is not built into this version")
+/// A clock that is off by more makes certificates and tokens fail.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);
+/// The event log alone may take half of this.
+const DISK_FREE_MIN: u64 = 1 << 30;
+const REGISTRIES_AT_ONCE: usize = 8;
+
+pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
+    let mut checks = Vec::new();
+    let read = specs::read_dir(&ctx.config.specs_dir);
+    checks.push(check_specs(&read));
+    checks.push(check_state(&ctx.config.state_dir));
+    checks.extend(check_disk(&ctx.config.state_dir));
+    match Session::read_only(&ctx.config) {
+        Ok(session) => {
+            match session.swarm.info().await {
+                Ok(info) => checks.extend(check_engine(&info)),
+                Err(error) => {
+                    let mend = "start dockerd, or name the engine with --docker-host or DOCKER_HOST";
+                    checks.push(check("docker", CheckStatus::Problem, error.to_string(), Some(mend)));
+                }
+            }
+            let customers =
+                read.as_ref().map(|read| read.customers.values().collect()).unwrap_or_else(|_| Vec::new());
+            let services = customers.into_iter().flat_map(|customer| customer.services.values());
+            let repositories: BTreeSet<Repository> =
+                services.map(|service| service.image.repository().clone()).collect();
+            let asked = repositories.iter().map(|repository| check_registry(&session, repository));
+            let asked: Vec<Check> = futures::stream::iter(asked).buffered(REGISTRIES_AT_ONCE).collect().await;
+            checks.extend(asked);
+        }
+        Err(error) => {
+            checks.push(check(
+                "configuration",
+                CheckStatus::Problem,
+                format!("{error:#}"),
+                Some("mend skep.toml"),
+            ));
+        }
+    }
+    let report = DoctorReport { checks };
+    ctx.print(&report, DoctorReport::render)?;
+    Ok(report.exit_status())
+}
+
+fn check(name: &str, status: CheckStatus, message: impl Into<String>, mend: Option<&str>) -> Check {
+    Check { name: name.to_owned(), status, message: message.into(), mend: mend.map(str::to_owned) }
+}
+
+fn check_specs(read: &Result<specs::Read, crate::source::SourceError>) -> Check {
+    match read {
+        Err(error) => check("specs", CheckStatus::Problem, error.to_string(), None),
+        Ok(read) if !read.invalid.is_empty() => {
+            let names: Vec<&str> = read.invalid.keys().map(String::as_str).take(8).collect();
+            let message = format!("{} of the specs have errors: {}", read.invalid.len(), names.join(", "));
+            check("specs", CheckStatus::Problem, message, Some("`skep lint` shows where"))
+        }
+        Ok(read) if read.customers.is_empty() => {
+            check("specs", CheckStatus::Warning, "there are none yet", Some("write specs/CUSTOMER.toml"))
+        }
+        Ok(read) => check("specs", CheckStatus::Ok, format!("{} customers", read.customers.len()), None),
+    }
+}
+
+fn check_state(dir: &Path) -> Check {
+    match StateDir::existing(dir) {
+        Err(crate::state_dir::StateDirError::Missing(_)) => check(
+            "state",
+            CheckStatus::Ok,
+            format!("{} is made at the first `run` or `apply`", dir.display()),
+            None,
+        ),
+        Err(error) => {
+            check("state", CheckStatus::Problem, error.to_string(), Some("name another with --state-dir"))
+        }
+        Ok(_) => match rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
+            Ok(()) => check("state", CheckStatus::Ok, dir.display().to_string(), None),
+            Err(error) => {
+                let message = format!("{} cannot be written: {error}", dir.display());
+                check(
+                    "state",
+                    CheckStatus::Problem,
+                    message,
+                    Some("give its owner to the user that runs skep"),
+                )
+            }
+        },
+    }
+}
+
+fn check_disk(dir: &Path) -> Option<Check> {
+    let existing =
+        dir.ancestors().find(|dir| dir.exists() && !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let disk = rustix::fs::statvfs(existing).ok()?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let message = format!("{} MiB free for the state directory", free >> 20);
+    Some(if free < DISK_FREE_MIN {
+        check("disk", CheckStatus::Warning, message, Some("free some, or lower events.max_bytes"))
+    } else {
+        check("disk", CheckStatus::Ok, message, None)
+    })
+}
+
+fn check_engine(info: &Info) -> Vec<Check> {
+    let engine = format!("Docker {} (API {})", info.engine_version, info.api_version);
+    let mut checks = vec![check("docker", CheckStatus::Ok, engine, None)];
+    checks.push(match (info.swarm_state.as_str(), info.is_manager) {
+        ("active", true) => check("swarm", CheckStatus::Ok, "an active manager", None),
+        ("active", false) => {
+            let mend = "point --docker-host at a manager";
+            check(
+                "swarm",
+                CheckStatus::Problem,
+                "this node is a worker, and only managers know the services",
+                Some(mend),
+            )
+        }
+        (state, _) => {
+            let error = Some(info.swarm_error.as_str()).filter(|error| !error.is_empty());
+            let said = error.map(|error| format!(" ({error})")).unwrap_or_default();
+            check(
+                "swarm",
+                CheckStatus::Problem,
+                format!("the Swarm is {state}{said}"),
+                Some("`docker swarm init` or `docker swarm join`"),
+            )
+        }
+    });
+    if let Some(time) = info.system_time {
+        let skew = Timestamp::now().duration_since(time).unsigned_abs();
+        let message = format!("{:.1} s from the engine's", skew.as_secs_f64());
+        checks.push(if skew > CLOCK_SKEW_MAX {
+            check("clock", CheckStatus::Problem, message, Some("let both machines follow NTP"))
+        } else {
+            check("clock", CheckStatus::Ok, message, None)
+        });
+    }
+    checks
+}
+
+async fn check_registry(session: &Session, repository: &Repository) -> Check {
+    let name = format!("registry {repository}");
+    match session.registry.tags(repository, Duration::ZERO).await {
+        Ok(tags) => check(&name, CheckStatus::Ok, format!("{} tags", tags.len()), None),
+        Err(error) => {
+            let mend = match error.kind {
+                RegistryErrorKind::Unauthorized | RegistryErrorKind::Credentials => {
+                    Some("set [registries] in skep.toml, or `docker login`")
+                }
+                RegistryErrorKind::NotFound => Some("correct `image` in the spec, or push the first tag"),
+                RegistryErrorKind::RateLimited => Some("log in, or raise poll.registry"),
+                _ => Some("see that the registry is up and in reach of this machine"),
+            };
+            check(&name, CheckStatus::Problem, error.to_string(), mend)
+        }
+    }
 }

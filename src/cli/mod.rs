@@ -4,6 +4,7 @@ pub mod apply;
 mod args;
 pub mod audit;
 pub mod completions;
+mod compose;
 mod convert;
 pub mod doctor;
 pub mod explain;

@@ -5,6 +5,7 @@ pub mod converge;
 pub mod fields;
 pub mod placement;
 mod service;
+pub mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

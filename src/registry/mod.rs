@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::image::{Digest, Repository};
-use crate::version::Platform;
+use crate::version::{Platform, Resolved};
 
 mod api;
 mod auth;
@@ -59,6 +59,19 @@ pub trait Registry: Send + Sync {
         repository: &Repository,
         digest: &Digest,
     ) -> BoxFuture<'_, Result<BTreeSet<Platform>, RegistryError>>;
+    /// Both of a tag: its digest, and the platforms of that.
+    fn resolve<'a>(
+        &'a self,
+        repository: &'a Repository,
+        reference: &'a str,
+        max_age: Duration,
+    ) -> BoxFuture<'a, Result<Resolved, RegistryError>> {
+        Box::pin(async move {
+            let digest = self.digest(repository, reference, max_age).await?;
+            let platforms = self.platforms(repository, &digest).await?;
+            Ok(Resolved { digest, platforms })
+        })
+    }
     /// The value of `X-Registry-Auth` (base64url JSON) with which nodes can pull from this
     /// repository, if there are credentials for it.
     fn pull_auth(&self, repository: &Repository) -> BoxFuture<'_, Result<Option<String>, RegistryError>>;

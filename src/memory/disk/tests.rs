@@ -24,6 +24,7 @@ fn refused(count: usize) -> ServiceMemory {
         spec: "hash".into(),
         why: format!("{i}"),
         time: jiff::Timestamp::from_second(i as i64).unwrap(),
+        rolled_back: false,
     };
     ServiceMemory { refused: (0..count).map(refusal).collect(), ..ServiceMemory::default() }
 }
