@@ -1,6 +1,20 @@
 //! The durable event log (contract §4): append-only JSON lines that engineers tail.
 
+mod conditions;
+mod follow;
+mod history;
+mod log;
+mod read;
+mod segments;
+pub mod text;
+
 use serde::{Deserialize, Serialize};
+
+pub use conditions::{Conditions, Held};
+pub use follow::Follow;
+pub use history::{Change, Outcome, history};
+pub use log::{Log, Options, open_intents};
+pub use read::{Filter, Line, Reader, read};
 
 /// One line of the log. This is a boundary type: it is what is written and read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +67,50 @@ pub struct NewEvent {
     pub count: Option<u64>,
     pub first_time: Option<jiff::Timestamp>,
     pub target: Option<String>,
+}
+
+impl NewEvent {
+    /// An event about the controller itself; set the other fields as they apply.
+    pub fn new(kind: Kind, reason: Reason, trigger: Trigger, message: impl Into<String>) -> Self {
+        Self {
+            id: None,
+            kind,
+            reason,
+            customer: None,
+            service: None,
+            message: message.into(),
+            from: None,
+            to: None,
+            trigger,
+            revision: None,
+            phase: None,
+            count: None,
+            first_time: None,
+            target: None,
+        }
+    }
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+impl Trigger {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spec => "spec",
+            Self::Registry => "registry",
+            Self::Swarm => "swarm",
+            Self::Resync => "resync",
+            Self::Manual => "manual",
+            Self::Startup => "startup",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

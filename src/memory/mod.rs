@@ -1,7 +1,13 @@
 //! What skep must remember beyond a restart: refusals, version floors, running rollouts,
 //! and when tags were first seen. One small interface; on disk for now.
 
+mod disk;
+mod in_memory;
+
 use std::collections::BTreeMap;
+
+pub use disk::{Disk, Mode};
+pub use in_memory::InMemory;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +23,20 @@ pub trait Memory: Send + Sync {
     /// # Errors
     /// When the disk does not take it; nothing is changed then.
     fn put_repository(&self, name: &str, memory: RepositoryMemory) -> std::io::Result<()>;
+}
+
+/// More refusals of one service than anybody looks at; the oldest give way.
+pub const REFUSALS_MAX: usize = 64;
+
+impl ServiceMemory {
+    /// Drops the oldest refusals beyond `REFUSALS_MAX`; every store does this at `put_service`.
+    fn bounded(mut self) -> Self {
+        while self.refused.len() > REFUSALS_MAX {
+            let oldest = self.refused.iter().enumerate().min_by_key(|(_, r)| r.time).map(|(i, _)| i);
+            self.refused.remove(oldest.unwrap_or(0));
+        }
+        self
+    }
 }
 
 /// What is remembered of one service. A boundary type: this is what stands on disk.

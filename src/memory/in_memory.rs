@@ -1,0 +1,41 @@
+//! A memory that is gone with the process, for tests and trials.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{PoisonError, RwLock};
+
+use super::{Memory, RepositoryMemory, ServiceMemory};
+
+#[derive(Debug, Default)]
+pub struct InMemory {
+    services: RwLock<BTreeMap<String, ServiceMemory>>,
+    repositories: RwLock<BTreeMap<String, RepositoryMemory>>,
+}
+
+impl Memory for InMemory {
+    fn service(&self, name: &str) -> ServiceMemory {
+        get(&self.services, name)
+    }
+
+    fn put_service(&self, name: &str, memory: ServiceMemory) -> io::Result<()> {
+        put(&self.services, name, memory.bounded());
+        Ok(())
+    }
+
+    fn repository(&self, name: &str) -> RepositoryMemory {
+        get(&self.repositories, name)
+    }
+
+    fn put_repository(&self, name: &str, memory: RepositoryMemory) -> io::Result<()> {
+        put(&self.repositories, name, memory);
+        Ok(())
+    }
+}
+
+fn get<T: Clone + Default>(map: &RwLock<BTreeMap<String, T>>, name: &str) -> T {
+    map.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
+}
+
+fn put<T>(map: &RwLock<BTreeMap<String, T>>, name: &str, value: T) {
+    map.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
+}

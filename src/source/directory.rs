@@ -1,0 +1,275 @@
+//! Reads a specs directory as one snapshot.
+//!
+//! What one file does wrong is a problem of that file. The tree is listed before and after
+//! it is read, and read again when the two differ, so that an editor's save or a `git pull`
+//! under way is not taken for a missing or half a spec.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Problem, Snapshot, SourceError};
+
+/// A fleet has hundreds of customers; more is a wrong directory. Counts everything listed.
+const ENTRIES_MAX: usize = 10_000;
+
+/// Folders only group; deeper is a mistake.
+const DEPTH_MAX: usize = 32;
+
+/// A spec has a few kilobytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How often a tree that changes under the reader is read before what does not stand still
+/// is called a problem.
+const TRIES: usize = 3;
+
+/// Reads all specs beneath `dir`: `*.toml`, names that begin with a dot left out.
+///
+/// # Errors
+/// When nothing can be said about the directory as a whole; the last good state holds then.
+pub fn read(dir: &Path) -> Result<Snapshot, SourceError> {
+    let mut before = list(dir)?;
+    for _ in 1..TRIES {
+        let snapshot = read_files(&before);
+        let after = list(dir)?;
+        if after == before {
+            return Ok(snapshot);
+        }
+        before = after;
+    }
+    let snapshot = read_files(&before);
+    let after = list(dir)?;
+    Ok(without_moving(snapshot, &before, &after))
+}
+
+/// Takes out what changed while it was read.
+fn without_moving(mut snapshot: Snapshot, before: &Listing, after: &Listing) -> Snapshot {
+    for file in before.files.keys().chain(after.files.keys()) {
+        if before.files.get(file) != after.files.get(file) && !snapshot.is_unknown(file) {
+            snapshot.files.remove(file);
+            let message = "kept changing while it was read; it is read again at the next look".into();
+            snapshot.problems.push(Problem { file: file.clone(), message });
+        }
+    }
+    snapshot
+}
+
+/// What the tree looks like without its text.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Listing {
+    files: BTreeMap<String, Found>,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    /// With no symlink in it.
+    path: PathBuf,
+    stamp: Stamp,
+}
+
+/// Changes when a file does.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+fn list(dir: &Path) -> Result<Listing, SourceError> {
+    let root = fs::canonicalize(dir).map_err(|e| whole(dir, e))?;
+    let mut walk = Walk { root: &root, listing: Listing::default(), seen: 0 };
+    let entries = fs::read_dir(&root).map_err(|e| whole(dir, e))?;
+    let folders = vec![root.clone()];
+    match walk.folder("", entries, &folders) {
+        Ok(()) => Ok(walk.listing),
+        Err(Stop::TooMany) => Err(SourceError::TooMany { path: dir.to_owned(), limit: ENTRIES_MAX }),
+        Err(Stop::Root(source)) => Err(whole(dir, source)),
+    }
+}
+
+fn whole(dir: &Path, source: io::Error) -> SourceError {
+    let path = dir.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => SourceError::Missing(path),
+        io::ErrorKind::NotADirectory => SourceError::NotADirectory(path),
+        _ => SourceError::Unreadable { path, source },
+    }
+}
+
+/// What ends the walk without a listing.
+enum Stop {
+    TooMany,
+    /// The directory itself broke off.
+    Root(io::Error),
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    listing: Listing,
+    seen: usize,
+}
+
+impl Walk<'_> {
+    /// `folders` are the folders that we are in, without symlinks, outermost first.
+    fn folder(&mut self, prefix: &str, entries: fs::ReadDir, folders: &[PathBuf]) -> Result<(), Stop> {
+        let mut names = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(entry) => names.push(entry.file_name()),
+                Err(e) if prefix.is_empty() => return Err(Stop::Root(e)),
+                Err(e) => {
+                    self.problem(prefix, format!("cannot be read: {e}"));
+                    return Ok(());
+                }
+            }
+            self.seen += 1;
+            if self.seen > ENTRIES_MAX {
+                return Err(Stop::TooMany);
+            }
+        }
+        // The order of a directory is chance; problems are to come in the same order each time.
+        names.sort();
+        for name in names {
+            let shown = name.to_string_lossy();
+            if shown.starts_with('.') {
+                continue;
+            }
+            let file = if prefix.is_empty() { shown.to_string() } else { format!("{prefix}/{shown}") };
+            let parent = folders.last().map_or(self.root, PathBuf::as_path);
+            self.entry(&file, &parent.join(&name), folders)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, file: &str, path: &Path, folders: &[PathBuf]) -> Result<(), Stop> {
+        let is_spec = file.ends_with(".toml");
+        let resolved = fs::canonicalize(path).and_then(|p| fs::metadata(&p).map(|m| (p, m)));
+        let (real, metadata) = match resolved {
+            Ok(found) => found,
+            Err(error) => {
+                self.unresolved(file, path, is_spec, &error);
+                return Ok(());
+            }
+        };
+        if !metadata.is_dir() && !is_spec {
+            return Ok(());
+        }
+        if !real.starts_with(self.root) {
+            let target = real.display();
+            self.problem(file, format!("leads out of the specs directory, to {target}; put a copy here"));
+        } else if metadata.is_dir() {
+            return self.enter(file, real, folders);
+        } else if file.contains('\u{fffd}') && path.to_str().is_none() {
+            self.problem(file, "its name is not UTF-8; rename it".into());
+        } else if !metadata.is_file() {
+            self.problem(file, "is not a regular file".into());
+        } else if metadata.size() > FILE_BYTES_MAX {
+            self.problem(file, too_large());
+        } else {
+            let stamp = Stamp::of(&metadata);
+            self.listing.files.insert(file.to_owned(), Found { path: real, stamp });
+        }
+        Ok(())
+    }
+
+    fn unresolved(&mut self, file: &str, path: &Path, is_spec: bool, error: &io::Error) {
+        let link = fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());
+        match error.kind() {
+            // Gone since the folder was listed; the second listing tells.
+            io::ErrorKind::NotFound if !link => {}
+            io::ErrorKind::NotFound if is_spec => {
+                self.problem(file, "is a symlink that leads nowhere".into());
+            }
+            // A dangling link that is no spec by its name is nobody's concern.
+            io::ErrorKind::NotFound => {}
+            _ => self.problem(file, format!("cannot be read: {error}")),
+        }
+    }
+
+    fn enter(&mut self, file: &str, real: PathBuf, folders: &[PathBuf]) -> Result<(), Stop> {
+        if folders.contains(&real) {
+            self.problem(file, "is a symlink to a folder that it is in".into());
+            return Ok(());
+        }
+        if folders.len() > DEPTH_MAX {
+            self.problem(file, format!("lies more than {DEPTH_MAX} folders deep"));
+            return Ok(());
+        }
+        match fs::read_dir(&real) {
+            Ok(entries) => {
+                let mut inner = folders.to_vec();
+                inner.push(real);
+                self.folder(file, entries, &inner)
+            }
+            Err(error) => {
+                self.problem(file, format!("cannot be read: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn problem(&mut self, file: &str, message: String) {
+        self.listing.problems.push(Problem { file: file.to_owned(), message });
+    }
+}
+
+fn too_large() -> String {
+    format!("is larger than {} KiB; a spec has a few", FILE_BYTES_MAX / 1024)
+}
+
+fn read_files(listing: &Listing) -> Snapshot {
+    let mut snapshot = Snapshot { files: BTreeMap::new(), problems: listing.problems.clone() };
+    for (file, found) in &listing.files {
+        match read_file(&found.path) {
+            Ok(text) => {
+                snapshot.files.insert(file.clone(), text);
+            }
+            Err(message) => snapshot.problems.push(Problem { file: file.clone(), message }),
+        }
+    }
+    snapshot
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let bytes = open(path).and_then(read_bounded).map_err(|e| format!("cannot be read: {e}"))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(too_large());
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|b| **b == b'\n').count() + 1;
+        format!("line {line} is not UTF-8; save the file with that encoding")
+    })
+}
+
+/// Does not wait for the other end if somebody put a pipe there since the listing.
+fn open(path: &Path) -> io::Result<File> {
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits();
+    OpenOptions::new().read(true).custom_flags(no_wait.cast_signed()).open(path)
+}
+
+fn read_bounded(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

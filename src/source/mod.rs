@@ -1,0 +1,55 @@
+//! Where specs come from: a directory of TOML files (contract §1), read as text and watched.
+
+mod directory;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use directory::read;
+pub use watch::{Debounce, Watch, watch};
+
+/// What a specs directory held at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The text of each `*.toml`, by path relative to the directory, `/` between parts.
+    pub files: BTreeMap<String, String>,
+    /// What could not be read; the rest is good.
+    pub problems: Vec<Problem>,
+}
+
+/// A file or folder that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// As in `Snapshot::files`; for a folder, everything beneath it is unknown.
+    pub file: String,
+    /// What is wrong, and the mend.
+    pub message: String,
+}
+
+impl Snapshot {
+    /// Whether the directory may well hold this file although it is not in `files`: it, or
+    /// a folder above it, could not be read. Such a file must not be taken for removed.
+    pub fn is_unknown(&self, file: &str) -> bool {
+        self.problems.iter().any(|p| {
+            file.strip_prefix(p.file.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+/// Why nothing can be said about the specs. Never to be taken for "there are no specs".
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("no specs directory at {}; make it, or name another with --specs or SKEP_SPECS", .0.display())]
+    Missing(PathBuf),
+    #[error("{} is not a directory; name the folder that holds the specs with --specs or SKEP_SPECS", .0.display())]
+    NotADirectory(PathBuf),
+    #[error("cannot read the specs directory {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error(
+        "{} holds more than {limit} files and folders; is it the right directory? \
+         Name another with --specs or SKEP_SPECS",
+        path.display()
+    )]
+    TooMany { path: PathBuf, limit: usize },
+}

@@ -1,0 +1,218 @@
+//! Tells that something in the specs directory may have changed: a wake-up, no more.
+//!
+//! Bursts (a `git pull`, an editor's write-and-rename) come as one. The watch is on the
+//! directory's tree and on the folder that holds it, so that a directory or symlink put in
+//! its place is seen; now and then it looks whether it still watches the right one.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How often to look whether the directory is still the one that is watched. Most
+/// replacements are seen at once; this is for those further up the path.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How changes are gathered into one wake-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Debounce {
+    /// Nothing may happen for so long before the wake-up.
+    pub quiet: Duration,
+    /// A burst that does not end gives a wake-up after so long.
+    pub most: Duration,
+}
+
+impl Default for Debounce {
+    fn default() -> Self {
+        Self { quiet: Duration::from_millis(50), most: Duration::from_secs(1) }
+    }
+}
+
+/// A stream of wake-ups for changes beneath `dir`; see [`Watch`].
+pub fn watch(dir: &Path, debounce: Debounce) -> impl Stream<Item = ()> + Send + Unpin + use<> {
+    let watch = Watch::new(dir, debounce);
+    Box::pin(futures::stream::unfold(watch, |mut watch| async {
+        watch.changed().await;
+        Some(((), watch))
+    }))
+}
+
+/// Watches a directory that may not be there yet, may go, and may come back. Where the
+/// system cannot watch, it says so once, and changes are left to periodic reading.
+pub struct Watch {
+    dir: PathBuf,
+    debounce: Debounce,
+    /// Told by the watcher's thread; holds one wake-up at most.
+    changes: Arc<Notify>,
+    armed: Option<Armed>,
+    warned: bool,
+    next_look: Instant,
+}
+
+struct Armed {
+    /// Ends the watch when dropped. `None`: the system could not; it is asked again.
+    watcher: Option<RecommendedWatcher>,
+    identity: Identity,
+}
+
+/// What stands at the path: where it really is, and which one. `None`: nothing that can be read.
+type Identity = Option<(PathBuf, u64, u64)>;
+
+impl Watch {
+    /// Changes after this returns are told. Must be called in a Tokio runtime with time.
+    pub fn new(dir: &Path, debounce: Debounce) -> Self {
+        let mut watch = Self {
+            dir: dir.to_owned(),
+            debounce,
+            changes: Arc::new(Notify::new()),
+            armed: None,
+            warned: false,
+            next_look: Instant::now() + LOOK_EVERY,
+        };
+        watch.arm();
+        watch
+    }
+
+    /// Waits for the next change. May be cancelled; a change is not lost by that.
+    pub async fn changed(&mut self) {
+        loop {
+            tokio::select! {
+                () = self.changes.notified() => break,
+                () = tokio::time::sleep_until(self.next_look) => {
+                    self.next_look = Instant::now() + LOOK_EVERY;
+                    if self.arm() {
+                        break;
+                    }
+                }
+            }
+        }
+        // From here on a cancelled call must leave the wake-up for the next one.
+        let unfinished = Unfinished(&self.changes);
+        let until = Instant::now() + self.debounce.most;
+        while Instant::now() < until {
+            let quiet = (Instant::now() + self.debounce.quiet).min(until);
+            if tokio::time::timeout_at(quiet, self.changes.notified()).await.is_err() {
+                break;
+            }
+        }
+        std::mem::forget(unfinished);
+        // If the directory itself was replaced, what comes next happens in another one.
+        self.arm();
+    }
+
+    /// Watches what is at the path now; false if that is what was watched already.
+    fn arm(&mut self) -> bool {
+        let identity = identity(&self.dir);
+        let same = self.armed.as_ref().filter(|a| a.identity == identity);
+        if same.is_some_and(|a| a.watcher.is_some()) {
+            return false;
+        }
+        let same = same.is_some();
+        let watcher = match self.start(identity.as_ref().map(|(path, ..)| path.as_path())) {
+            Ok(watcher) => Some(watcher),
+            // It changed between the look and the watch; the next look arms anew.
+            Err(_) if self::identity(&self.dir) != identity => {
+                self.armed = None;
+                return true;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.warned, true) {
+                    tracing::warn!(
+                        dir = %self.dir.display(), %error,
+                        "cannot watch the specs directory; changes are seen by periodic reading only"
+                    );
+                }
+                None
+            }
+        };
+        // A watch that is still not possible is no news.
+        let news = !same || watcher.is_some();
+        self.armed = Some(Armed { watcher, identity });
+        news
+    }
+
+    fn start(&self, root: Option<&Path>) -> notify::Result<RecommendedWatcher> {
+        let changes = Arc::clone(&self.changes);
+        let parent = parent_of(&self.dir);
+        let interest = Interest {
+            root: root.map(Path::to_owned),
+            entry: parent.as_ref().zip(self.dir.file_name()).map(|(p, name)| p.join(name)),
+        };
+        let handler = move |event: notify::Result<notify::Event>| {
+            if event.as_ref().map_or(true, |e| interest.covers(e)) {
+                changes.notify_one();
+            }
+        };
+        // A symlink may lead anywhere, and what lies outside is refused anyway.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let mut watcher = RecommendedWatcher::new(handler, config)?;
+        if let Some(parent) = parent {
+            // Without it a replaced directory is seen at the next look.
+            let _ = watcher.watch(&parent, RecursiveMode::NonRecursive);
+        }
+        if let Some(root) = root {
+            watcher.watch(root, RecursiveMode::Recursive)?;
+        }
+        Ok(watcher)
+    }
+}
+
+/// Puts the wake-up back when `changed` is dropped before it returned.
+struct Unfinished<'a>(&'a Notify);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+fn identity(dir: &Path) -> Identity {
+    let path = std::fs::canonicalize(dir).ok()?;
+    let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_dir)?;
+    Some((path, metadata.dev(), metadata.ino()))
+}
+
+/// The folder that holds the name that was given, which may be a symlink's.
+fn parent_of(dir: &Path) -> Option<PathBuf> {
+    dir.file_name()?;
+    let parent = dir.parent()?;
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    std::fs::canonicalize(parent).ok()
+}
+
+/// Which of the system's events matter.
+struct Interest {
+    root: Option<PathBuf>,
+    /// The path of the directory (or symlink) itself.
+    entry: Option<PathBuf>,
+}
+
+impl Interest {
+    fn covers(&self, event: &notify::Event) -> bool {
+        // Our own reading must not wake us.
+        let reading = matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
+        if reading {
+            return false;
+        }
+        event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|p| self.covers_path(p))
+    }
+
+    fn covers_path(&self, path: &Path) -> bool {
+        if self.entry.as_deref() == Some(path) {
+            return true;
+        }
+        let Some(inside) = self.root.as_ref().and_then(|r| path.strip_prefix(r).ok()) else { return false };
+        // git works in there without end; what it means for us happens outside.
+        !inside.components().any(|c| c.as_os_str() == OsString::from(".git"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
