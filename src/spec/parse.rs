@@ -27,7 +27,7 @@ mod vars;
 mod words;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use document::FILE_BYTES_MAX;
 pub use layout::FILES_MAX;
@@ -172,7 +172,8 @@ fn load_customer(
             || template.is_some_and(|template| template.document.broken),
     };
     let customer = read_customer(&mut cx, &merged, file);
-    if !cx.partial {
+    // After an error a string may not have been reached.
+    if !cx.partial && !cx.report.has_errors() {
         warn_unused(&mut cx, &document.root, template);
     }
     let mut findings = syntax.finish(file);

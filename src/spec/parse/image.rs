@@ -71,17 +71,12 @@ fn refuse_both(cx: &mut Context<'_>, item: &Item<'_>, version: &Item<'_>, image:
     let what = if image.digest.is_some() { "a digest" } else { "a tag" };
     let exact =
         image.tag.as_deref().and_then(full_version).map(|v| format!("={}.{}.{}", v.major, v.minor, v.patch));
+    let name = &image.repository;
     let help = match exact {
         Some(exact) => {
-            format!(
-                "leave out the tag (`{}`) and write `version = \"{exact}\"`, or leave out `version`",
-                image.repository
-            )
+            format!("write `image = \"{name}\"` and `version = \"{exact}\"`, or leave out `version`")
         }
-        None => format!(
-            "leave out {what} (`{}`) and let `version` choose, or leave out `version`",
-            image.repository
-        ),
+        None => format!("write `image = \"{name}\"` and let `version` choose, or leave out `version`"),
     };
     let file = cx.sources.path(version.node.span.file);
     let place =

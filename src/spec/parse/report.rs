@@ -60,6 +60,10 @@ impl Report {
         self.push(Severity::Warning, file, None, "", message, help);
     }
 
+    pub(super) fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
     fn push(
         &mut self,
         severity: Severity,

@@ -135,7 +135,8 @@ impl Vars {
     /// Variables that no string names.
     pub(super) fn warn_unused(&self, table: &BTreeMap<String, Entry>, at: &str, report: &mut Report) {
         for (name, entry) in table {
-            if self.values.contains_key(name) && !self.used.contains(name) && name != CUSTOMER {
+            let is_known = matches!(self.values.get(name), Some(Some(_)));
+            if is_known && !self.used.contains(name) && name != CUSTOMER {
                 let named = self.used.iter().map(String::as_str);
                 let help = nearest(name, named).map(|near| format!("did you mean `{near}`?"));
                 report.warning(entry.key, &join_key(at, name), "no string names this variable", help);
