@@ -4,13 +4,16 @@
 //! registries and the Swarm through a pure planner to the engine and the event log.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod events;
 pub mod image;
 pub mod memory;
 pub mod registry;
+pub mod report;
 pub mod source;
 pub mod spec;
 pub mod state;
 pub mod state_dir;
+pub mod text;
 pub mod version;

@@ -1,0 +1,132 @@
+//! The commands: one file each, with its arguments and a `run` that gives the exit status.
+
+pub mod apply;
+mod args;
+pub mod audit;
+pub mod completions;
+pub mod doctor;
+pub mod explain;
+pub mod lint;
+mod output;
+pub mod plan;
+pub mod progress;
+pub mod retry;
+pub mod run;
+pub mod schema;
+pub mod status;
+pub mod telemetry;
+#[cfg(test)]
+mod tests;
+pub mod wait;
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+pub use args::{Cli, Color, Command, Customers, Global, LogFormat, Output, ServiceName};
+pub use output::{OutputClosed, Stdout, tell};
+
+use crate::config::{Config, Sources};
+use crate::report::Style;
+
+/// Did its job, and there is nothing to report.
+pub const CLEAN: u8 = 0;
+/// Did its job, and found differences or violations.
+pub const FOUND: u8 = 1;
+/// Could not do its job.
+pub const FAILED: u8 = 2;
+
+/// What every command is given.
+pub struct Context {
+    pub config: Config,
+    /// What the configuration was read from, to read it again.
+    pub sources: Sources,
+    /// Results go here, logs and progress to stderr.
+    pub out: Box<dyn Write + Send>,
+    pub json: bool,
+    /// For text on `out`.
+    pub style: Style,
+    pub progress: progress::Mode,
+}
+
+impl Context {
+    /// Prints a report as JSON or, by `render`, as text.
+    ///
+    /// # Errors
+    /// When `out` does not take it.
+    pub fn print<R: Serialize>(
+        &mut self,
+        report: &R,
+        render: impl Fn(&R, &mut dyn Write, &Style) -> std::io::Result<()>,
+    ) -> anyhow::Result<()> {
+        // Into memory first: one write, and a reader that went away is met once.
+        let mut text = Vec::new();
+        if self.json {
+            let json = serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
+            writeln!(text, "{}", output::escape_json(&json))?;
+        } else {
+            render(report, &mut text, &self.style)?;
+        }
+        self.out.write_all(&text)?;
+        self.out.flush()?;
+        Ok(())
+    }
+
+    /// Where progress is shown while a command waits.
+    pub fn progress(&self) -> progress::Progress {
+        progress::Progress::new(self.progress)
+    }
+}
+
+/// Reads the configuration, does what the command line asks, and gives the exit status.
+///
+/// # Errors
+/// When the command could not do its job.
+pub fn main(cli: Cli, env: &BTreeMap<String, String>) -> anyhow::Result<u8> {
+    // These two must work wherever, whatever the configuration says.
+    match &cli.command {
+        Command::Completions(args) => return completions::run(&mut Stdout::new(), args),
+        Command::Schema(_) => return schema::run(&mut Stdout::new()),
+        _ => {}
+    }
+    let style = output::style(cli.global.color, env, std::io::stdout().is_terminal());
+    telemetry::init(&cli, env)?;
+    let sources = Sources::new(cli.global.config.clone(), env.clone(), cli.flags());
+    let config = Config::load(&sources)?;
+    let json = cli.global.output == Output::Json;
+    let progress =
+        progress::Mode::detect(cli.global.quiet, env.get("TERM").is_some_and(|term| term == "dumb"));
+    let mut ctx = Context { config, sources, out: Box::new(Stdout::new()), json, style, progress };
+    dispatch(&mut ctx, cli.command)
+}
+
+fn dispatch(ctx: &mut Context, command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Lint(args) => lint::run(ctx, &args),
+        Command::Schema(_) => schema::run(&mut ctx.out),
+        Command::Completions(args) => completions::run(&mut ctx.out, &args),
+        networked => {
+            let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+            runtime.block_on(dispatch_networked(ctx, networked))
+        }
+    }
+}
+
+async fn dispatch_networked(ctx: &mut Context, command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Run(args) => run::run(ctx, args).await,
+        Command::Plan(args) => plan::run(ctx, args).await,
+        Command::Apply(args) => apply::run(ctx, args).await,
+        Command::Audit(args) => audit::run(ctx, args).await,
+        Command::Explain(args) => explain::run(ctx, args).await,
+        Command::Status(args) => status::run(ctx, args).await,
+        Command::Wait(args) => wait::run(ctx, args).await,
+        Command::Retry(args) => retry::run(ctx, args).await,
+        Command::Doctor(args) => doctor::run(ctx, args).await,
+        Command::Lint(_) | Command::Schema(_) | Command::Completions(_) => {
+            unreachable!("dispatched before the runtime starts")
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The table of keys: each scalar key once, for the file, the environment and flags alike.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::values::Raw;
+use super::{Config, RegistryConfig, parse_docker_host};
+
+/// How a key takes its value; the error says what is wrong with it and the mend.
+pub(super) type Set<T> = fn(&mut T, &Raw<'_>) -> Result<(), String>;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_hours(24);
+/// A segment below this would be turned over by a handful of events.
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+const SEGMENT_BYTES_MAX: u64 = 16 << 30;
+const SEGMENTS_MAX: usize = 10_000;
+/// More customers at once than this only queue up inside one Swarm manager.
+const CONCURRENCY_MAX: usize = 256;
+
+/// Every key but those under `[registries]`.
+pub(super) const KEYS: &[(&str, Set<Config>)] = &[
+    ("docker.host", |c, v| set_docker_host(c, &v.text()?)),
+    ("docker.ca", |c, v| v.path().map(|path| c.docker.ca = Some(path))),
+    ("docker.cert", |c, v| v.path().map(|path| c.docker.cert = Some(path))),
+    ("docker.key", |c, v| v.path().map(|path| c.docker.key = Some(path))),
+    ("source.dir", |c, v| v.path().map(|path| c.specs_dir = path)),
+    ("state.dir", |c, v| v.path().map(|path| c.state_dir = path)),
+    ("poll.registry", |c, v| v.duration(SECOND, DAY).map(|every| c.poll_registry = every)),
+    ("poll.resync", |c, v| v.duration(SECOND, DAY).map(|every| c.resync = every)),
+    ("rollout.timeout", |c, v| v.duration(SECOND, DAY).map(|within| c.rollout_timeout = within)),
+    ("rollout.concurrency", |c, v| v.count(1, CONCURRENCY_MAX).map(|count| c.rollout_concurrency = count)),
+    ("http.listen", |c, v| parse_listen(&v.text()?).map(|address| c.http_listen = address)),
+    ("http.token_file", |c, v| v.path().map(|path| c.http_token_file = Some(path))),
+    ("events.max_bytes", |c, v| {
+        v.size(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).map(|size| c.events_max_bytes = size)
+    }),
+    ("events.keep", |c, v| v.count(1, SEGMENTS_MAX).map(|count| c.events_keep = count)),
+];
+
+/// The keys of one entry under `[registries]`.
+pub(super) const REGISTRY_KEYS: &[(&str, Set<RegistryConfig>)] = &[
+    ("plain_http", |r, v| v.flag().map(|on| r.plain_http = Some(on))),
+    ("username", |r, v| v.text().map(|name| r.username = Some(name))),
+    ("password_file", |r, v| v.path().map(|path| r.password_file = Some(path))),
+    ("credential_helper", |r, v| v.text().map(|name| r.credential_helper = Some(name))),
+    ("ca", |r, v| v.path().map(|path| r.ca = Some(path))),
+];
+
+/// Keys that are promised but not built.
+pub(super) const NOT_YET: &[&str] = &["source.git"];
+
+/// Secrets that people write in by habit, and what to write instead.
+pub(super) const SECRETS: &[(&str, &str)] =
+    &[("password", "password_file"), ("token", "token_file"), ("secret", "token_file")];
+
+/// Sets a key by its dotted name. `server` has no place in the file but is set alike.
+pub(super) fn set(config: &mut Config, key: &str, value: &Raw<'_>) -> Result<(), String> {
+    if key == "server" {
+        return set_server(config, &value.text()?);
+    }
+    match KEYS.iter().find(|(name, _)| *name == key) {
+        Some((_, set)) => set(config, value),
+        None => Err("is not a key".into()),
+    }
+}
+
+fn set_server(config: &mut Config, text: &str) -> Result<(), String> {
+    let shown = crate::text::printable(text, 80);
+    let url =
+        url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    match url {
+        Some(_) => config.server = Some(text.trim_end_matches('/').to_owned()),
+        None => return Err(format!("is `{shown}`, not a URL such as http://127.0.0.1:9741")),
+    }
+    Ok(())
+}
+
+fn set_docker_host(config: &mut Config, text: &str) -> Result<(), String> {
+    parse_docker_host(text)?;
+    config.docker.host = Some(text.to_owned());
+    Ok(())
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let numeric = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    numeric.parse().map_err(|_| {
+        format!(
+            "is `{}`, not an IP address and port, such as 127.0.0.1:9741 or 0.0.0.0:9741",
+            crate::text::printable(text, 80)
+        )
+    })
+}
+
+/// The known key that a mistyped one most likely means: among its siblings, else the same
+/// name in another section.
+pub(super) fn nearest(key: &str, siblings: &[&str]) -> Option<String> {
+    let close = siblings
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(key, known), *known))
+        .filter(|(distance, known)| *distance <= known.len().max(3) / 3)
+        .min_by_key(|(distance, _)| *distance);
+    if let Some((_, known)) = close {
+        return Some(known.to_owned());
+    }
+    let elsewhere = KEYS.iter().find(|(name, _)| name.rsplit('.').next() == Some(key));
+    elsewhere.map(|(name, _)| (*name).to_owned())
+}

@@ -1,0 +1,183 @@
+//! Configuration: `skep.toml`, then the environment (`SKEP_POLL__REGISTRY`), then flags.
+//!
+//! What was typed is read key by key through one table (`keys`), whichever source it came
+//! from, so that a value means the same and is refused with the same words everywhere.
+
+mod docker;
+mod env;
+mod error;
+mod file;
+mod keys;
+mod registries;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use docker::{Endpoint, parse_docker_host};
+pub use error::{ConfigError, Problem};
+
+/// The file that is read when none is named, if it is there.
+pub const DEFAULT_FILE: &str = "skep.toml";
+
+/// What is meant, after all sources are merged and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    pub specs_dir: PathBuf,
+    pub state_dir: PathBuf,
+    /// The API of a running controller, `http://…`.
+    pub server: Option<String>,
+    pub docker: Docker,
+    /// By `host[:port][/prefix]`; the longest matching prefix wins.
+    pub registries: BTreeMap<String, RegistryConfig>,
+    /// How often each repository is asked again, before jitter.
+    pub poll_registry: Duration,
+    /// How often everything is compared again.
+    pub resync: Duration,
+    /// A service that has not converged by then has failed.
+    pub rollout_timeout: Duration,
+    /// Customers at once.
+    pub rollout_concurrency: usize,
+    pub http_listen: SocketAddr,
+    pub http_token_file: Option<PathBuf>,
+    /// Bytes of an event segment, and how many older ones are kept.
+    pub events_max_bytes: u64,
+    pub events_keep: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Docker {
+    /// `unix://…`, `tcp://…` (TLS when certificates are given); `None`: the usual socket.
+    /// `DOCKER_HOST` is already taken into account.
+    pub host: Option<String>,
+    /// TLS is wanted (`DOCKER_TLS_VERIFY`, or certificates in the file).
+    pub tls: bool,
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RegistryConfig {
+    /// `None`: only for loopback.
+    pub plain_http: Option<bool>,
+    pub username: Option<String>,
+    /// Read at each use, so that a rotated secret is taken up.
+    pub password_file: Option<PathBuf>,
+    /// The `NAME` of `docker-credential-NAME`.
+    pub credential_helper: Option<String>,
+    /// An additional trusted certificate authority, PEM.
+    pub ca: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            file: None,
+            specs_dir: PathBuf::from("specs"),
+            state_dir: PathBuf::from(".skep"),
+            server: None,
+            docker: Docker::default(),
+            registries: BTreeMap::new(),
+            poll_registry: Duration::from_secs(60),
+            resync: Duration::from_mins(5),
+            rollout_timeout: Duration::from_mins(10),
+            rollout_concurrency: 8,
+            http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9741)),
+            http_token_file: None,
+            events_max_bytes: 64 << 20,
+            events_keep: 8,
+        }
+    }
+}
+
+/// Where configuration comes from. Kept, so that SIGHUP can load it again.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// `--config`; it must exist. `SKEP_CONFIG` stands in for it.
+    pub file: Option<PathBuf>,
+    /// Read when no file is named and this one is there.
+    pub default_file: PathBuf,
+    /// The environment; variables that are not ours or Docker's are passed over.
+    pub env: BTreeMap<String, String>,
+    pub flags: Flags,
+}
+
+/// What the command line says; it wins over all else.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    pub specs: Option<PathBuf>,
+    pub state_dir: Option<PathBuf>,
+    pub server: Option<String>,
+    pub docker_host: Option<String>,
+    pub listen: Option<String>,
+}
+
+impl Sources {
+    pub fn new(file: Option<PathBuf>, env: impl IntoIterator<Item = (String, String)>, flags: Flags) -> Self {
+        let env = env.into_iter().filter(|(name, _)| env::concerns_us(name)).collect();
+        Self { file, default_file: PathBuf::from(DEFAULT_FILE), env, flags }
+    }
+
+    /// A variable, where empty means unset, as Docker's own tools have it.
+    fn var(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl Config {
+    /// Reads, merges and checks all sources.
+    ///
+    /// # Errors
+    /// All that is wrong in all sources at once, each with its place and mend.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let mut problems = Vec::new();
+        file::apply(sources, &mut config, &mut problems);
+        env::apply(sources, &mut config, &mut problems);
+        apply_flags(&sources.flags, &mut config, &mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError::new(problems)) }
+    }
+
+    /// What is configured for a repository, `host[:port]/path`: the longest entry that is
+    /// the whole of it or a prefix up to a slash.
+    pub fn registry_for(&self, repository: &str) -> Option<(&str, &RegistryConfig)> {
+        let mut prefix = repository;
+        loop {
+            if let Some((name, registry)) = self.registries.get_key_value(prefix) {
+                return Some((name, registry));
+            }
+            prefix = prefix.rsplit_once('/')?.0;
+        }
+    }
+}
+
+fn apply_flags(flags: &Flags, config: &mut Config, problems: &mut Vec<Problem>) {
+    if let Some(specs) = &flags.specs {
+        config.specs_dir.clone_from(specs);
+    }
+    if let Some(state_dir) = &flags.state_dir {
+        config.state_dir.clone_from(state_dir);
+    }
+    for (flag, key, value) in [
+        ("--server", "server", &flags.server),
+        ("--docker-host", "docker.host", &flags.docker_host),
+        ("--listen", "http.listen", &flags.listen),
+    ] {
+        let Some(value) = value else { continue };
+        if let Err(mend) = keys::set(config, key, &values::Raw::Text(value)) {
+            problems.push(Problem::elsewhere(flag, mend));
+        }
+    }
+}
+
+/// A path in a file is meant from the file's own directory.
+fn from_dir_of(file: &Path, path: &str) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(path)
+}
