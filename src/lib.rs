@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod events;
+pub mod http;
 pub mod image;
 pub mod memory;
 pub mod registry;

@@ -57,7 +57,7 @@ pub struct Global {
     /// Log errors only, and show no progress
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// When to colour
+    /// When to colour; auto: on terminals, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub color: Color,
     /// How logs are written to stderr
@@ -73,7 +73,6 @@ pub enum Output {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On terminals, unless NO_COLOR is set
     Auto,
     Always,
     Never,

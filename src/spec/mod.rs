@@ -4,6 +4,9 @@
 //! error at once. Nothing here reads files, clocks or the environment.
 
 pub mod diagnostics;
+pub mod keys;
+pub mod parse;
+pub mod schema;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,0 +1,268 @@
+//! Every key of a spec file, once: the reader refuses what is not here, and the JSON Schema
+//! is written from here, so the two cannot drift apart.
+
+mod compose;
+mod deploy;
+
+pub use compose::{HEALTHCHECK, PORT, SERVICE_NETWORK, belongs_under};
+pub use deploy::{
+    DEPLOY, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS, RESOURCES, RESTART_POLICY, ROLLBACK_CONFIG,
+    UPDATE_CONFIG,
+};
+
+/// The keys of one kind of table.
+#[derive(Debug)]
+pub struct Keys {
+    /// Names the table in the schema's `$defs`.
+    pub id: &'static str,
+    pub doc: &'static str,
+    pub known: &'static [Key],
+    /// Keys without which the table means nothing. Checked by the reader; a template may
+    /// leave them to the customer, so the schema does not ask for them.
+    pub required: &'static [&'static str],
+    /// Promised by the contract or an open issue.
+    pub not_yet: &'static [&'static str],
+    /// Compose keys that Swarm ignores, and slips that are often made, with what to do.
+    pub refused: &'static [(&'static str, &'static str)],
+}
+
+/// One key: its name, what it means, and what its value looks like.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub shape: Shape,
+}
+
+/// What a value looks like, as far as JSON Schema can say it.
+#[derive(Debug)]
+pub enum Shape {
+    Text,
+    Boolean,
+    /// `false` alone.
+    False,
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    Number,
+    /// A string, number or boolean, taken as text.
+    Scalar,
+    /// A date and time: in TOML without quotes, in JSON Schema's eyes a string.
+    Datetime,
+    Choice(&'static [&'static str]),
+    List(&'static Shape),
+    Table(&'static Keys),
+    /// A table with free keys, which match the pattern.
+    Map {
+        pattern: Option<&'static str>,
+        value: &'static Shape,
+    },
+    Any(&'static [Shape]),
+}
+
+/// Names of services: `<customer>_<key>` must be a Swarm name.
+pub const SERVICE_KEY_PATTERN: &str = "^[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?$";
+/// Keys under `[networks]`, as Compose has them.
+pub const NETWORK_KEY_PATTERN: &str = "^[a-zA-Z0-9._-]+$";
+/// Names under `[vars]`.
+pub const VAR_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
+
+pub(super) const ANY_INTEGER: Shape = Shape::Integer { min: 0, max: i64::MAX as u64 };
+/// A list of strings.
+pub(super) const TEXTS: Shape = Shape::List(&Shape::Text);
+/// `KEY=VALUE` strings in a list, or a table.
+pub(super) const PAIRS: Shape = Shape::Any(&[TEXTS, Shape::Map { pattern: None, value: &Shape::Scalar }]);
+
+pub(super) const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, doc, shape }
+}
+
+pub static SPEC: Keys = Keys {
+    id: "spec",
+    doc: "A skep spec: one customer, one file, one stack",
+    known: &[
+        key(
+            "template",
+            Shape::Text,
+            "Name of a file under templates/ that is merged beneath this one: tables merge, scalars and arrays replace",
+        ),
+        key(
+            "vars",
+            Shape::Map { pattern: Some(VAR_PATTERN), value: &Shape::Scalar },
+            "Values for ${name} inside any string; ${customer} always exists and $$ is a dollar",
+        ),
+        key(
+            "suspend",
+            SUSPEND_SHAPE,
+            "Hold the whole customer: nothing is changed, everything is still shown",
+        ),
+        key(
+            "services",
+            Shape::Map {
+                pattern: Some(SERVICE_KEY_PATTERN),
+                value: &Shape::Any(&[Shape::Table(&SERVICE), Shape::False]),
+            },
+            "The customer's services by key; `false` drops a service of the template",
+        ),
+        key(
+            "networks",
+            Shape::Map { pattern: Some(NETWORK_KEY_PATTERN), value: &Shape::Table(&NETWORK) },
+            "Networks that services may name",
+        ),
+    ],
+    required: &["services"],
+    not_yet: &["volumes", "secrets", "configs", "prune", "drift"],
+    refused: &[
+        ("name", "the stack is named by the file"),
+        ("customer", "the customer is named by the file"),
+        ("version", "`version` belongs to a service: `[services.NAME]`"),
+        ("image", "`image` belongs to a service: `[services.NAME]`"),
+        ("environment", "`environment` belongs to a service: `[services.NAME]`"),
+        ("deploy", "`deploy` belongs to a service: `[services.NAME]`"),
+        ("adopt", "`adopt` belongs to a service: `[services.NAME]`"),
+        ("include", "use `template` for what customers share"),
+        ("extends", "use `template` for what customers share"),
+    ],
+};
+
+pub static SUSPEND: Keys = Keys {
+    id: "suspend",
+    doc: "A hold with its reason and, if it ends by itself, its end",
+    known: &[
+        key("reason", Shape::Text, "Why, for the people who see it in `skep status`"),
+        key(
+            "until",
+            Shape::Any(&[Shape::Datetime]),
+            "When the hold ends by itself: a date and time with an offset, e.g. 2026-12-01T08:00:00Z",
+        ),
+    ],
+    required: &["reason"],
+    not_yet: &[],
+    refused: &[],
+};
+
+const SUSPEND_SHAPE: Shape = Shape::Any(&[Shape::Text, Shape::Table(&SUSPEND)]);
+
+pub static NETWORK: Keys = Keys {
+    id: "network",
+    doc: "A network that exists already",
+    known: &[
+        key("external", Shape::Boolean, "The network is made by somebody else; only `true` works yet"),
+        key("name", Shape::Text, "The network's name in the Swarm; left out: the key"),
+    ],
+    required: &["external"],
+    not_yet: &[
+        "driver",
+        "driver_opts",
+        "attachable",
+        "internal",
+        "ipam",
+        "labels",
+        "enable_ipv6",
+        "enable_ipv4",
+    ],
+    refused: &[],
+};
+
+pub static VERSION: Keys = Keys {
+    id: "version",
+    doc: "Which versions may run",
+    known: &[
+        key("require", Shape::Text, "A semver requirement as Cargo reads it, e.g. \"^1.4\"; default \"*\""),
+        key(
+            "prerelease",
+            Shape::Any(&[Shape::Boolean, TEXTS]),
+            "Which pre-releases may be chosen: false, true, or first identifiers such as [\"rc\"]; default false",
+        ),
+        key(
+            "tags",
+            Shape::Text,
+            "How tags spell the version: text with one {version}, e.g. \"{version}-alpine\"; default \"{version}\", a leading v allowed",
+        ),
+        key(
+            "exclude",
+            TEXTS,
+            "Never chosen: requirements, or full versions, which mean exactly themselves (\"1.4.2\" is \"=1.4.2\")",
+        ),
+        key(
+            "min_age",
+            Shape::Text,
+            "How long ago skep must first have seen this tag and digest, e.g. \"2h\"; default \"0s\"",
+        ),
+        key(
+            "retag",
+            Shape::Choice(&["follow", "hold"]),
+            "When the tag's digest changes: follow (pull again) or hold (stay); default follow",
+        ),
+        key("downgrade", Shape::Boolean, "May the version go down; default false"),
+    ],
+    required: &[],
+    not_yet: &[],
+    refused: &[
+        ("requirement", "write `require`"),
+        ("req", "write `require`"),
+        ("pre", "write `prerelease`"),
+        ("pattern", "write `tags`"),
+    ],
+};
+
+pub static SERVICE: Keys = Keys {
+    id: "service",
+    doc: "A service: which version runs, and how (Compose keys)",
+    known: &[
+        key(
+            "image",
+            Shape::Text,
+            "A repository without a tag (skep chooses the highest version), a full version tag, or a digest",
+        ),
+        key(
+            "version",
+            Shape::Any(&[Shape::Text, Shape::Table(&VERSION)]),
+            "Which versions may run: a semver requirement, or a table; left out: the highest release",
+        ),
+        key("adopt", Shape::Boolean, "Take over a service of this name that skep did not create"),
+        key("suspend", SUSPEND_SHAPE, "Hold this service: nothing is changed, everything is still shown"),
+        key(
+            "on_failure",
+            Shape::Choice(&["rollback", "hold"]),
+            "When a rollout failed and Swarm did not roll back by itself: rollback (once, to the last good image) or hold; default rollback",
+        ),
+        key("environment", PAIRS, "Environment variables: a table, or a list of \"KEY=VALUE\""),
+        key("command", compose::WORDS, "The command: a list, or a string that is split into words"),
+        key("entrypoint", compose::WORDS, "The entry point: a list, or a string that is split into words"),
+        key("labels", PAIRS, "Labels of the containers"),
+        key("healthcheck", Shape::Table(&HEALTHCHECK), "How to tell that a container is healthy"),
+        key(
+            "networks",
+            Shape::Any(&[TEXTS, Shape::Map { pattern: None, value: &Shape::Table(&SERVICE_NETWORK) }]),
+            "Keys of the top-level networks: a list, or a table with aliases",
+        ),
+        key("ports", compose::PORTS, "Published ports, short (\"8080:80/tcp\") or long"),
+        key("deploy", Shape::Table(&DEPLOY), "How Swarm runs the service"),
+    ],
+    required: &["image"],
+    not_yet: compose::NOT_YET,
+    refused: compose::REFUSED,
+};
+
+/// All tables, for the schema and for tests.
+pub static ALL: &[&Keys] = &[
+    &SPEC,
+    &SUSPEND,
+    &NETWORK,
+    &SERVICE,
+    &VERSION,
+    &HEALTHCHECK,
+    &SERVICE_NETWORK,
+    &PORT,
+    &DEPLOY,
+    &UPDATE_CONFIG,
+    &ROLLBACK_CONFIG,
+    &RESTART_POLICY,
+    &PLACEMENT,
+    &PREFERENCE,
+    &RESOURCES,
+    &LIMITS,
+    &RESERVATIONS,
+];

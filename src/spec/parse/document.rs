@@ -1,0 +1,216 @@
+//! Text to tree: size and depth bounds, TOML syntax with recovery.
+
+use std::ops::Range;
+
+use toml::de::DeTable;
+use toml_parser::{Source, lexer::TokenKind};
+
+use super::report::{Report, Sources, Span};
+use super::tree::{self, Table};
+
+/// Bytes of a file. Real ones have a few kilobytes; the bound keeps a stray archive or log
+/// out of the parser.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+/// Levels of lists and inline tables, and parts of a dotted key. The deepest key of a spec
+/// has about ten parts. The TOML parser bounds each of the two, but at a value whose product
+/// overflows the stack when the tree is dropped.
+const NESTING_MAX: usize = 16;
+/// How often a file is parsed again past a line that stops the parser.
+const RECOVERIES_MAX: usize = 20;
+
+/// A parsed file.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) root: Table,
+    /// Syntax errors stand in the file: what is missing may only be unreadable.
+    pub(super) broken: bool,
+    /// Where the tree may be wrong because of syntax errors, so that findings there would
+    /// only be echoes.
+    quiet: Vec<Range<usize>>,
+}
+
+impl Document {
+    /// Whether a finding at this place would be an echo of a syntax error.
+    pub(super) fn is_quiet(&self, offset: usize) -> bool {
+        self.quiet.iter().any(|range| range.contains(&offset))
+    }
+}
+
+/// Parses a file as far as possible; all errors go to the report.
+pub(super) fn parse(sources: &Sources<'_>, file: u32, report: &mut Report) -> Document {
+    let text = sources.text(file);
+    let unreadable = Document { root: Table::default(), broken: true, quiet: Vec::new() };
+    if text.len() > FILE_BYTES_MAX {
+        let help = format!("a spec file has at most {FILE_BYTES_MAX} bytes");
+        report.file_error(file, "", &format!("the file is too large: {} bytes", text.len()), Some(help));
+        return unreadable;
+    }
+    if let Some(range) = too_deep(text) {
+        let span = Span { file, start: range.start, end: range.end };
+        report.error(
+            span,
+            "",
+            "the nesting is too deep",
+            Some(format!(
+                "a dotted key has at most {NESTING_MAX} parts, and lists and inline tables nest as deep"
+            )),
+        );
+        return unreadable;
+    }
+    parse_syntax(text, file, report)
+}
+
+fn parse_syntax(text: &str, file: u32, report: &mut Report) -> Document {
+    let mut readable = text.to_owned();
+    let mut lines: Vec<Range<usize>> = Vec::new();
+    let mut root = Table::default();
+    for _ in 0..RECOVERIES_MAX {
+        let (table, errors) = DeTable::parse_recoverable(&readable);
+        let mut blank = Vec::new();
+        for error in &errors {
+            let span = error.span().unwrap_or(0..0);
+            let line = line_around(text, span.start);
+            // The first error of a line; the others mostly follow from it.
+            if !lines.contains(&line) {
+                let help = syntax_help(text, &line, error.message());
+                report.error(
+                    Span { file, start: span.start, end: span.end },
+                    "",
+                    &format!("invalid TOML: {}", error.message()),
+                    help,
+                );
+                lines.push(line.clone());
+                // The parser gives up at such a line: read on without it.
+                if error.message().starts_with("key with no value") {
+                    blank.push(line);
+                }
+            }
+        }
+        if blank.is_empty() {
+            root = tree::from_toml(file, table.get_ref(), "", report);
+            break;
+        }
+        blank_out(&mut readable, &blank);
+    }
+    let quiet = lines.iter().map(|line| quiet_range(text, line)).collect();
+    Document { root, broken: !lines.is_empty(), quiet }
+}
+
+/// Replaces lines by spaces, so that the offsets of all others stay.
+fn blank_out(text: &mut String, lines: &[Range<usize>]) {
+    for line in lines {
+        let spaces = " ".repeat(line.len());
+        text.replace_range(line.clone(), &spaces);
+    }
+}
+
+/// The line around an offset, without its end.
+fn line_around(text: &str, offset: usize) -> Range<usize> {
+    let bytes = text.as_bytes();
+    let offset = offset.min(bytes.len());
+    let start = bytes[..offset].iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+    let end = bytes[offset..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |i| offset + i);
+    start..end
+}
+
+/// A broken line, and after a broken table header all lines up to the next header: their
+/// keys were taken into another table.
+fn quiet_range(text: &str, line: &Range<usize>) -> Range<usize> {
+    let is_header = |line: &str| line.trim_start().starts_with('[');
+    if !text.get(line.clone()).is_some_and(is_header) {
+        return line.start..line.end + 1;
+    }
+    let mut end = line.end + 1;
+    for next in text.get(end..).unwrap_or_default().split_inclusive('\n') {
+        if is_header(next) {
+            break;
+        }
+        end += next.len();
+    }
+    line.start..end
+}
+
+fn syntax_help(text: &str, line: &Range<usize>, message: &str) -> Option<String> {
+    let line = text.get(line.clone()).unwrap_or_default();
+    if message.starts_with("duplicate key") {
+        return Some("keep one of the two".into());
+    }
+    if message.starts_with("key with no value") && line.contains(':') {
+        return Some("this is TOML, not YAML: write `key = value`".into());
+    }
+    let quotes = message.contains("must be quoted")
+        || message.starts_with("invalid boolean")
+        || message.contains("leading zero")
+        || message.starts_with("invalid integer")
+        || message.starts_with("invalid float")
+        || message.starts_with("invalid datetime");
+    quotes.then(|| "a text stands in quotes: `key = \"value\"`".into())
+}
+
+/// The first place where keys or values nest deeper than the bound.
+fn too_deep(text: &str) -> Option<Range<usize>> {
+    let mut open = 0usize;
+    let mut dots = 0usize;
+    for token in Source::new(text).lex() {
+        match token.kind() {
+            TokenKind::Dot => dots += 1,
+            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => {
+                open += 1;
+                dots = 0;
+            }
+            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
+                open = open.saturating_sub(1);
+                dots = 0;
+            }
+            TokenKind::Whitespace | TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString => {}
+            _ => dots = 0,
+        }
+        if open > NESTING_MAX || dots >= NESTING_MAX {
+            let span = token.span();
+            return Some(span.start()..span.end());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn errors(text: &str) -> Vec<(usize, String)> {
+        let files = BTreeMap::from([("a.toml".to_owned(), text.to_owned())]);
+        let sources = Sources::new(&files);
+        let mut report = Report::default();
+        parse(&sources, 0, &mut report);
+        let findings = report.finish(0);
+        findings.iter().map(|f| sources.diagnostic(f, "")).map(|d| (d.line, d.message)).collect()
+    }
+
+    #[test]
+    fn reads_on_after_a_syntax_error() {
+        let found = errors("a = \nb\nc: 1\nd = \"x\ne = 1\ne = 2\n[x\ny = 1\n[z]\nz = 01\n");
+        let lines: Vec<_> = found.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [1, 2, 3, 4, 6, 7, 10], "{found:?}");
+    }
+
+    #[test]
+    fn bounds_nesting_before_the_parser_sees_it() {
+        let deep_key = format!("{}a = 1", "a.".repeat(100_000));
+        let deep_list = format!("a = {}", "[".repeat(100_000));
+        let deep_both = format!("a = {}", "{a.a.a.a.a.a.a.a = ".repeat(1000));
+        for text in [deep_key, deep_list, deep_both] {
+            assert_eq!(errors(&text), [(1, "the nesting is too deep".to_owned())]);
+        }
+        let fine =
+            format!("{}a = 1\nb = {}1{}\nc = [1.5, 2.5]\n", "a.".repeat(15), "[".repeat(16), "]".repeat(16));
+        assert_eq!(errors(&fine), []);
+        assert_eq!(errors("a = \"................................\"\n# ..........................\n"), []);
+    }
+
+    #[test]
+    fn bounds_the_size() {
+        let found = errors(&format!("# {}", "x".repeat(FILE_BYTES_MAX)));
+        assert_eq!(found, [(0, format!("the file is too large: {} bytes", FILE_BYTES_MAX + 2))]);
+    }
+}

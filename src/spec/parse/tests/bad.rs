@@ -1,0 +1,3 @@
+//! Faulty specs: the exact place and key of every error, and what its message says.
+
+use super::*;

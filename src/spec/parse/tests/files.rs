@@ -1,0 +1,3 @@
+//! Several files: names, templates, one bad customer beside good ones.
+
+use super::*;

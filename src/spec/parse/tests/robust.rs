@@ -1,0 +1,3 @@
+//! Whatever the text, the reader answers.
+
+use super::*;
