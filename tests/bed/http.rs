@@ -115,7 +115,10 @@ fn read_chunks(input: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
 fn read_line(input: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     if input.read_line(&mut line)? == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed before an answer"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the connection was closed before an answer",
+        ));
     }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -111,9 +111,7 @@ impl Image {
             // A PID 1 that ignores SIGTERM costs 10 s a stop.
             "StopSignal": "SIGKILL",
         });
-        let check = |command: &str| {
-            json!({"Test": ["CMD", command], "Interval": 500_000_000, "Timeout": 5_000_000_000_u64, "Retries": 2})
-        };
+        let check = |command: &str| json!({"Test": ["CMD", command], "Interval": 500_000_000, "Timeout": 5_000_000_000_u64, "Retries": 2});
         match self.does {
             Does::Healthy => config["Healthcheck"] = check("/bin/true"),
             Does::Unhealthy => config["Healthcheck"] = check("/bin/false"),

@@ -148,7 +148,15 @@ impl Bed {
         control.run("add_host client 192.168.77.3");
         let registry = Registry::start(&control, &dir);
         nodes.iter().for_each(Node::ready);
-        let bed = Bed { nodes, managers: options.managers, registry, control, dir, name, workspaces: AtomicU16::new(0) };
+        let bed = Bed {
+            nodes,
+            managers: options.managers,
+            registry,
+            control,
+            dir,
+            name,
+            workspaces: AtomicU16::new(0),
+        };
         bed.form_swarm(options.heartbeat);
         bed
     }
@@ -343,7 +351,8 @@ impl Bed {
 
     fn try_diagnose(&self) -> Option<String> {
         let ask = |path: &str| {
-            let answers = self.nodes[..self.managers].iter().filter_map(|node| node.call("GET", path, None).ok());
+            let answers =
+                self.nodes[..self.managers].iter().filter_map(|node| node.call("GET", path, None).ok());
             answers.into_iter().find(|answer| answer.status < 400).map(|answer| answer.json())
         };
         let services = ask("/services")?;

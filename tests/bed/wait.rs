@@ -11,11 +11,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// # Panics
 /// After `limit`, with what was awaited and the state that `probe` reported last.
 #[track_caller]
-pub fn wait_until<T, E: Display>(
-    limit: Duration,
-    what: &str,
-    mut probe: impl FnMut() -> Result<T, E>,
-) -> T {
+pub fn wait_until<T, E: Display>(limit: Duration, what: &str, mut probe: impl FnMut() -> Result<T, E>) -> T {
     let start = Instant::now();
     loop {
         let state = match probe() {

@@ -129,8 +129,7 @@ listen = "127.0.0.1:{port}"
     #[track_caller]
     pub fn docker_at(&self, node: usize, arguments: &[impl AsRef<OsStr>]) -> Ran {
         let packaged = Path::new("/usr/bin/docker");
-        let mut command =
-            self.command(if packaged.exists() { packaged } else { Path::new("docker") });
+        let mut command = self.command(if packaged.exists() { packaged } else { Path::new("docker") });
         command.arg("-H").arg(self.bed.node(node).host()).args(arguments);
         self.spawn(&mut command).wait(LIMIT)
     }
@@ -159,7 +158,13 @@ listen = "127.0.0.1:{port}"
     ///
     /// # Errors
     /// Nobody listens there, or the answer is not whole.
-    pub fn http(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+    pub fn http(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Answer> {
         let mut child = self.bed.netcat("127.0.0.1", self.port)?;
         let input = child.stdout.take().expect("piped");
         let output = child.stdin.take().expect("piped");

@@ -32,7 +32,11 @@ fn cases() -> Vec<Case> {
         Case::new("bed::faults_of_the_registry", own(1, 1), bed_itself::faults_of_the_registry),
         Case::alone("bed::nothing_is_left_behind", bed_itself::nothing_is_left_behind),
         Case::alone("bed::kill_9_leaves_nothing_behind", bed_itself::kill_9_leaves_nothing_behind),
-        Case::new("stale_tag::a_classic_deploy_runs_the_old", own(3, 1), stale_tag::a_classic_deploy_runs_the_old),
+        Case::new(
+            "stale_tag::a_classic_deploy_runs_the_old",
+            own(3, 1),
+            stale_tag::a_classic_deploy_runs_the_old,
+        ),
     ]
 }
 

@@ -86,7 +86,9 @@ impl Arguments {
 
     fn wants(&self, name: &str) -> bool {
         let fits = |filter: &String| if self.exact { name == filter } else { name.contains(filter) };
-        !self.ignored && (self.filters.is_empty() || self.filters.iter().any(fits)) && !self.skip.iter().any(fits)
+        !self.ignored
+            && (self.filters.is_empty() || self.filters.iter().any(fits))
+            && !self.skip.iter().any(fits)
     }
 }
 
@@ -177,8 +179,9 @@ impl Campaign {
         let mut beds = BTreeMap::new();
         for case in &cases {
             if let Run::On(On::Shared(hosts), _) = &case.run {
-                let slot =
-                    beds.entry(*hosts).or_insert_with(|| Slot { bed: Mutex::new(None), cases_left: Mutex::new(0) });
+                let slot = beds
+                    .entry(*hosts)
+                    .or_insert_with(|| Slot { bed: Mutex::new(None), cases_left: Mutex::new(0) });
                 *lock(&slot.cases_left) += 1;
             }
         }

@@ -26,7 +26,16 @@ pub fn a_classic_deploy_runs_the_old(bed: &Bed) {
 
     // The same with credentials and by digest: so the new content was there to be had.
     ws.docker_login();
-    let deploy = ["stack", "deploy", "--resolve-image", "always", "--with-registry-auth", "-c", "stack.yml", "classic"];
+    let deploy = [
+        "stack",
+        "deploy",
+        "--resolve-image",
+        "always",
+        "--with-registry-auth",
+        "-c",
+        "stack.yml",
+        "classic",
+    ];
     ws.docker(&deploy).ok();
     bed.wait_says("classic_frontend", bed.nodes().len(), "frontend 1.10.0");
 }
