@@ -1,0 +1,48 @@
+//! Tests on a real Docker Swarm with a real registry, started by the tests themselves: see `tests/bed/mod.rs`.
+//!
+//! They need root (for namespaces) and Debian's packages; `./test` sees to both. Without, they are skipped and say so.
+//!
+//! To add a test, write a function in a module here and list it in [`cases`].
+
+#[path = "../bed/mod.rs"]
+mod bed;
+mod bed_itself;
+mod runner;
+mod stale_tag;
+
+use bed::Options;
+use runner::{Case, On};
+
+/// A bed of several hosts, shared by the cases that only add services of their own to it.
+const THREE: On = On::Shared(3);
+const ONE: On = On::Shared(1);
+
+fn own(hosts: usize, managers: usize) -> On {
+    On::Own(Options { hosts, managers, ..Options::default() })
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        Case::new("bed::one_host_runs_a_service", ONE, bed_itself::one_host_runs_a_service),
+        Case::new("bed::three_hosts_run_a_service", THREE, bed_itself::three_hosts_run_a_service),
+        Case::new("bed::images_behave", ONE, bed_itself::images_behave),
+        Case::new("bed::the_private_door_asks_a_password", ONE, bed_itself::the_private_door_asks_a_password),
+        Case::new("bed::programs_are_run_and_ended", ONE, bed_itself::programs_are_run_and_ended),
+        Case::new("bed::faults_of_hosts", own(3, 3), bed_itself::faults_of_hosts),
+        Case::new("bed::faults_of_the_registry", own(1, 1), bed_itself::faults_of_the_registry),
+        Case::alone("bed::nothing_is_left_behind", bed_itself::nothing_is_left_behind),
+        Case::alone("bed::kill_9_leaves_nothing_behind", bed_itself::kill_9_leaves_nothing_behind),
+        Case::new(
+            "stale_tag::a_classic_deploy_runs_the_old",
+            own(3, 1),
+            stale_tag::a_classic_deploy_runs_the_old,
+        ),
+    ]
+}
+
+fn main() -> std::process::ExitCode {
+    if let Some(bed) = std::env::var_os("SKEP_BED_HOLD") {
+        return bed_itself::hold_a_bed(&bed);
+    }
+    runner::run(cases())
+}
