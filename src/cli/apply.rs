@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::convert::{self, Ending};
-use super::session::{self, Writer};
+use super::session::{self, Observers, Writer};
 use super::{Context, Customers, FAILED};
 use crate::controller::{Applied, ApplyOnce, Report, apply_once};
 use crate::events::Trigger;
@@ -39,7 +39,7 @@ Exit status:
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let chosen = session::choose(&ctx.config, &args.customers.customers)?;
-    let writer = Writer::open(&ctx.config, session::no_calls(), session::no_calls(), session::no_events())?;
+    let writer = Writer::open(&ctx.config, &Observers::default())?;
     let progress = ctx.progress();
     let requests =
         chosen.customers.iter().map(|customer| session::request(customer, Trigger::Manual)).collect();

@@ -23,7 +23,6 @@ use crate::state::{ObservedService, ObservedState};
 use crate::text::printable;
 use crate::version;
 
-
 /// Check every service on the Swarm, managed or not: does it run the highest version?
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::session::{self, Writer};
+use super::session::{self, Observers, Writer};
 use super::{Context, ServiceName};
 use crate::controller::{ApplyOnce, apply_once};
 use crate::events::Trigger;
@@ -42,7 +42,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
             .map_or_else(|| format!("has no service {service:?}"), |(_, why)| why.clone());
         anyhow::bail!("{customer}: {why}");
     };
-    let writer = Writer::open(&ctx.config, session::no_calls(), session::no_calls(), session::no_events())?;
+    let writer = Writer::open(&ctx.config, &Observers::default())?;
     let name = service_name(customer, service);
     let mut memory = writer.session.memory.service(&name);
     let before = memory.refused.len();

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read};
 use crate::controller::{Reconciler, Request, Settler, Snapshots, plan_only};
-use crate::events::{Conditions, EventObserver, Kind, Log, Options, Reason, Recorder, Trigger};
+use crate::events::{Conditions, EventObserver, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
 use crate::plan::{Plan, Waiting};
 use crate::registry::{self, Registry};
@@ -22,8 +22,20 @@ use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
 use crate::swarm::{self, Swarm};
 
-/// Counts a call: of what, and how it ended.
-pub type CallObserver = Arc<dyn Fn(&str, &str) + Send + Sync>;
+/// Who counts calls and events.
+#[derive(Clone)]
+pub struct Observers {
+    pub swarm: swarm::Observer,
+    pub registry: registry::Observer,
+    pub events: EventObserver,
+}
+
+impl Default for Observers {
+    /// Counts nothing.
+    fn default() -> Self {
+        Self { swarm: Arc::new(|_, _| {}), registry: Arc::new(|_, _| {}), events: Arc::new(|_, _| {}) }
+    }
+}
 
 /// The outside worlds, and what skep remembers.
 pub struct Session {
@@ -49,22 +61,17 @@ impl Session {
     pub fn read_only(config: &Config) -> anyhow::Result<Self> {
         let memory = Disk::open(&config.state_dir.join("memory"), Mode::ReadOnly)
             .with_context(|| format!("cannot read the state directory {}", config.state_dir.display()))?;
-        Self::new(config, Arc::new(memory), no_calls(), no_calls())
+        Self::new(config, Arc::new(memory), &Observers::default())
     }
 
     /// With the memory given.
     ///
     /// # Errors
     /// Configuration that cannot be carried out.
-    pub fn new(
-        config: &Config,
-        memory: Arc<dyn Memory>,
-        swarm_calls: CallObserver,
-        registry_calls: CallObserver,
-    ) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, memory: Arc<dyn Memory>, observers: &Observers) -> anyhow::Result<Self> {
         let endpoint = swarm::Endpoint::new(&config.docker).map_err(|message| anyhow!(message))?;
-        let swarm: Arc<dyn Swarm> = Arc::new(swarm::Client::new(endpoint, swarm_calls));
-        let registry = registry_client(config, registry_calls)?;
+        let swarm: Arc<dyn Swarm> = Arc::new(swarm::Client::new(endpoint, Arc::clone(&observers.swarm)));
+        let registry = registry_client(config, Arc::clone(&observers.registry));
         let resolver = Arc::new(Resolver::new(Arc::clone(&registry), Arc::clone(&memory)));
         Ok(Self { swarm, registry, memory, resolver, rollout_timeout: config.rollout_timeout })
     }
@@ -96,15 +103,9 @@ impl Session {
     }
 }
 
-fn registry_client(config: &Config, calls: CallObserver) -> anyhow::Result<Arc<dyn Registry>> {
+fn registry_client(config: &Config, calls: registry::Observer) -> Arc<dyn Registry> {
     let options = registry::Options { observer: Some(calls), ..registry::Options::default() };
-    let client = registry::Client::new(&config.registries, options);
-    Ok(Arc::new(client))
-}
-
-/// An observer that counts nothing.
-pub fn no_calls() -> CallObserver {
-    Arc::new(|_, _| {})
+    Arc::new(registry::Client::new(&config.registries, options))
 }
 
 /// A request to look at a customer now; registries are asked once a process.
@@ -131,12 +132,7 @@ impl Writer {
     ///
     /// # Errors
     /// When another skep holds the lock, or the state directory cannot be written.
-    pub fn open(
-        config: &Config,
-        swarm_calls: CallObserver,
-        registry_calls: CallObserver,
-        events: EventObserver,
-    ) -> anyhow::Result<Self> {
+    pub fn open(config: &Config, observers: &Observers) -> anyhow::Result<Self> {
         let dir = StateDir::open(&config.state_dir)?;
         let lock = dir.lock()?;
         let memory: Arc<dyn Memory> = Arc::new(
@@ -147,8 +143,9 @@ impl Writer {
         let log = Log::open(&dir.events(), options)
             .with_context(|| format!("cannot open the event log in {}", dir.events().display()))?;
         let open = log.open_intents();
-        let session = Session::new(config, Arc::clone(&memory), swarm_calls, registry_calls)?;
-        let recorder = Recorder::new(Arc::new(log), Arc::new(Timestamp::now), events, open);
+        let session = Session::new(config, Arc::clone(&memory), observers)?;
+        let recorder =
+            Recorder::new(Arc::new(log), Arc::new(Timestamp::now), Arc::clone(&observers.events), open);
         let settler = Settler {
             memory: Arc::clone(&memory),
             recorder: recorder.clone(),
@@ -170,11 +167,6 @@ impl Writer {
         });
         Ok(Self { session, reconciler, _lock: lock })
     }
-}
-
-/// An observer of events that counts nothing.
-pub fn no_events() -> EventObserver {
-    Arc::new(|_: Kind, _: Reason| {})
 }
 
 /// Reads the specs and chooses the customers named, or all.

@@ -11,7 +11,7 @@ mod retry;
 mod settle;
 mod snapshots;
 pub mod specs;
-mod wakeups;
+pub mod wakeups;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -36,6 +36,8 @@ pub use wakeups::{Wake, Wakeups};
 /// How often rolling services are looked at. Their tasks give no events (measured), so this is
 /// also how long after it a rollout is known to have ended.
 const ROLLING_INTERVAL: Duration = Duration::from_millis(500);
+/// An idle loop goes round this often, to show that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A pass only makes calls that are bounded themselves; this bounds their sum at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
 /// A pass that panicked is not tried again before this, whatever wakes it.
@@ -47,7 +49,8 @@ const CONFLICTS_AT_ONCE_MAX: u32 = 5;
 pub trait Observer: Send + Sync {
     fn pass(&self, customer: &str, duration: Duration, result: Result<&Plan, &SwarmError>);
     fn queue_depth(&self, depth: usize);
-    fn specs_read(&self, ok: bool);
+    /// Whether there is any customer, or why the specs cannot be read.
+    fn specs_read(&self, result: Result<bool, &str>);
     fn forget(&self, customer: &str);
     /// The loop is alive.
     fn heartbeat(&self);
@@ -113,6 +116,7 @@ impl Controller {
                 biased;
                 () = &mut shutdown => break,
                 Some(joined) = running.join_next_with_id() => self.finished(joined, &mut keys).await,
+                () = tokio::time::sleep(HEARTBEAT) => {}
                 wake = wakeups.next() => self.woken(wake, &wakeups).await,
                 key = self.queue.next(), if running.len() < self.settings.concurrency => {
                     if let Some(request) = self.request(&key) {
@@ -203,7 +207,7 @@ impl Controller {
         match self.specs.read(trigger) {
             Ok(changes) => {
                 self.specs_failed = false;
-                self.observer.specs_read(true);
+                self.observer.specs_read(Ok(self.specs.customers().next().is_some()));
                 self.reconciler.recorder.tell(changes.events).await;
                 for key in &changes.removed {
                     self.forget(key);
@@ -216,7 +220,7 @@ impl Controller {
                 wakeups.poll_repositories(self.repositories());
             }
             Err(error) => {
-                self.observer.specs_read(false);
+                self.observer.specs_read(Err(&error.to_string()));
                 if !std::mem::replace(&mut self.specs_failed, true) {
                     let message = format!("{error}; the last good specs stay in force");
                     self.tell(trigger, Kind::Warning, Reason::SpecInvalid, &message).await;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
 use crate::source::{self, SourceError};
+use crate::spec::Customer;
 use crate::spec::diagnostics::{Diagnostic, Severity};
-use crate::spec::{self, Customer, SpecFiles};
+use crate::spec::parse::{self, SpecFiles};
 
 /// Customers by name, and what was last told of each.
 pub struct Specs {
@@ -164,7 +165,7 @@ pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
         invalid.insert(stem.unwrap_or_else(|| problem.file.clone()), message);
     }
     let files = SpecFiles { files: snapshot.files };
-    let loaded = spec::load(&files);
+    let loaded = parse::load(&files);
     for (name, diagnostics) in loaded.invalid {
         invalid.insert(name, first_of(&diagnostics));
     }

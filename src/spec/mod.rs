@@ -286,22 +286,3 @@ pub enum EndpointMode {
     Vip,
     Dnsrr,
 }
-// STUB-BEGIN
-#[derive(Default)]
-pub struct SpecFiles {
-    pub files: BTreeMap<String, String>,
-}
-pub struct Loaded {
-    pub customers: BTreeMap<String, Customer>,
-    pub invalid: BTreeMap<String, Vec<diagnostics::Diagnostic>>,
-    pub diagnostics: Vec<diagnostics::Diagnostic>,
-}
-pub fn load(_: &SpecFiles) -> Loaded {
-    unimplemented!()
-}
-impl diagnostics::Diagnostic {
-    pub fn one_line(&self) -> String {
-        unimplemented!()
-    }
-}
-// STUB-END

@@ -27,8 +27,8 @@ const API_MIN: (u32, u32) = (1, 41);
 /// A stream that is silently dead is replaced after this long.
 const STREAM_AGE_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// Counts calls: operation, and status code or `error`.
-pub type Observer = Arc<dyn Fn(&str, &str) + Send + Sync>;
+/// Counts calls: operation, and status code if there was an answer.
+pub type Observer = Arc<dyn Fn(&'static str, Option<u16>) + Send + Sync>;
 
 /// A client of one engine.
 #[derive(Clone)]
@@ -39,8 +39,8 @@ pub struct Client {
     observer: Observer,
 }
 
-struct Call<'a> {
-    operation: &'a str,
+struct Call {
+    operation: &'static str,
     method: Method,
     path: String,
     auth: Option<String>,
@@ -83,19 +83,19 @@ impl Client {
     }
 
     /// One call of the API; the answer's JSON (null for an empty body).
-    async fn call(&self, call: Call<'_>) -> Result<Value, SwarmError> {
+    async fn call(&self, call: Call) -> Result<Value, SwarmError> {
         let version = self.api_version().await?;
         let path = format!("/v{version}{}", call.path);
         self.exchange(call.operation, call.method, &path, call.auth, call.body).await
     }
 
-    async fn get(&self, operation: &str, path: String) -> Result<Value, SwarmError> {
+    async fn get(&self, operation: &'static str, path: String) -> Result<Value, SwarmError> {
         self.call(Call { operation, method: Method::GET, path, auth: None, body: None }).await
     }
 
     async fn exchange(
         &self,
-        operation: &str,
+        operation: &'static str,
         method: Method,
         path: &str,
         auth: Option<String>,
@@ -108,11 +108,11 @@ impl Client {
         };
         match answer {
             Ok((status, bytes)) => {
-                (self.observer)(operation, status.as_str());
+                (self.observer)(operation, Some(status.as_u16()));
                 if status.is_success() { parse(&bytes) } else { Err(refusal(status.as_u16(), &bytes)) }
             }
             Err(error) => {
-                (self.observer)(operation, "error");
+                (self.observer)(operation, None);
                 // The engine may come back as another version.
                 if let Ok(mut slot) = self.version.write() {
                     *slot = None;
@@ -251,7 +251,7 @@ impl Swarm for Client {
             let events = docker.events(Some(options)).map(move |event| match event {
                 Ok(event) => Ok(wakeup(event)),
                 Err(error) => {
-                    observer("events", "error");
+                    observer("events", None);
                     let message =
                         printable(&format!("the engine's event stream ended: {error}"), MESSAGE_CHARS_MAX);
                     Err(SwarmError { class: ErrorClass::Transient, message })

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::state::ObservedState;
 
-pub use client::{Client, SWARM_TIMEOUT};
+pub use client::{Client, Observer, SWARM_TIMEOUT};
 pub use convert::snapshot as convert_snapshot;
 pub use transport::Endpoint;
 
