@@ -3,7 +3,7 @@
 use super::*;
 
 /// Checks `LINE:COLUMN KEY: MESSAGE…` of every finding.
-pub(super) fn check(text: &str, expected: &[&str]) {
+fn check(text: &str, expected: &[&str]) {
     let loaded = load(&files(&[("acme.toml", text)]));
     let found: Vec<_> = loaded
         .diagnostics

@@ -1,6 +1,6 @@
 //! Faulty Compose keys: the exact place and key of every error.
 
-use super::bad::{check, check_service};
+use super::bad::check_service;
 
 #[test]
 fn service() {
