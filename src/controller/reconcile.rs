@@ -91,12 +91,9 @@ impl Reconciler {
         let plan = self.plan(request, &observed).await;
         self.settler.abandon(&about, &customer.name, &plan).await;
         let outcomes = self.execute(&about, &plan).await;
-        rolling.extend(
-            outcomes
-                .iter()
-                .filter(|(_, outcome)| *outcome == Outcome::Applied)
-                .map(|(step, _)| step.name.clone()),
-        );
+        let applied = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);
+        let services = applied.filter(|(step, _)| step.kind == ObjectKind::Service);
+        rolling.extend(services.map(|(step, _)| step.name.clone()));
         self.tell_conditions(request, &plan).await;
         self.snapshots.set_rolling(&customer.name, rolling.clone());
         let next = next(&outcomes, !rolling.is_empty());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
-use crate::source::{self, SourceError};
+use crate::source::{self, Problem, SourceError};
 use crate::spec::Customer;
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::parse::{self, SpecFiles};
@@ -124,7 +124,13 @@ impl Specs {
                 changes.changed.insert(name);
             }
         }
-        let gone: Vec<String> = self.told.keys().filter(|name| !seen.contains(*name)).cloned().collect();
+        let unknown = |name: &str| {
+            let file = self.customers.get(name).map(|customer| customer.file.as_str());
+            // A customer of before a restart stood in some folder that nobody remembers.
+            file.map_or(!read.problems.is_empty(), |file| is_beneath(&read.problems, file))
+        };
+        let missing = self.told.keys().filter(|name| !seen.contains(*name) && !unknown(name));
+        let gone: Vec<String> = missing.cloned().collect();
         for name in gone {
             self.told.remove(&name);
             self.customers.remove(&name);
@@ -150,6 +156,8 @@ pub struct Read {
     pub invalid: BTreeMap<String, String>,
     pub diagnostics: Vec<Diagnostic>,
     pub files: SpecFiles,
+    /// What could not be read; customers beneath are unknown, not removed.
+    pub problems: Vec<Problem>,
 }
 
 /// Reads and checks all specs.
@@ -159,7 +167,7 @@ pub struct Read {
 pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
     let snapshot = source::read(dir)?;
     let mut invalid: BTreeMap<String, String> = BTreeMap::new();
-    for problem in snapshot.problems {
+    for problem in &snapshot.problems {
         let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let message = format!("{}: {}", problem.file, problem.message);
         invalid.insert(stem.unwrap_or_else(|| problem.file.clone()), message);
@@ -169,7 +177,21 @@ pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
     for (name, diagnostics) in loaded.invalid {
         invalid.insert(name, first_of(&diagnostics));
     }
-    Ok(Read { customers: loaded.customers, invalid, diagnostics: loaded.diagnostics, files })
+    Ok(Read {
+        customers: loaded.customers,
+        invalid,
+        diagnostics: loaded.diagnostics,
+        files,
+        problems: snapshot.problems,
+    })
+}
+
+/// Whether the file, or a folder above it, could not be read.
+fn is_beneath(problems: &[Problem], file: &str) -> bool {
+    problems.iter().any(|problem| {
+        let rest = file.strip_prefix(problem.file.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 fn first_of(diagnostics: &[Diagnostic]) -> String {

@@ -7,6 +7,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 mod bed_itself;
+mod deploy;
 mod runner;
 mod stale_tag;
 
@@ -23,6 +24,7 @@ fn own(hosts: usize, managers: usize) -> On {
 
 fn cases() -> Vec<Case> {
     vec![
+        Case::new("deploy::first_deploy", ONE, deploy::first_deploy),
         Case::new("bed::one_host_runs_a_service", ONE, bed_itself::one_host_runs_a_service),
         Case::new("bed::three_hosts_run_a_service", THREE, bed_itself::three_hosts_run_a_service),
         Case::new("bed::images_behave", ONE, bed_itself::images_behave),
