@@ -60,7 +60,9 @@ pub fn history<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Change> {
 }
 
 fn is_change(reason: Reason) -> bool {
-    use Reason::{DriftCorrected, ImageRepulled, ImageUpdated, ServiceCreated, ServiceRemoved, ServiceUpdated};
+    use Reason::{
+        DriftCorrected, ImageRepulled, ImageUpdated, ServiceCreated, ServiceRemoved, ServiceUpdated,
+    };
     matches!(
         reason,
         ServiceCreated | ServiceUpdated | ServiceRemoved | ImageUpdated | ImageRepulled | DriftCorrected
@@ -189,11 +191,11 @@ mod tests {
         );
         let next = ("n", ServiceUpdated, Some(Intent));
         check(&[begun, taken, next], &[Outcome::Superseded, Outcome::InProgress]);
+        check(&[begun, taken, next, ("a", RolloutComplete, None)], &[Outcome::Complete, Outcome::InProgress]);
         check(
-            &[begun, taken, next, ("a", RolloutComplete, None)],
-            &[Outcome::Complete, Outcome::InProgress],
+            &[("r", ServiceRemoved, Some(Intent)), ("r", ServiceRemoved, Some(Done))],
+            &[Outcome::Complete],
         );
-        check(&[("r", ServiceRemoved, Some(Intent)), ("r", ServiceRemoved, Some(Done))], &[Outcome::Complete]);
         check(&[begun, begun, taken], &[Outcome::InProgress]);
     }
 

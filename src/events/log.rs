@@ -114,7 +114,11 @@ impl Log {
     ///
     /// # Errors
     /// As `append`.
-    pub async fn record(self: &Arc<Self>, events: Vec<NewEvent>, now: jiff::Timestamp) -> io::Result<Vec<Event>> {
+    pub async fn record(
+        self: &Arc<Self>,
+        events: Vec<NewEvent>,
+        now: jiff::Timestamp,
+    ) -> io::Result<Vec<Event>> {
         let log = Arc::clone(self);
         tokio::task::spawn_blocking(move || log.append_many(events, now)).await.map_err(io::Error::other)?
     }

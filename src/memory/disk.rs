@@ -117,7 +117,11 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Store<T> {
             lock(&self.unsure).remove(name);
         }
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
-        if value == T::default() { values.remove(name) } else { values.insert(name.to_owned(), value) };
+        if value == T::default() {
+            values.remove(name)
+        } else {
+            values.insert(name.to_owned(), value)
+        };
         Ok(())
     }
 

@@ -197,7 +197,8 @@ struct Interest {
 impl Interest {
     fn covers(&self, event: &notify::Event) -> bool {
         // Our own reading must not wake us.
-        let reading = matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
+        let reading =
+            matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
         if reading {
             return false;
         }

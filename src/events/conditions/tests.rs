@@ -33,7 +33,10 @@ fn is_told_when_it_begins_and_counted_when_it_ends() {
     assert_eq!(observe(&mut conditions, &other, 3), []);
     let ended = conditions.observe(Some("acme"), &[], Trigger::Spec, time(4));
     assert_eq!(ended.len(), 1);
-    assert_eq!((ended[0].reason, ended[0].count, ended[0].first_time), (Reason::NotOwned, Some(3), Some(time(1))));
+    assert_eq!(
+        (ended[0].reason, ended[0].count, ended[0].first_time),
+        (Reason::NotOwned, Some(3), Some(time(1)))
+    );
     assert_eq!(ended[0].kind, Kind::Warning);
     assert_eq!(ended[0].message, "ended; was met 3 times, last: another text");
     assert_eq!(observe(&mut conditions, &[], 5), []);

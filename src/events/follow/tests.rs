@@ -89,7 +89,8 @@ async fn goes_on_when_what_it_reads_is_removed() {
     for _ in 0..20 {
         log.append(new("x"), now()).unwrap();
     }
-    let kept = crate::events::read(dir.path(), &Filter::default()).unwrap().next().unwrap().unwrap().event.seq;
+    let kept =
+        crate::events::read(dir.path(), &Filter::default()).unwrap().next().unwrap().unwrap().event.seq;
     // The rest of the segment that it holds open, then what is left.
     let mut seqs = Vec::new();
     while seqs.last() != Some(&21) {

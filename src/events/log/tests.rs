@@ -233,7 +233,8 @@ fn live_log_that_somebody_removed_is_begun_anew() {
 fn open_intents_are_found_in_all_segments() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::open(dir.path(), Options { max_bytes: 500, keep: 10 }).unwrap();
-    for (id, phase) in [("a", Phase::Intent), ("b", Phase::Intent), ("c", Phase::Intent), ("b", Phase::Done)] {
+    for (id, phase) in [("a", Phase::Intent), ("b", Phase::Intent), ("c", Phase::Intent), ("b", Phase::Done)]
+    {
         log.append(with_phase(id, phase), now()).unwrap();
         log.append(new(r#"faked "phase":"intent""#), now()).unwrap();
     }

@@ -148,7 +148,8 @@ impl Writer {
         self.files.sync_dir(&self.dir).map_err(|e| at(&self.dir, e))?;
         let identity = Identity::of_path(&path)?.ok_or_else(|| at(&path, io::ErrorKind::NotFound.into()))?;
         self.last_seq = self.last_seq.max(scan.last_seq);
-        self.live = Some(Live { file, identity, length: scan.length, first_seq: scan.first_seq, dirty: false });
+        self.live =
+            Some(Live { file, identity, length: scan.length, first_seq: scan.first_seq, dirty: false });
         self.open = scan.open;
         Ok(())
     }
@@ -215,7 +216,8 @@ fn number_and_encode(batch: Batch, seq: &mut u64, bytes: &mut Vec<u8>) -> io::Re
             other => {
                 bytes.truncate(begin);
                 let length = other?.len();
-                let message = format!("an event of {length} bytes is too long for the log (at most {LINE_BYTES_MAX})");
+                let message =
+                    format!("an event of {length} bytes is too long for the log (at most {LINE_BYTES_MAX})");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         }
