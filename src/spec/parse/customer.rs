@@ -160,7 +160,11 @@ pub(super) fn read_suspend(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Susp
         }
         Value::Table(_) => {}
         _ => {
-            return item.mismatch(cx, "a reason or a table", "write `suspend = \"why\"`, or take the key out");
+            return item.mismatch(
+                cx,
+                "a reason or a table",
+                "write `suspend = \"why\"`, or take the key out",
+            );
         }
     }
     let mut table = item.table(cx, &SUSPEND)?;

@@ -87,9 +87,12 @@ fn reads_images() {
         image("nginx"),
         ImagePolicy::Highest { repository: repository.clone(), policy: VersionPolicy::default() }
     );
-    for (tag, version) in
-        [("1.2.3", "1.2.3"), ("v1.2.3", "1.2.3"), ("1.2.3-rc.1", "1.2.3-rc.1"), ("1.2.3_build.7", "1.2.3+build.7")]
-    {
+    for (tag, version) in [
+        ("1.2.3", "1.2.3"),
+        ("v1.2.3", "1.2.3"),
+        ("1.2.3-rc.1", "1.2.3-rc.1"),
+        ("1.2.3_build.7", "1.2.3+build.7"),
+    ] {
         let expected = ImagePolicy::Tag {
             repository: repository.clone(),
             tag: tag.to_owned(),
@@ -97,7 +100,8 @@ fn reads_images() {
         };
         assert_eq!(image(&format!("docker.io/library/nginx:{tag}")), expected);
     }
-    for (text, tag) in [(format!("nginx@{sha}"), None), (format!("nginx:latest@{sha}"), Some("latest".to_owned()))]
+    for (text, tag) in
+        [(format!("nginx@{sha}"), None), (format!("nginx:latest@{sha}"), Some("latest".to_owned()))]
     {
         let digest = sha.parse().unwrap();
         assert_eq!(image(&text), ImagePolicy::Digest { repository: repository.clone(), tag, digest });
@@ -231,7 +235,8 @@ networks = []
 
 #[test]
 fn reads_ports() {
-    let port = |published, target| Port { target, published, protocol: Protocol::Tcp, mode: PortMode::Ingress };
+    let port =
+        |published, target| Port { target, published, protocol: Protocol::Tcp, mode: PortMode::Ingress };
     assert_eq!(
         compose("ports = ['8080:80', 81, '53:53/udp', { target = 5, published = '6', mode = 'host' }, { target = 7 }]").ports,
         Some(vec![
