@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
-use super::{apply, audit, completions, doctor, explain, lint, plan, retry, run, schema, status, wait};
+use super::{
+    apply, audit, completions, doctor, events, explain, history, lint, plan, retry, run, schema, status, wait,
+};
 use crate::config::Flags;
 
 /// Keeps every Docker Swarm service at the highest semantic version its spec allows, by digest.
@@ -93,6 +95,8 @@ pub enum Command {
     Explain(explain::Args),
     Status(status::Args),
     Wait(wait::Args),
+    Events(events::Args),
+    History(history::Args),
     Retry(retry::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),

@@ -5,7 +5,9 @@ mod args;
 pub mod audit;
 pub mod completions;
 pub mod doctor;
+pub mod events;
 pub mod explain;
+pub mod history;
 pub mod lint;
 mod output;
 pub mod plan;
@@ -107,6 +109,7 @@ fn dispatch(ctx: &mut Context, command: Command) -> anyhow::Result<u8> {
         Command::Lint(args) => lint::run(ctx, &args),
         Command::Schema(_) => schema::run(&mut ctx.out),
         Command::Completions(args) => completions::run(&mut ctx.out, &args),
+        Command::History(args) => history::run(ctx, &args),
         networked => {
             let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
             runtime.block_on(dispatch_networked(ctx, networked))
@@ -125,7 +128,8 @@ async fn dispatch_networked(ctx: &mut Context, command: Command) -> anyhow::Resu
         Command::Wait(args) => wait::run(ctx, args).await,
         Command::Retry(args) => retry::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
-        Command::Lint(_) | Command::Schema(_) | Command::Completions(_) => {
+        Command::Events(args) => events::run(ctx, args).await,
+        Command::Lint(_) | Command::Schema(_) | Command::Completions(_) | Command::History(_) => {
             unreachable!("dispatched before the runtime starts")
         }
     }

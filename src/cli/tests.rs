@@ -86,6 +86,8 @@ fn every_command_tells_what_it_does_with_examples_and_exit_statuses() {
         "explain",
         "status",
         "wait",
+        "events",
+        "history",
         "retry",
         "doctor",
         "schema",

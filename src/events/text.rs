@@ -1,4 +1,4 @@
-//! Text from outside, made fit for one line of a log and for a terminal.
+//! Text from outside, made fit to be kept in one line of the log.
 
 /// The longest message of an event, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024;
@@ -6,7 +6,8 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// `text` without what steers a terminal or breaks a line, cut to at most `bytes_max` bytes.
 ///
 /// White space becomes a blank; other control characters, and the invisible ones that
-/// reorder text, become U+FFFD. A cut ends with `…`.
+/// reorder or hide text, become U+FFFD: what is stored is not escaped, for every reader
+/// would have to undo that. A cut ends with `…`.
 pub fn clean(text: &str, bytes_max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(bytes_max));
     for c in text.chars().map(visible) {
@@ -22,8 +23,7 @@ pub fn clean(text: &str, bytes_max: usize) -> String {
 fn visible(c: char) -> char {
     match c {
         '\n' | '\r' | '\t' | '\u{85}' | '\u{2028}' | '\u{2029}' => ' ',
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
+        c if crate::text::is_unsafe(c) => '\u{fffd}',
         c => c,
     }
 }

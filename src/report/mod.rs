@@ -5,6 +5,7 @@
 mod audit;
 mod doctor;
 mod explain;
+mod history;
 mod lint;
 mod plan;
 mod status;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use audit::{AuditReport, AuditService, Verdict};
 pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use explain::{ExplainReport, RejectedTag};
+pub use history::HistoryReport;
 pub use lint::{LintDiagnostic, LintReport};
 pub use plan::{
     Action, Change, ObjectKind, Outcome, OutcomeState, PlanCustomer, PlanReport, PlanStep, PlanWaiting,

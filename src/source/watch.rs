@@ -4,7 +4,6 @@
 //! directory's tree and on the folder that holds it, so that a directory or symlink put in
 //! its place is seen; now and then it looks whether it still watches the right one.
 
-use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -211,7 +210,7 @@ impl Interest {
         }
         let Some(inside) = self.root.as_ref().and_then(|r| path.strip_prefix(r).ok()) else { return false };
         // git works in there without end; what it means for us happens outside.
-        !inside.components().any(|c| c.as_os_str() == OsString::from(".git"))
+        !inside.components().any(|c| c.as_os_str() == ".git")
     }
 }
 
