@@ -301,6 +301,68 @@ async fn records_from_async_code() {
     assert_eq!(seqs, (1..=20).collect::<Vec<u64>>());
 }
 
+/// Set in the process that is to be killed.
+const VICTIM: &str = "SKEP_TEST_LOG_VICTIM";
+
+/// Not a test by itself: appends for ever and tells what was acknowledged, when
+/// `kill_9_loses_nothing_acknowledged` runs it in a process of its own.
+#[test]
+fn victim() {
+    let Some(dir) = std::env::var_os(VICTIM) else { return };
+    let state = crate::state_dir::StateDir::open(Path::new(&dir)).unwrap();
+    let _lock = state.lock().unwrap();
+    let log = Log::open(&state.events(), Options { max_bytes: 2000, keep: 1000 }).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let event = log.append(new("x"), now()).unwrap();
+                    println!("seq {} id {}", event.seq, event.id);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn kill_9_loses_nothing_acknowledged() {
+    use std::io::BufRead;
+    let dir = tempfile::tempdir().unwrap();
+    let state = crate::state_dir::StateDir::open(dir.path()).unwrap();
+    let mut acknowledged = Vec::new();
+    for round in 0..5 {
+        let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "events::log::tests::victim", "--nocapture"])
+            .env(VICTIM, dir.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = io::BufReader::new(victim.stdout.take().unwrap()).lines();
+        let mut told = Vec::new();
+        while told.len() < 30 + round * 7 {
+            let line = lines.next().expect("the victim goes on").unwrap();
+            told.extend(line.split_once("seq ").map(|(_, told)| told.to_owned()));
+        }
+        assert!(state.lock().is_err(), "the victim holds the lock");
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        // What it told while it was being killed counts as well.
+        told.extend(lines.map_while(Result::ok).filter_map(|l| Some(l.split_once("seq ")?.1.to_owned())));
+        acknowledged.extend(told.into_iter().filter(|t| t.len() > "1 id ".len() + 35));
+        let _lock = state.lock().expect("death releases the lock");
+        Log::open(&state.events(), Options { max_bytes: 2000, keep: 1000 }).unwrap();
+    }
+    let found: Vec<String> = read(&state.events(), &Filter::default())
+        .unwrap()
+        .map(|l| l.unwrap().event)
+        .map(|e| format!("{} id {}", e.seq, e.id))
+        .collect();
+    for told in &acknowledged {
+        assert!(found.contains(told), "{told} was acknowledged and is gone");
+    }
+    assert_eq!(seqs(&state.events()), (1..=found.len() as u64).collect::<Vec<u64>>());
+}
+
 /// A file system that fails at its `fail_at`th call (from 0): that one only, or from then on,
 /// as after a crash. A failing write leaves some of its bytes.
 #[derive(Clone)]
