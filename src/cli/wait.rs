@@ -48,16 +48,14 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
         // An invalid spec does not mend itself while we look on; a person will.
         let hopeless =
             status == FAILED && report.customers.iter().any(|customer| !customer.conditions.is_empty());
-        if ready && !hopeless || hopeless || Instant::now() >= deadline {
+        if ready || hopeless || Instant::now() >= deadline {
             services(&report)
                 .for_each(|(name, service)| progress.finish(&name, is_ready(service), &service.message));
             ctx.print(&report, StatusReport::render)?;
-            return Ok(if ready && !hopeless {
-                super::CLEAN
-            } else if hopeless {
-                FAILED
-            } else {
-                super::FOUND
+            return Ok(match (hopeless, ready) {
+                (true, _) => FAILED,
+                (false, true) => super::CLEAN,
+                (false, false) => super::FOUND,
             });
         }
         tokio::time::sleep(INTERVAL).await;

@@ -21,8 +21,11 @@ const TAG_IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// The tags whose digests are in use, noted by the passes and asked again by the poller.
 #[derive(Clone, Default)]
 pub struct Watched {
-    tags: Arc<Mutex<HashMap<Repository, HashMap<String, (Digest, Instant)>>>>,
+    tags: Arc<Mutex<HashMap<Repository, Tags>>>,
 }
+
+/// Each tag's digest, and when a pass last looked it up.
+type Tags = HashMap<String, (Digest, Instant)>;
 
 impl Watched {
     /// Notes that a pass looked up this tag.

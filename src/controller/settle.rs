@@ -137,7 +137,7 @@ impl Settler {
         match progress {
             Progress::Converged if runs_target => {
                 let mut events = vec![context.finished(&tally)];
-                std::mem::swap(&mut memory.last_good, &mut Some(rollout.to.clone()));
+                memory.last_good = Some(rollout.to.clone());
                 memory.rollout = None;
                 if rollout.purpose == Purpose::RollBack {
                     events.retain(|event| event.reason == Reason::RolledBack);

@@ -151,7 +151,8 @@ mod tests {
         };
         let at = |tag: &str, content: &str| format!("r.example.com/a:{tag}@{}", digest(content));
         let pin = || Ok(Highest::Pinned { tag: Some("16.3.0".into()), digest: digest("db") });
-        let cases: Vec<(String, Result<Highest, String>, Option<(u64, u64)>, Verdict)> = vec![
+        type Case = (String, Result<Highest, String>, Option<(u64, u64)>, Verdict);
+        let cases: Vec<Case> = vec![
             (at("1.10.0", "new"), top(), Some((2, 2)), Verdict::Highest),
             (at("1.10.0", "new"), top(), Some((1, 2)), Verdict::Behind),
             (at("1.10.0", "new"), top(), Some((0, 0)), Verdict::Highest),

@@ -4,10 +4,13 @@
 //!
 //! To add a test, write a function in a module here and list it in [`cases`].
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 #[path = "../bed/mod.rs"]
 mod bed;
 mod bed_itself;
 mod deploy;
+mod fields;
 mod runner;
 mod stale_tag;
 
@@ -25,6 +28,7 @@ fn own(hosts: usize, managers: usize) -> On {
 fn cases() -> Vec<Case> {
     vec![
         Case::new("deploy::first_deploy", ONE, deploy::first_deploy),
+        Case::new("fields::every_key_survives_the_engine", ONE, fields::every_key_survives_the_engine),
         Case::new("bed::one_host_runs_a_service", ONE, bed_itself::one_host_runs_a_service),
         Case::new("bed::three_hosts_run_a_service", THREE, bed_itself::three_hosts_run_a_service),
         Case::new("bed::images_behave", ONE, bed_itself::images_behave),
