@@ -1,6 +1,6 @@
 //! `skep run`: the controller.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -88,7 +88,8 @@ async fn run_with(config: &Config, ctx: &Context, state: &HttpState) -> anyhow::
         resync: config.resync,
     };
     let specs = Specs::new(&config.specs_dir, Some(&config.state_dir));
-    let observer = Arc::new(Watcher { state: state.clone(), known: Mutex::default() });
+    let observer =
+        Arc::new(Watcher { state: state.clone(), known: Mutex::default(), dark: Mutex::default() });
     let controller = Controller::new(Arc::clone(&writer.reconciler), specs, settings, observer);
     tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
     let told = Mutex::new((Ended::Told, config.clone()));
@@ -151,6 +152,8 @@ struct Watcher {
     state: HttpState,
     /// The services of each customer at its last pass.
     known: Mutex<HashMap<String, Vec<String>>>,
+    /// Customers for whom a registry does not answer, and why.
+    dark: Mutex<BTreeMap<String, String>>,
 }
 
 impl Observer for Watcher {
@@ -187,6 +190,7 @@ impl Observer for Watcher {
         if let Ok(mut known) = self.known.lock() {
             known.remove(customer);
         }
+        self.registries(customer, None);
     }
 
     fn heartbeat(&self) {
@@ -221,13 +225,21 @@ impl Watcher {
         let dark = |waiting: &&crate::plan::Waiting| {
             matches!(waiting.reason, WaitingReason::RegistryUnavailable | WaitingReason::TagListTruncated)
         };
-        match plan.waiting.iter().find(dark) {
-            Some(waiting) => self.state.health.seen(Part::Registries, Err(&waiting.message)),
-            None => {
-                self.state.health.seen(Part::Registries, Ok(()));
-                metrics.succeeded(customer, Timestamp::now());
-            }
+        let why = plan.waiting.iter().find(dark).map(|waiting| waiting.message.clone());
+        if why.is_none() {
+            metrics.succeeded(customer, Timestamp::now());
         }
+        self.registries(customer, why);
+    }
+
+    /// Ready as long as the registries of all customers answer.
+    fn registries(&self, customer: &str, why: Option<String>) {
+        let Ok(mut dark) = self.dark.lock() else { return };
+        match why {
+            Some(why) => drop(dark.insert(customer.to_owned(), why)),
+            None => drop(dark.remove(customer)),
+        }
+        self.state.health.seen(Part::Registries, dark.values().next().map_or(Ok(()), |why| Err(why)));
     }
 
     /// The Swarm does not answer, so nobody can tell.

@@ -42,6 +42,8 @@ struct Question<'a> {
     spec_hash: String,
     observed: Option<&'a ObservedService>,
     owned: bool,
+    /// How tags spell versions.
+    tags: TagPattern,
     platforms: BTreeSet<Platform>,
     max_age: Duration,
     now: Timestamp,
@@ -95,6 +97,10 @@ impl Resolver {
             spec_hash: desired_hash(customer, service),
             observed: found,
             owned: found.is_some_and(|found| found.label(labels::CUSTOMER) == Some(customer.name.as_str())),
+            tags: match &service.image {
+                ImagePolicy::Highest { policy, .. } => policy.tags.clone(),
+                ImagePolicy::Tag { .. } | ImagePolicy::Digest { .. } => TagPattern::default(),
+            },
             platforms: eligible_platforms(service, found, observed),
             max_age,
             now,
@@ -311,10 +317,11 @@ fn floor(question: &Question<'_>) -> Option<semver::Version> {
             .and_then(|version| semver::Version::parse(version).ok());
     }
     let image = observed.image().filter(|image| image.repository == *question.repository)?;
-    if question.owned {
-        return observed.label(labels::VERSION).and_then(|version| semver::Version::parse(version).ok());
-    }
-    version::parse_tag(image.tag.as_deref()?, &TagPattern::default()).map(|parsed| parsed.version)
+    let label = observed.label(labels::VERSION).filter(|_| question.owned);
+    label.and_then(|version| semver::Version::parse(version).ok()).or_else(|| {
+        let parsed = version::parse_tag(image.tag.as_deref()?, &question.tags)?;
+        Some(parsed.version)
+    })
 }
 
 /// The platforms of the nodes that may run the service.

@@ -109,7 +109,8 @@ impl Settler {
             };
             let context = Context { about, key, name: &name, rollout };
             let next = self.judge(context, memory.clone(), found, observed).await;
-            if next.rollout.is_some() {
+            // One that was told to have failed may yet converge, but nobody waits for it.
+            if next.rollout.as_ref().is_some_and(|rollout| rollout.failed.is_none()) {
                 rolling.push(name.clone());
             }
             if next != memory {
@@ -226,6 +227,10 @@ fn after_failure(
     now: jiff::Timestamp,
 ) -> ServiceMemory {
     let forward = rollout.purpose == Purpose::Forward;
+    if forward && memory.last_good.is_none() {
+        // The first change after an adoption: what ran before is what is known to be good.
+        memory.last_good.clone_from(&rollout.from);
+    }
     if failure.refuse && forward {
         memory
             .refused

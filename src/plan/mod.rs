@@ -226,14 +226,23 @@ pub fn service_name(customer: &str, key: &str) -> String {
     format!("{customer}_{key}")
 }
 
-/// What a written service can be recognised by: image, hash of the fields, force counter.
-/// An intent carries it, so that a restart can tell by observation whether it was applied.
+/// What a written service can be recognised by: image, force counter, and a hash of the
+/// fields that skep owns as they stand. An intent carries it, so that a restart can tell by
+/// observation whether it was applied; so it must differ from what stood there before.
 pub fn fingerprint(spec: &Value) -> String {
-    let image = fields::image(spec);
-    let hash =
-        spec.get("Labels").and_then(|l| l.get(labels::SPEC)).and_then(Value::as_str).unwrap_or_default();
+    let label = |key: &str| spec.get("Labels").and_then(|labels| labels.get(key)).and_then(Value::as_str);
+    let owned = fields::owned(label(labels::FIELDS));
+    let values: Vec<(&str, Value)> = owned
+        .iter()
+        .map(|name| (name.as_str(), fields::canonical(name, &fields::read(spec, name))))
+        .collect();
+    let stamped = [label(labels::CUSTOMER), label(labels::SPEC)];
     let force = spec.pointer("/TaskTemplate/ForceUpdate").and_then(Value::as_u64).unwrap_or(0);
-    format!("{image} {hash} {force}")
+    format!(
+        "{} {} {force}",
+        fields::image(spec),
+        text_hash(&serde_json::json!([values, stamped]).to_string())
+    )
 }
 
 /// Hash of all that the spec says about a service, its version policy included: a refusal

@@ -155,12 +155,19 @@ impl Case<'_> {
         if let Some(why) = fields::mode_change(&observed.spec, &fields) {
             return (None, vec![self.wait(WaitingReason::SpecInvalid, why)]);
         }
+        if let Some(wait) = self.rolling_back() {
+            return (None, vec![wait]);
+        }
         let mut waiting = Vec::new();
         let target = match self.image_decision(observed) {
             ImageDecision::Go(target) => Some(target),
             ImageDecision::Keep => None,
             ImageDecision::Wait(wait) => {
                 waiting.push(wait);
+                // What is written must hold a digest, and what is there has none.
+                if observed.image().is_none_or(|image| image.digest.is_none()) {
+                    return (None, waiting);
+                }
                 None
             }
             ImageDecision::RollBack(spec) => return (Some(self.roll_back(observed, spec)), waiting),
@@ -299,6 +306,10 @@ impl Case<'_> {
             fields::set_image(&mut spec, image);
         }
         let adopting = observed.label(labels::CUSTOMER).is_none();
+        // What is taken over is taken over with a version, which is its floor from then on.
+        if adopting && target.is_none() {
+            return None;
+        }
         if changes.is_empty() && image.is_none() && !adopting {
             return None;
         }
@@ -413,6 +424,13 @@ impl Case<'_> {
             spec.clone(),
         );
         Some(Step { write: update(observed, spec), ..step })
+    }
+
+    /// While the old image comes back, nothing else is written.
+    fn rolling_back(&self) -> Option<Waiting> {
+        let rollout = self.memory.rollout.as_ref()?;
+        (rollout.purpose == Purpose::RollBack && rollout.failed.is_none())
+            .then(|| self.rollout_in_progress())?
     }
 
     fn rollout_in_progress(&self) -> Option<Waiting> {
@@ -585,11 +603,17 @@ impl Case<'_> {
             Sync::Unknown
         } else if step.is_some() {
             Sync::Drifted
-        } else if waits(W::RolloutInProgress) || !self.tally.is_right() {
+        } else if waits(W::RolloutInProgress) || self.tally.outdated > 0 || self.is_updating() {
+            // Tasks that do not run are a matter of health, not of this.
             Sync::Progressing
         } else {
             Sync::InSync
         }
+    }
+
+    fn is_updating(&self) -> bool {
+        let status = self.observed.and_then(|observed| observed.update_status.as_ref());
+        status.is_some_and(|status| matches!(status.state.as_str(), "updating" | "rollback_started"))
     }
 
     /// The question of the postmortem. Only a trusted answer of the registry makes a yes or no.
