@@ -139,6 +139,7 @@ impl Applier {
             }
             _ => {}
         }
+        memory.retry = false;
         memory.rollout = Some(rollout);
         if let Err(error) = self.memory.put_service(&step.name, memory) {
             tracing::error!(service = step.name, %error, "cannot remember the rollout");
@@ -230,7 +231,7 @@ fn reason(step: &Step) -> Reason {
         (_, Cause::Drift) => Reason::DriftCorrected,
         (_, Cause::Version | Cause::RollBack) => Reason::ImageUpdated,
         (_, Cause::Adoption) if step.from != step.to => Reason::ImageUpdated,
-        (_, Cause::Adoption | Cause::Spec | Cause::Paused) => Reason::ServiceUpdated,
+        (_, Cause::Adoption | Cause::Spec | Cause::Paused | Cause::Retry) => Reason::ServiceUpdated,
     }
 }
 
