@@ -161,7 +161,8 @@ pub fn rollout(step: &Step, intent: &Event, now: jiff::Timestamp) -> Option<Roll
     Some(Rollout {
         event_id: intent.id.clone(),
         to: remembered(&image(spec)?, step.to.as_ref()),
-        from: step.from.as_ref().and_then(|from| previous(spec, from)),
+        // What is only tried again has nothing to go back to.
+        from: step.from.as_ref().filter(|_| step.cause != Cause::Retry).and_then(|from| previous(spec, from)),
         spec: step.spec_hash.clone(),
         purpose: if step.cause == Cause::RollBack { Purpose::RollBack } else { Purpose::Forward },
         started: now,

@@ -245,7 +245,9 @@ fn after_failure(
     let forward = rollout.purpose == Purpose::Forward;
     if forward && memory.last_good.is_none() {
         // The first change after an adoption: what ran before is what is known to be good.
-        memory.last_good.clone_from(&rollout.from);
+        let refused =
+            |image: &&Image| memory.refused.iter().any(|refusal| refusal.image.digest == image.digest);
+        memory.last_good = rollout.from.as_ref().filter(|from| !refused(from)).cloned();
     }
     if failure.refuse && forward {
         memory
