@@ -2,7 +2,7 @@
 
 use super::{Context, ServiceName};
 
-/// Show how a service's version is chosen: candidates, the choice, and why others were not
+/// Show how a service's version is chosen: candidates, choice, and why not the others
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {

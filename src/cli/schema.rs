@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use super::CLEAN;
+
 /// Print the JSON Schema of the spec, for editors
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -15,6 +17,9 @@ Examples:
 Exit status:
   0  printed";
 
-pub fn run(_out: &mut dyn Write) -> anyhow::Result<u8> {
-    anyhow::bail!("`skep schema` is not built into this version")
+/// # Errors
+/// When `out` does not take it.
+pub fn run(out: &mut dyn Write) -> anyhow::Result<u8> {
+    writeln!(out, "{:#}", crate::spec::schema::json_schema())?;
+    Ok(CLEAN)
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use crate::spec::diagnostics::position;
 use crate::text::printable;
 
 /// Everything that is wrong, in the order of the sources and their lines.
@@ -40,14 +41,8 @@ impl Place {
     pub(super) fn new(text: &std::sync::Arc<str>, span: Range<usize>) -> Self {
         let end = span.end.min(text.len());
         let start = span.start.min(end);
-        let before = &text[..text.floor_char_boundary(start)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            span: start..end,
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            text: text.clone(),
-        }
+        let (line, column) = position(text, start);
+        Self { span: start..end, line, column, text: text.clone() }
     }
 }
 
@@ -80,7 +75,7 @@ impl Problem {
             }
             Some(place) => Level::ERROR.primary_title(message).element(
                 Snippet::source(&*place.text)
-                    .path(&self.origin)
+                    .path(printable(&self.origin, 300))
                     .annotation(AnnotationKind::Primary.span(place.span.clone())),
             ),
         };
@@ -108,7 +103,7 @@ impl ConfigError {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Place { line, column, .. }) = self.place {
-            write!(f, "{}:{line}:{column}: ", self.origin)?;
+            write!(f, "{}:{line}:{column}: ", printable(&self.origin, 300))?;
         }
         f.write_str(&printable(&self.message, 400))?;
         self.help.iter().try_for_each(|help| write!(f, " ({})", printable(help, 400)))

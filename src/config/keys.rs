@@ -10,7 +10,7 @@ use super::{Config, RegistryConfig, parse_docker_host};
 pub(super) type Set<T> = fn(&mut T, &Raw<'_>) -> Result<(), String>;
 
 const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A segment below this would be turned over by a handful of events.
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 16 << 30;

@@ -1,5 +1,6 @@
 //! `lint`: what is wrong with specs, for machines. People get the lines underlined.
 
+use super::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::diagnostics::{Diagnostic, Severity};
@@ -27,6 +28,21 @@ pub struct LintDiagnostic {
 }
 
 impl LintReport {
+    /// How many files, and what was found in them.
+    pub fn summary(&self) -> String {
+        let count =
+            |severity: &str| self.diagnostics.iter().filter(|found| found.severity == severity).count();
+        let found = [(count("error"), "error"), (count("warning"), "warning")];
+        let found: Vec<String> =
+            found.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)).collect();
+        let files = counted(self.files, "file");
+        if found.is_empty() {
+            format!("{files}: no errors.")
+        } else {
+            format!("{files}: {}.", found.join(", "))
+        }
+    }
+
     /// 1 when there is an error; warnings alone leave 0.
     pub fn exit_status(&self) -> u8 {
         u8::from(self.diagnostics.iter().any(|diagnostic| diagnostic.severity == "error"))

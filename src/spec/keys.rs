@@ -17,9 +17,6 @@ pub struct Keys {
     pub id: &'static str,
     pub doc: &'static str,
     pub known: &'static [Key],
-    /// Keys without which the table means nothing. Checked by the reader; a template may
-    /// leave them to the customer, so the schema does not ask for them.
-    pub required: &'static [&'static str],
     /// Promised by the contract or an open issue.
     pub not_yet: &'static [&'static str],
     /// Compose keys that Swarm ignores, and slips that are often made, with what to do.
@@ -111,7 +108,6 @@ pub static SPEC: Keys = Keys {
             "Networks that services may name",
         ),
     ],
-    required: &["services"],
     not_yet: &["volumes", "secrets", "configs", "prune", "drift"],
     refused: &[
         ("name", "the stack is named by the file"),
@@ -137,7 +133,6 @@ pub static SUSPEND: Keys = Keys {
             "When the hold ends by itself: a date and time with an offset, e.g. 2026-12-01T08:00:00Z",
         ),
     ],
-    required: &["reason"],
     not_yet: &[],
     refused: &[],
 };
@@ -151,7 +146,6 @@ pub static NETWORK: Keys = Keys {
         key("external", Shape::Boolean, "The network is made by somebody else; only `true` works yet"),
         key("name", Shape::Text, "The network's name in the Swarm; left out: the key"),
     ],
-    required: &["external"],
     not_yet: &[
         "driver",
         "driver_opts",
@@ -197,7 +191,6 @@ pub static VERSION: Keys = Keys {
         ),
         key("downgrade", Shape::Boolean, "May the version go down; default false"),
     ],
-    required: &[],
     not_yet: &[],
     refused: &[
         ("requirement", "write `require`"),
@@ -241,7 +234,6 @@ pub static SERVICE: Keys = Keys {
         key("ports", compose::PORTS, "Published ports, short (\"8080:80/tcp\") or long"),
         key("deploy", Shape::Table(&DEPLOY), "How Swarm runs the service"),
     ],
-    required: &["image"],
     not_yet: compose::NOT_YET,
     refused: compose::REFUSED,
 };

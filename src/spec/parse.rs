@@ -27,7 +27,7 @@ mod vars;
 mod words;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use document::FILE_BYTES_MAX;
 pub use layout::FILES_MAX;
@@ -52,7 +52,7 @@ pub struct SpecFiles {
 pub struct Loaded {
     /// The valid customers, by name.
     pub customers: BTreeMap<String, Customer>,
-    /// The errors of the others, by name (the stem of the file, whatever it is). Never empty
+    /// The first errors of the others, by name (the stem of the file, whatever it is). Never empty
     /// for a customer that stands here; no name stands in both maps.
     pub invalid: BTreeMap<String, Vec<Diagnostic>>,
     /// All errors and warnings, by file and place. What is wrong in a template stands here
@@ -66,6 +66,10 @@ struct Template {
     document: Document,
     findings: Vec<Finding>,
 }
+
+/// Errors told of one customer; `diagnostics` has all. A broken template must not cost its
+/// errors times its customers.
+const INVALID_MAX: usize = 50;
 
 /// Every finding with the customers' files that ran into it in another file, a template.
 type Users = BTreeMap<Finding, BTreeSet<u32>>;
@@ -114,7 +118,7 @@ fn settle(
         return;
     }
     let users = BTreeSet::from([file]);
-    let diagnostics = findings.iter().map(|finding| {
+    let diagnostics = findings.iter().take(INVALID_MAX).map(|finding| {
         let mention = if finding.file == file { String::new() } else { mention(sources, &users) };
         sources.diagnostic(finding, &mention)
     });
@@ -172,7 +176,8 @@ fn load_customer(
             || template.is_some_and(|template| template.document.broken),
     };
     let customer = read_customer(&mut cx, &merged, file);
-    if !cx.partial {
+    // After an error a string may not have been reached.
+    if !cx.partial && !cx.report.has_errors() {
         warn_unused(&mut cx, &document.root, template);
     }
     let mut findings = syntax.finish(file);

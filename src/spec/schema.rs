@@ -8,7 +8,8 @@ use super::keys::{ALL, Keys, SPEC, Shape};
 mod tests;
 
 /// JSON Schema (2020-12) of a spec file or template. It says what a schema can say: names
-/// and types; `skep lint` knows the rest.
+/// and types; `skep lint` knows the rest. Nothing is required, since a template may give what
+/// a customer's file leaves out, and the other way round.
 pub fn json_schema() -> Value {
     let mut schema = table(&SPEC);
     let head = json!({

@@ -4,16 +4,32 @@
 //! what is known of digests, refusals and ages. The shell resolves the digests that
 //! `choose` asks for, from the top down, until it answers.
 
+mod choose;
+mod display;
+mod platform;
+mod rank;
+mod requirement;
+mod spelling;
+mod tag;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::image::Digest;
-use crate::spec::VersionPolicy;
+
+pub use choose::{CANDIDATES_MAX, SPELLINGS_MAX, choose};
+use display::shown;
+pub use rank::rank;
+pub use requirement::matches;
+pub use tag::{Parsed, TAG_MAX, parse_tag};
 
 /// A repository's tags as the policy sees them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {
     /// Allowed versions, highest first.
     pub candidates: Vec<Candidate>,
+    /// The versions among them highest first, then what is no version, sorted as text.
     pub rejected: Vec<Rejected>,
     /// The highest release (no pre-release) among all tags that are versions by the
     /// policy's pattern, whatever the requirement says. For information only.
@@ -60,7 +76,7 @@ pub enum RejectReason {
 pub struct Facts<'a> {
     /// Digests resolved so far in this pass, by tag.
     pub digests: BTreeMap<&'a str, Resolved>,
-    /// (tag as first shown, digest) whose rollout failed for this service.
+    /// (version or tag, digest) whose rollout failed for this service.
     pub refused: Vec<RefusedImage>,
     /// When a tag was first listed, or its digest last changed; 0 for the tags of the first
     /// list ever seen. A tag that is absent is as young as can be.
@@ -112,11 +128,14 @@ pub enum Choice {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chosen {
     pub tag: String,
+    /// As this tag spells it, with its build metadata.
     pub version: semver::Version,
+    /// The tag's, or the running one while the tag's new one is too young.
     pub digest: Digest,
     /// E.g. two spellings of one version have different digests.
     pub warnings: Vec<String>,
-    /// Higher candidates passed over, with the reason (refused, too young, platform).
+    /// The tags of the higher candidates that were passed over, highest first, with the
+    /// reason (refused, too young, platform).
     pub passed_over: Vec<Rejected>,
 }
 

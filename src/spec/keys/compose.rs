@@ -21,7 +21,6 @@ pub static HEALTHCHECK: Keys = Keys {
         key("retries", ANY_INTEGER, "Failures in a row that make the container unhealthy"),
         key("disable", Shape::Boolean, "Turn off the image's own health check"),
     ],
-    required: &[],
     not_yet: &["start_interval"],
     refused: &[],
 };
@@ -30,7 +29,6 @@ pub static SERVICE_NETWORK: Keys = Keys {
     id: "service_network",
     doc: "How a service joins a network",
     known: &[key("aliases", TEXTS, "Further names of the service on this network")],
-    required: &[],
     not_yet: &["driver_opts"],
     refused: &[
         ("ipv4_address", "Swarm gives out addresses itself"),
@@ -59,7 +57,6 @@ pub static PORT: Keys = Keys {
     id: "port",
     doc: "A published port",
     known: PORT_KEYS,
-    required: &["target"],
     not_yet: &[],
     refused: &[
         ("host_ip", "Swarm publishes on all addresses of a node"),

@@ -24,7 +24,6 @@ pub static DEPLOY: Keys = Keys {
             "How the service's name resolves: one virtual address, or the tasks' own; default vip",
         ),
     ],
-    required: &[],
     not_yet: &[],
     refused: &[],
 };
@@ -56,7 +55,6 @@ pub static UPDATE_CONFIG: Keys = Keys {
         MAX_FAILURE_RATIO,
         ORDER,
     ],
-    required: &[],
     not_yet: &[],
     refused: &[],
 };
@@ -76,7 +74,6 @@ pub static ROLLBACK_CONFIG: Keys = Keys {
         MAX_FAILURE_RATIO,
         ORDER,
     ],
-    required: &[],
     not_yet: &[],
     refused: &[],
 };
@@ -90,7 +87,6 @@ pub static RESTART_POLICY: Keys = Keys {
         key("max_attempts", ANY_INTEGER, "Restarts before giving up; 0: without end"),
         key("window", Shape::Text, "Over what time attempts are counted, e.g. \"2m\""),
     ],
-    required: &[],
     not_yet: &[],
     refused: &[],
 };
@@ -103,7 +99,6 @@ pub static PLACEMENT: Keys = Keys {
         key("preferences", Shape::List(&Shape::Table(&PREFERENCE)), "How tasks are spread"),
         key("max_replicas_per_node", ANY_INTEGER, "At most so many tasks on a node; 0: no limit"),
     ],
-    required: &[],
     not_yet: &[],
     refused: &[],
 };
@@ -112,7 +107,6 @@ pub static PREFERENCE: Keys = Keys {
     id: "preference",
     doc: "How tasks are spread",
     known: &[key("spread", Shape::Text, "Spread evenly over this node label, e.g. \"node.labels.zone\"")],
-    required: &["spread"],
     not_yet: &[],
     refused: &[],
 };
@@ -124,7 +118,6 @@ pub static RESOURCES: Keys = Keys {
         key("limits", Shape::Table(&LIMITS), "What a task may use at most"),
         key("reservations", Shape::Table(&RESERVATIONS), "What a node must have free for a task"),
     ],
-    required: &[],
     not_yet: &[],
     refused: &[],
 };
@@ -137,7 +130,6 @@ pub static LIMITS: Keys = Keys {
     id: "limits",
     doc: "What a task may use at most",
     known: &[CPUS, MEMORY, key("pids", ANY_INTEGER, "Processes and threads; 0: no limit")],
-    required: &[],
     not_yet: &["generic_resources"],
     refused: &[],
 };
@@ -146,7 +138,6 @@ pub static RESERVATIONS: Keys = Keys {
     id: "reservations",
     doc: "What a node must have free for a task",
     known: &[CPUS, MEMORY],
-    required: &[],
     not_yet: &["generic_resources"],
     refused: &[
         ("devices", "use `generic_resources` when it is there"),

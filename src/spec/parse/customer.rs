@@ -109,6 +109,7 @@ fn read_networks(cx: &mut Context<'_>, item: &Item<'_>) -> BTreeMap<String, Netw
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if key.is_empty() || !key.bytes().all(allowed) {
             cx.error(span, &item.key, "not a network key", "letters, digits, `.`, `_` and `-`");
+            continue;
         }
         // Faulty ones too, so that services that name them are not blamed as well.
         let network = read_network(cx, key, span, &item);

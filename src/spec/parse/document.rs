@@ -1,5 +1,6 @@
 //! Text to tree: size and depth bounds, TOML syntax with recovery.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::de::DeTable;
@@ -62,38 +63,52 @@ pub(super) fn parse(sources: &Sources<'_>, file: u32, report: &mut Report) -> Do
 
 fn parse_syntax(text: &str, file: u32, report: &mut Report) -> Document {
     let mut readable = text.to_owned();
-    let mut lines: Vec<Range<usize>> = Vec::new();
-    let mut root = Table::default();
+    let mut lines = Lines::default();
     for _ in 0..RECOVERIES_MAX {
         let (table, errors) = DeTable::parse_recoverable(&readable);
         let mut blank = Vec::new();
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
-            let line = line_around(text, span.start);
             // The first error of a line; the others mostly follow from it.
-            if !lines.contains(&line) {
-                let help = syntax_help(text, &line, error.message());
-                report.error(
-                    Span { file, start: span.start, end: span.end },
-                    "",
-                    &format!("invalid TOML: {}", error.message()),
-                    help,
-                );
-                lines.push(line.clone());
-                // The parser gives up at such a line: read on without it.
-                if error.message().starts_with("key with no value") {
-                    blank.push(line);
-                }
+            let Some(line) = lines.add(text, span.start) else { continue };
+            let help = syntax_help(text, &line, error.message());
+            let span = Span { file, start: span.start, end: span.end };
+            report.error(span, "", &format!("invalid TOML: {}", error.message()), help);
+            // The parser gives up at such a line: read on without it.
+            if error.message().starts_with("key with no value") {
+                blank.push(line);
+            }
+            if report.has_dropped() {
+                return Document { root: Table::default(), broken: true, quiet: Vec::new() };
             }
         }
         if blank.is_empty() {
-            root = tree::from_toml(file, table.get_ref(), "", report);
-            break;
+            let root = tree::from_toml(file, table.get_ref(), "", report);
+            return Document { root, broken: !lines.0.is_empty(), quiet: lines.quiet(text) };
         }
         blank_out(&mut readable, &blank);
     }
-    let quiet = lines.iter().map(|line| quiet_range(text, line)).collect();
-    Document { root, broken: !lines.is_empty(), quiet }
+    Document { root: Table::default(), broken: true, quiet: Vec::new() }
+}
+
+/// Lines with syntax errors, by their start.
+#[derive(Default)]
+struct Lines(BTreeMap<usize, usize>);
+
+impl Lines {
+    /// The line around an offset. `None`: it is there already.
+    fn add(&mut self, text: &str, offset: usize) -> Option<Range<usize>> {
+        if self.0.range(..=offset).next_back().is_some_and(|(_, end)| offset <= *end) {
+            return None;
+        }
+        let line = line_around(text, offset);
+        self.0.insert(line.start, line.end);
+        Some(line)
+    }
+
+    fn quiet(&self, text: &str) -> Vec<Range<usize>> {
+        self.0.iter().map(|(start, end)| quiet_range(text, &(*start..*end))).collect()
+    }
 }
 
 /// Replaces lines by spaces, so that the offsets of all others stay.
@@ -176,7 +191,6 @@ fn too_deep(text: &str) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     fn errors(text: &str) -> Vec<(usize, String)> {
         let files = BTreeMap::from([("a.toml".to_owned(), text.to_owned())]);

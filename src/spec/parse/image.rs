@@ -10,13 +10,12 @@ use crate::image::ImageRef;
 use crate::spec::keys::VERSION;
 use crate::spec::{ImagePolicy, Prerelease, Retag, TagPattern, VersionPolicy};
 use crate::text::printable;
+use crate::version::{TAG_MAX, parse_tag};
 
 /// Bytes of a requirement. The longest useful ones have about 50.
 const REQUIREMENT_BYTES_MAX: usize = 256;
 /// Entries of `exclude`.
 const EXCLUDE_MAX: usize = 1000;
-/// Characters of a tag, by the registry's grammar.
-const TAG_MAX: usize = 128;
 const PLACEHOLDER: &str = "{version}";
 
 /// Reads `image` and `version` of a service. `service` is the place to blame when `image`
@@ -71,17 +70,12 @@ fn refuse_both(cx: &mut Context<'_>, item: &Item<'_>, version: &Item<'_>, image:
     let what = if image.digest.is_some() { "a digest" } else { "a tag" };
     let exact =
         image.tag.as_deref().and_then(full_version).map(|v| format!("={}.{}.{}", v.major, v.minor, v.patch));
+    let name = &image.repository;
     let help = match exact {
         Some(exact) => {
-            format!(
-                "leave out the tag (`{}`) and write `version = \"{exact}\"`, or leave out `version`",
-                image.repository
-            )
+            format!("write `image = \"{name}\"` and `version = \"{exact}\"`, or leave out `version`")
         }
-        None => format!(
-            "leave out {what} (`{}`) and let `version` choose, or leave out `version`",
-            image.repository
-        ),
+        None => format!("write `image = \"{name}\"` and let `version` choose, or leave out `version`"),
     };
     let file = cx.sources.path(version.node.span.file);
     let place =
@@ -89,11 +83,9 @@ fn refuse_both(cx: &mut Context<'_>, item: &Item<'_>, version: &Item<'_>, image:
     item.error(cx, format!("the image has {what}, and there is a `version`{place}"), help);
 }
 
-/// A tag that is a full version (semver.md rules 1 and 2): strict `MAJOR.MINOR.PATCH`, one
-/// leading `v` allowed, `_` for the `+` of build metadata.
-pub(super) fn full_version(tag: &str) -> Option<Version> {
-    let tag = tag.strip_prefix('v').unwrap_or(tag);
-    Version::parse(&tag.replacen('_', "+", 1)).ok()
+/// A tag that is a full version (semver.md rules 1 and 2).
+fn full_version(tag: &str) -> Option<Version> {
+    parse_tag(tag, &TagPattern::default()).map(|parsed| parsed.version)
 }
 
 /// What to write instead of a floating tag: `16.3-alpine` names a range and a variant.

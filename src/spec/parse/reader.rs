@@ -253,6 +253,9 @@ impl<'t> TableReader<'t> {
         {
             return cx.error(entry.key, &key, "unknown key", format!("write `{table}.{name}`"));
         }
+        if cx.report.is_full() {
+            return cx.error(entry.key, &key, "unknown key", "");
+        }
         let near = nearest(name, self.keys.known.iter().map(|key| key.name));
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),

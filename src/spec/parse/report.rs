@@ -1,5 +1,6 @@
 //! Findings while reading: places in several files at once, before they become diagnostics.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::spec::diagnostics::{Diagnostic, Severity, position};
@@ -60,6 +61,20 @@ impl Report {
         self.push(Severity::Warning, file, None, "", message, help);
     }
 
+    /// No more is recorded, so that costly help need not be thought of.
+    pub(super) fn is_full(&self) -> bool {
+        self.findings.len() >= FINDINGS_MAX
+    }
+
+    /// There was more than could be recorded.
+    pub(super) fn has_dropped(&self) -> bool {
+        self.dropped
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
     fn push(
         &mut self,
         severity: Severity,
@@ -69,7 +84,7 @@ impl Report {
         message: &str,
         help: Option<String>,
     ) {
-        if self.findings.len() >= FINDINGS_MAX {
+        if self.is_full() {
             self.dropped = true;
             return;
         }
@@ -118,11 +133,14 @@ pub(super) fn join_index(parent: &str, index: usize) -> String {
 #[derive(Debug)]
 pub(super) struct Sources<'a> {
     files: Vec<(&'a str, &'a str)>,
+    /// Of each file with a finding, where its lines begin.
+    lines: RefCell<BTreeMap<u32, Vec<usize>>>,
 }
 
 impl<'a> Sources<'a> {
     pub(super) fn new(files: &'a BTreeMap<String, String>) -> Self {
-        Self { files: files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect() }
+        let files = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        Self { files, lines: RefCell::default() }
     }
 
     pub(super) fn path(&self, file: u32) -> &'a str {
@@ -138,11 +156,23 @@ impl<'a> Sources<'a> {
         (0u32..).zip(&self.files).map(|(i, (path, text))| (i, *path, *text))
     }
 
+    /// As [`position`], at the cost of one line instead of the whole text.
+    fn position(&self, file: u32, offset: usize) -> (usize, usize) {
+        let text = self.text(file);
+        let mut lines = self.lines.borrow_mut();
+        let starts = lines.entry(file).or_insert_with(|| {
+            std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect()
+        });
+        let line = starts.partition_point(|start| *start <= offset);
+        let start = starts.get(line - 1).copied().unwrap_or(0);
+        (line, position(text.get(start..).unwrap_or_default(), offset - start).1)
+    }
+
     /// A finding with its line and column. `mention` ends the message.
     pub(super) fn diagnostic(&self, finding: &Finding, mention: &str) -> Diagnostic {
         let text = self.text(finding.file);
         let range = finding.span.map(|span| clip(text, span));
-        let (line, column) = range.as_ref().map_or((0, 0), |range| position(text, range.start));
+        let (line, column) = range.as_ref().map_or((0, 0), |range| self.position(finding.file, range.start));
         Diagnostic {
             severity: finding.severity,
             file: self.path(finding.file).to_owned(),

@@ -215,12 +215,13 @@ fn read_attachments(
     networks: &BTreeMap<String, Network>,
 ) -> Option<Vec<NetworkAttachment>> {
     let mut out: Vec<NetworkAttachment> = Vec::new();
+    let mut seen = BTreeSet::new();
     match &item.node.value {
         Value::Array(_) => {
             for item in item.list(cx, "network keys")? {
                 let Some(key) = item.string(cx) else { continue };
                 check_declared(cx, &key, item.node.span, &item.key, networks);
-                if out.iter().any(|other| other.key == key) {
+                if !seen.insert(key.clone()) {
                     item.error(cx, "the network stands here twice", "keep one of the two");
                 }
                 out.push(NetworkAttachment { key, aliases: Vec::new() });
@@ -247,7 +248,7 @@ fn check_declared(
     key: &str,
     networks: &BTreeMap<String, Network>,
 ) {
-    if cx.partial || networks.contains_key(name) {
+    if cx.partial || networks.contains_key(name) || cx.report.is_full() {
         return;
     }
     let shown = printable(name, 60);
@@ -263,13 +264,14 @@ fn check_declared(
 
 fn read_aliases(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<String>> {
     let mut aliases: Vec<String> = Vec::new();
+    let mut seen = BTreeSet::new();
     for item in item.list(cx, "strings")? {
         let Some(alias) = item.string(cx) else { continue };
         if alias.is_empty() || alias.contains(|c: char| c.is_whitespace() || c.is_control()) {
             item.error(cx, "not an alias", "a name without spaces");
             continue;
         }
-        if !aliases.contains(&alias) {
+        if seen.insert(alias.clone()) {
             aliases.push(alias);
         }
     }

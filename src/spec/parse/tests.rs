@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::image::ImageRef;
 use crate::spec::*;
 
 mod bad;
+mod bad_compose;
 mod files;
 mod robust;
 

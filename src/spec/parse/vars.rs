@@ -33,8 +33,8 @@ struct Fault {
     fragment: String,
     message: String,
     help: Option<String>,
-    /// The variable is not defined here; a customer may define it.
-    undefined: bool,
+    /// The name that is not defined here; a customer may define it.
+    undefined: Option<String>,
 }
 
 /// A text in parts.
@@ -91,7 +91,7 @@ impl Vars {
         let mut fault = None;
         let value = fill(text, &own, &mut fault, &mut |_| {});
         if let Some(mut fault) = fault {
-            if fault.undefined {
+            if fault.undefined.is_some() {
                 fault.message = "a variable may only refer to ${customer}".into();
                 fault.help = Some("write the text out here; variables are not filled in twice".into());
             }
@@ -117,8 +117,9 @@ impl Vars {
             }
         });
         if let Some(fault) = fault {
-            if !(partial && fault.undefined) {
-                report.error(place.of(&fault.fragment), place.key, &fault.message, fault.help);
+            if !(report.is_full() || partial && fault.undefined.is_some()) {
+                let help = fault.undefined.as_ref().map(|name| self.undefined_help(name));
+                report.error(place.of(&fault.fragment), place.key, &fault.message, fault.help.or(help));
             }
             return None;
         }
@@ -132,10 +133,20 @@ impl Vars {
         Some(value)
     }
 
+    fn undefined_help(&self, name: &str) -> String {
+        match nearest(name, self.values.keys().map(String::as_str)) {
+            Some(near) => format!("did you mean `${{{near}}}`?"),
+            None => {
+                format!("write `{} = \"…\"` under [vars], or `$${{` for the text itself", printable(name, 64))
+            }
+        }
+    }
+
     /// Variables that no string names.
     pub(super) fn warn_unused(&self, table: &BTreeMap<String, Entry>, at: &str, report: &mut Report) {
         for (name, entry) in table {
-            if self.values.contains_key(name) && !self.used.contains(name) && name != CUSTOMER {
+            let is_known = matches!(self.values.get(name), Some(Some(_)));
+            if is_known && !self.used.contains(name) && name != CUSTOMER {
                 let named = self.used.iter().map(String::as_str);
                 let help = nearest(name, named).map(|near| format!("did you mean `{near}`?"));
                 report.warning(entry.key, &join_key(at, name), "no string names this variable", help);
@@ -202,7 +213,7 @@ fn fill(
                     out.push_str(value.as_deref().unwrap_or_default());
                 }
                 None => {
-                    *fault = Some(undefined(name, values));
+                    *fault = Some(undefined(name));
                     return None;
                 }
             },
@@ -211,7 +222,7 @@ fn fill(
                     fragment: "${".into(),
                     message: "`${` without its `}`".into(),
                     help: Some("close it, or write `$${` for the text itself".into()),
-                    undefined: false,
+                    undefined: None,
                 });
                 return None;
             }
@@ -221,7 +232,7 @@ fn fill(
                 fragment: String::new(),
                 message: format!("the string has more than {EXPANDED_BYTES_MAX} bytes"),
                 help: Some("a large text belongs in a config or in the image".into()),
-                undefined: false,
+                undefined: None,
             });
             return None;
         }
@@ -229,7 +240,7 @@ fn fill(
     known.then_some(out)
 }
 
-fn undefined(name: &str, values: &BTreeMap<String, Option<String>>) -> Fault {
+fn undefined(name: &str) -> Fault {
     let fragment = format!("${{{name}}}");
     let shown = printable(name, 64);
     if !is_name(name) {
@@ -237,14 +248,11 @@ fn undefined(name: &str, values: &BTreeMap<String, Option<String>>) -> Fault {
             fragment,
             message: format!("`${{{shown}}}` is not a variable"),
             help: Some("write `${name}`; `$$` is a dollar; defaults stand in the template's [vars]".into()),
-            undefined: false,
+            undefined: None,
         };
     }
-    let help = match nearest(name, values.keys().map(String::as_str)) {
-        Some(near) => format!("did you mean `${{{near}}}`?"),
-        None => format!("write `{shown} = \"…\"` under [vars], or `$${{` for the text itself"),
-    };
-    Fault { fragment, message: format!("undefined variable `{shown}`"), help: Some(help), undefined: true }
+    let message = format!("undefined variable `{shown}`");
+    Fault { fragment, message, help: None, undefined: Some(name.to_owned()) }
 }
 
 fn is_name(name: &str) -> bool {

@@ -1,0 +1,254 @@
+//! Faulty Compose keys: the exact place and key of every error.
+
+use super::bad::check_service;
+
+#[test]
+fn service() {
+    check_service(
+        r#"adopt = 'true'
+on_failure = 'rolback'
+onfailure = 1
+replicas = 2
+prerelease = true
+volumes = []
+build = '.'
+restart = 'always'
+cap_add = []
+verson = '1'
+depends_on=[]
+container_name='x'
+links=[]"#,
+        &[
+            "3:9 services.web.adopt: expected true or false, found a string",
+            r#"4:14 services.web.on_failure: "rolback" is not one of "rollback", "hold""#,
+            "5:1 services.web.onfailure: unknown key",
+            "6:1 services.web.replicas: unknown key",
+            "7:1 services.web.prerelease: unknown key",
+            "8:1 services.web.volumes: not yet: this key is promised but not built",
+            "9:1 services.web.build: Swarm ignores this key",
+            "10:1 services.web.restart: Swarm ignores this key",
+            "11:1 services.web.cap_add: not yet: this key is promised but not built",
+            "12:1 services.web.verson: unknown key",
+            "13:1 services.web.depends_on: Swarm ignores this key",
+            "14:1 services.web.container_name: Swarm ignores this key",
+            "15:1 services.web.links: Swarm ignores this key",
+        ],
+    );
+    check_service(
+        r#"environment = ['A=1', 'A=2', '=x', 5]
+labels = {'skep.x' = 1, 'com.docker.stack.namespace' = 'x', '' = 'y', 'skepper' = 'fine'}
+deploy.labels = ['skep.customer=x', 'a=b']"#,
+        &[
+            "3:23 services.web.environment[1]: `A` stands here twice",
+            "3:30 services.web.environment[2]: not a variable name",
+            "3:36 services.web.environment[3]: expected a string, found an integer",
+            r#"4:11 services.web.labels."skep.x": labels beginning with `skep.` cannot be set"#,
+            r#"4:25 services.web.labels."com.docker.stack.namespace": labels beginning with `com.docker.stack.` cannot be set"#,
+            r#"4:61 services.web.labels."": the label has no name"#,
+            "5:18 services.web.deploy.labels[0]: labels beginning with `skep.` cannot be set",
+        ],
+    );
+    check_service(
+        r#"environment = {'A=B' = 'x', '' = 'x', C = [], D = "\u0000", E = 2026-01-01}"#,
+        &[
+            r#"3:16 services.web.environment."A=B": not a variable name"#,
+            r#"3:29 services.web.environment."": not a variable name"#,
+            "3:43 services.web.environment.C: expected a string, number or boolean, found a list",
+            "3:47 services.web.environment.D: the value has a NUL character",
+            "3:65 services.web.environment.E: expected a string, number or boolean, found a date or time",
+        ],
+    );
+    check_service(
+        r#"environment = 'A=1'
+labels = 5"#,
+        &[
+            r#"3:15 services.web.environment: expected a table or a list of "KEY=VALUE", found a string"#,
+            r#"4:10 services.web.labels: expected a table or a list of "KEY=VALUE", found an integer"#,
+        ],
+    );
+    check_service(
+        r#"command = 'a && b'
+entrypoint = "x 'y""#,
+        &[
+            "3:11 services.web.command: `&` needs a shell, and none runs this",
+            "4:14 services.web.entrypoint: a single quote is not closed",
+        ],
+    );
+    check_service(
+        r#"command = 5
+entrypoint = ['a', 5]"#,
+        &[
+            "3:11 services.web.command: expected a string or a list of strings, found an integer",
+            "4:20 services.web.entrypoint[1]: expected a string, found an integer",
+        ],
+    );
+    check_service(
+        r#"[services.web.healthcheck]
+test = []
+interval = 10
+timeout = '1d'
+start_period = '1ns'
+retries = -1
+disable = 'yes'
+start_interval = '1s'
+tets = 1"#,
+        &[
+            "4:8 services.web.healthcheck.test: not a health check",
+            "5:12 services.web.healthcheck.interval: expected a duration, found an integer",
+            "6:11 services.web.healthcheck.timeout: `1d` is not a duration",
+            "7:16 services.web.healthcheck.start_period: the time is too short",
+            "8:11 services.web.healthcheck.retries: -1 is out of range",
+            "9:11 services.web.healthcheck.disable: expected true or false, found a string",
+            "10:1 services.web.healthcheck.start_interval: not yet: this key is promised but not built",
+            "11:1 services.web.healthcheck.tets: unknown key",
+        ],
+    );
+    check_service(
+        "healthcheck = { test = 'x', disable = true }",
+        &["3:39 services.web.healthcheck.disable: `disable` and `test` exclude each other"],
+    );
+    check_service(
+        "healthcheck = { test = ['curl', 'x'] }",
+        &["3:24 services.web.healthcheck.test: not a health check"],
+    );
+    check_service(
+        "healthcheck = 'curl'",
+        &["3:15 services.web.healthcheck: expected a table, found a string"],
+    );
+}
+
+#[test]
+fn networks() {
+    check_service(
+        r#"networks = ['trafik', 'default', 'x', 'traefik', 'traefik']
+[networks.traefik]
+external = true"#,
+        &[
+            "3:13 services.web.networks[0]: there is no network `trafik` under [networks]",
+            "3:23 services.web.networks[1]: there is no network `default` under [networks]",
+            "3:34 services.web.networks[2]: there is no network `x` under [networks]",
+            "3:50 services.web.networks[4]: the network stands here twice",
+        ],
+    );
+    check_service(
+        r#"networks = { traefik = { alias = ['x'], aliases = ['a b'], ipv4_address = '1.2.3.4' }, x = 5 }
+[networks.traefik]
+external = true
+name = '-x'"#,
+        &[
+            "3:26 services.web.networks.traefik.alias: unknown key",
+            "3:52 services.web.networks.traefik.aliases[0]: not an alias",
+            "3:60 services.web.networks.traefik.ipv4_address: Swarm ignores this key",
+            "3:88 services.web.networks.x: there is no network `x` under [networks]",
+            "3:92 services.web.networks.x: expected a table, found an integer",
+            "6:8 networks.traefik.name: not a network name",
+        ],
+    );
+    check_service(
+        r#"[networks.a]
+[networks.b]
+external = false
+driver = 'overlay'
+[networks.'c d']
+external = true
+[networks.e]
+external='true'"#,
+        &[
+            "3:11 networks.a: not yet: only external networks are built",
+            "5:12 networks.b.external: not yet: only external networks are built",
+            "6:1 networks.b.driver: not yet: this key is promised but not built",
+            r#"7:11 networks."c d": not a network key"#,
+            "10:10 networks.e.external: expected true or false, found a string",
+        ],
+    );
+}
+
+#[test]
+fn ports() {
+    check_service(
+        "ports = ['127.0.0.1:80:80', '70000', 0, -1, 1.5, true, 'x', '90-80', '80/icmp', '80:80', '80:81', {published = 5, host_ip = 'x'}, {target = 0, mode = 'hots', protocol='TCP', published = '1-2'}]",
+        &[
+            "3:10 services.web.ports[0]: `127.0.0.1:80:80` is not a port: Swarm ignores a host address",
+            "3:29 services.web.ports[1]: `70000` is not a port: `70000` is not a number up to 65535",
+            "3:38 services.web.ports[2]: 0 is out of range",
+            "3:41 services.web.ports[3]: -1 is out of range",
+            "3:45 services.web.ports[4]: expected a number, a string or a table, found a float",
+            "3:50 services.web.ports[5]: expected a number, a string or a table, found a boolean",
+            "3:56 services.web.ports[6]: `x` is not a port: `x` is not a number up to 65535",
+            "3:61 services.web.ports[7]: `90-80` is not a port: the range runs backwards",
+            "3:70 services.web.ports[8]: `80/icmp` is not a port: the protocol is not tcp, udp or sctp",
+            "3:90 services.web.ports[10]: port 80 is published twice",
+            "3:99 services.web.ports[11]: `target` is missing",
+            "3:115 services.web.ports[11].host_ip: Swarm ignores this key",
+            "3:141 services.web.ports[12].target: 0 is out of range",
+            r#"3:151 services.web.ports[12].mode: "hots" is not one of "ingress", "host""#,
+            r#"3:168 services.web.ports[12].protocol: "TCP" is not one of "tcp", "udp", "sctp""#,
+            "3:187 services.web.ports[12].published: a range cannot stand here",
+        ],
+    );
+    check_service("ports = '80'", &["3:9 services.web.ports: expected a list of ports, found a string"]);
+    check_service("ports = ['1-65535:1-65535']", &["3:10 services.web.ports[0]: more than 1000 ports"]);
+}
+
+#[test]
+fn deploy() {
+    check_service(
+        r#"[services.web.deploy]
+mode = 'replicate'
+replicas = '2'
+endpoint_mode = 'dns'
+update_config = { paralellism = 1, delay = '10', failure_action = 'stop', max_failure_ratio = 1.5, order = 'start_first' }
+rollback_config = { failure_action = 'rollback', max_failure_ratio = 'x' }
+restart_policy = { condition = 'always' }
+placement = { constraints = ['node.role = x', 'role == manager', 'node.role == boss', 'node.id =='], preferences = [{}, { spread = 'x', by = 1 }] }
+resources = { limits = { cpus = 'half', memory = '64X', cpu = 1 }, reservations = { cpus = 0.0001, memory = '1M', pids = 5, generic_resources = [] } }
+replica = 1"#,
+        &[
+            r#"4:8 services.web.deploy.mode: "replicate" is not one of "replicated", "global", "replicated-job", "global-job""#,
+            "5:12 services.web.deploy.replicas: expected a whole number, found a string",
+            r#"6:17 services.web.deploy.endpoint_mode: "dns" is not one of "vip", "dnsrr""#,
+            "7:19 services.web.deploy.update_config.paralellism: unknown key",
+            "7:44 services.web.deploy.update_config.delay: `10` is not a duration",
+            r#"7:67 services.web.deploy.update_config.failure_action: "stop" is not one of "pause", "continue", "rollback""#,
+            "7:95 services.web.deploy.update_config.max_failure_ratio: 1.5 is out of range",
+            r#"7:108 services.web.deploy.update_config.order: "start_first" is not one of "stop-first", "start-first""#,
+            r#"8:38 services.web.deploy.rollback_config.failure_action: "rollback" is not one of "pause", "continue""#,
+            "8:70 services.web.deploy.rollback_config.max_failure_ratio: expected a number, found a string",
+            r#"9:32 services.web.deploy.restart_policy.condition: "always" is not one of "none", "on-failure", "any""#,
+            "10:30 services.web.deploy.placement.constraints[0]: `node.role = x` is not a constraint: there is no `==` or `!=`",
+            "10:47 services.web.deploy.placement.constraints[1]: `role == manager` is not a constraint: nodes have id, hostname, ip, role, platform.os, platform.arch and labels.…",
+            "10:66 services.web.deploy.placement.constraints[2]: `node.role == boss` is not a constraint: the role is manager or worker",
+            "10:87 services.web.deploy.placement.constraints[3]: `node.id ==` is not a constraint: there is nothing after the operator",
+            "10:117 services.web.deploy.placement.preferences[0]: `spread` is missing",
+            "10:137 services.web.deploy.placement.preferences[1].by: unknown key",
+            "11:33 services.web.deploy.resources.limits.cpus: `half` is not CPUs",
+            "11:50 services.web.deploy.resources.limits.memory: `64X` is not a size",
+            "11:57 services.web.deploy.resources.limits.cpu: unknown key",
+            "11:92 services.web.deploy.resources.reservations.cpus: `0.0001` is too small for Swarm",
+            "11:109 services.web.deploy.resources.reservations.memory: `1M` is too small for Swarm",
+            "11:115 services.web.deploy.resources.reservations.pids: this key does not belong here",
+            "11:125 services.web.deploy.resources.reservations.generic_resources: not yet: this key is promised but not built",
+            "12:1 services.web.deploy.replica: unknown key",
+        ],
+    );
+    check_service(
+        "deploy = { mode = 'global', replicas = 2, placement.max_replicas_per_node = 1 }",
+        &[
+            "3:40 services.web.deploy.replicas: a global service has no replicas: it runs once a node",
+            "3:77 services.web.deploy.placement.max_replicas_per_node: a global service runs once a node anyway",
+        ],
+    );
+    check_service(
+        "deploy = { mode = 'global-job', update_config = {}, rollback_config = {}, restart_policy.condition = 'any' }",
+        &[
+            "3:33 services.web.deploy.update_config: a job has no updates",
+            "3:53 services.web.deploy.rollback_config: a job has no rollbacks",
+            "3:102 services.web.deploy.restart_policy.condition: a job that is restarted whenever it ends never completes",
+        ],
+    );
+    check_service(
+        r#"deploy.endpoint_mode = 'dnsrr'
+ports = [80]"#,
+        &["3:24 services.web.deploy.endpoint_mode: ports in ingress mode need the endpoint mode vip"],
+    );
+}
