@@ -105,6 +105,8 @@ pub enum Cause {
     Drift,
     /// Tasks run something else than their service says.
     StaleTasks,
+    /// A person asked for one more try of what failed.
+    Retry,
     /// Swarm left an update paused whose tasks are all right.
     Paused,
     /// A rollout failed, and Swarm did not roll back.

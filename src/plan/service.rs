@@ -11,6 +11,7 @@ use crate::image::ImageRef;
 use crate::memory::{Purpose, ServiceMemory};
 use crate::spec::{self, ImagePolicy, OnFailure, Retag};
 use crate::state::{DesiredImage, ObservedService, Target, WaitingReason};
+use crate::version::RejectReason;
 
 /// What is decided about a service: at most one step, the reasons why nothing (or not all)
 /// is done, and how it stands.
@@ -73,6 +74,7 @@ impl Case<'_> {
             waiting.push(self.wait(WaitingReason::Suspended, message));
             return (None, waiting);
         }
+        waiting.extend(self.refused_target());
         let (step, more) = match self.observed {
             None => self.create(),
             Some(observed) => self.update(observed),
@@ -186,9 +188,8 @@ impl Case<'_> {
         let current = observed.image();
         match &self.image {
             DesiredImage::Chosen(target) => {
-                if self.is_refused(&target.digest.to_string()) {
-                    let message = self.refusal_message(&target.digest.to_string());
-                    return ImageDecision::Wait(self.wait(WaitingReason::VersionRefused, message));
+                if let Some(decision) = self.after_failure(observed, current.as_ref(), target) {
+                    return decision;
                 }
                 match current.filter(|image| self.is_held_move(image, target)) {
                     Some(image) => ImageDecision::Wait(self.wait(
@@ -219,6 +220,64 @@ impl Case<'_> {
                 }
             }
         }
+    }
+
+    /// What follows when what is wanted or what runs has failed before; `None`: go on with the target.
+    fn after_failure(
+        &self,
+        observed: &ObservedService,
+        current: Option<&ImageRef>,
+        target: &Target,
+    ) -> Option<ImageDecision<'_>> {
+        let wanted = target.digest.to_string();
+        let running = current.and_then(|image| image.digest.as_ref()).map(ToString::to_string);
+        let failed = running.as_ref().filter(|running| self.is_refused(running));
+        let Some(running) = failed else {
+            // What is written must hold a digest.
+            let other = if running.is_some() { ImageDecision::Keep } else { ImageDecision::Stay };
+            return self.is_refused(&wanted).then_some(other);
+        };
+        let is_back = self.is_refused(&wanted) || self.is_step_back(running, target);
+        if self.service.on_failure == OnFailure::Hold {
+            return is_back.then_some(ImageDecision::Stay);
+        }
+        let is_last_good = self.memory.last_good.as_ref().is_some_and(|good| good.digest == wanted);
+        if self.is_refused(&wanted) || (is_back && is_last_good) {
+            let back = self.last_good(observed, running).map(ImageDecision::RollBack);
+            // Tried already, and the failed image stands there again: that is drift.
+            let otherwise = self.is_refused(&wanted).then_some(ImageDecision::Stay);
+            return back.or(otherwise);
+        }
+        None
+    }
+
+    /// Whether the target is not above the version that failed with this digest.
+    fn is_step_back(&self, failed: &str, target: &Target) -> bool {
+        let refusal = self.memory.refused.iter().rev().find(|refusal| refusal.image.digest == failed);
+        let failed = refusal.and_then(|refusal| refusal.image.version.as_deref());
+        let failed = failed.and_then(|version| semver::Version::parse(version).ok());
+        match (failed, &target.version) {
+            (Some(failed), Some(target)) => target.cmp_precedence(&failed).is_lt(),
+            _ => false,
+        }
+    }
+
+    /// Says so when the version that ought to run, or a higher one than is chosen, failed before.
+    fn refused_target(&self) -> Option<Waiting> {
+        let DesiredImage::Chosen(target) = &self.image else { return None };
+        let wanted = target.digest.to_string();
+        if self.is_refused(&wanted) {
+            return Some(self.wait(WaitingReason::VersionRefused, self.refusal_message(&wanted)));
+        }
+        let passed = target.passed_over.iter().find(|passed| passed.reason == RejectReason::Refused)?;
+        let of_tag = |refusal: &&crate::memory::Refusal| {
+            refusal.spec == self.spec_hash && refusal.image.tag.as_deref() == Some(passed.tag.as_str())
+        };
+        let message = self.memory.refused.iter().rev().find(of_tag).map_or_else(
+            || format!("{}: {}", passed.tag, passed.message),
+            |refusal| self.refusal_message(&refusal.image.digest),
+        );
+        Some(self.wait(WaitingReason::VersionRefused, message))
     }
 
     fn is_held_move(&self, current: &ImageRef, target: &Target) -> bool {
@@ -397,6 +456,13 @@ impl Case<'_> {
                 message,
                 spec.clone(),
             );
+            return Some(Step { write: update(observed, spec), ..step });
+        }
+        if self.memory.retry && !self.tally.is_right() {
+            fields::force(&mut spec);
+            let message = format!("{}: trying {} again", self.service.key, image.short());
+            let from = self.view_of(observed);
+            let step = self.step(Action::Repull, Cause::Retry, from, Some(image), message, spec.clone());
             return Some(Step { write: update(observed, spec), ..step });
         }
         // While Swarm or a rollout of ours replaces tasks, stale ones are expected.
