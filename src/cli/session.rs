@@ -12,8 +12,8 @@ use crate::apply::Applier;
 use crate::config::Config;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read};
-use crate::controller::{Reconciler, Request, Settler, Snapshots, plan_only};
-use crate::events::{Conditions, EventObserver, Log, Options, Recorder, Trigger};
+use crate::controller::{Reconciler, Request, Settler, Snapshots, is_condition, plan_only};
+use crate::events::{self, Conditions, EventObserver, Filter, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
 use crate::plan::{Plan, Waiting};
 use crate::registry::{self, Registry};
@@ -163,10 +163,28 @@ impl Writer {
             applier,
             settler,
             recorder,
-            conditions: Mutex::new(Conditions::default()),
+            conditions: Mutex::new(standing_conditions(&dir.events())),
         });
         Ok(Self { session, reconciler, _lock: lock })
     }
+}
+
+/// How far back a condition may have begun that still stands after a restart.
+const RESTORED_EVENTS_MAX: usize = 2_000;
+
+/// What was told before a restart and may still hold, so that it is not told again.
+fn standing_conditions(events: &std::path::Path) -> Conditions {
+    let filter = Filter { last: Some(RESTORED_EVENTS_MAX), ..Filter::default() };
+    let lines = match events::read(events, &filter) {
+        Ok(lines) => lines.filter_map(Result::ok).map(|line| line.event).collect::<Vec<_>>(),
+        Err(error) => {
+            tracing::warn!(%error, "cannot read which conditions stood when skep last ended");
+            Vec::new()
+        }
+    };
+    let mut conditions = Conditions::default();
+    conditions.restore(&lines, is_condition);
+    conditions
 }
 
 /// Reads the specs and chooses the customers named, or all.

@@ -26,7 +26,7 @@ use crate::plan::Plan;
 use crate::swarm::SwarmError;
 
 pub use queue::Queue;
-pub use reconcile::{Next, Reconciler, Report, Request, plan_only};
+pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
 pub use retry::Retries;
 pub use settle::Settler;
 pub use snapshots::Snapshots;

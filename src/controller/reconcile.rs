@@ -195,6 +195,19 @@ fn next(outcomes: &[(Step, Outcome)], rolling: bool) -> Next {
     next
 }
 
+/// Reasons of events that stand for something that goes on until it ends.
+pub fn is_condition(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NotOwned
+            | Reason::NoVersionFits
+            | Reason::WouldDowngrade
+            | Reason::Suspended
+            | Reason::RegistryUnavailable
+            | Reason::SwarmUnavailable
+    )
+}
+
 /// The event that tells of a waiting reason; rollouts and refusals have their own.
 fn condition(waiting: &plan::Waiting) -> Option<Held> {
     let (reason, kind) = match waiting.reason {

@@ -727,6 +727,7 @@ fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, c
     let image = if from.is_some_and(|from| from == to) { String::new() } else { format!("{was} -> {now}") };
     match cause {
         Cause::Adoption if image.is_empty() => format!("{key} adopted at {now}"),
+        Cause::Adoption if was == now => format!("{key} adopted, {now} pinned to its digest"),
         Cause::Adoption => format!("{key} adopted, {image}"),
         Cause::TagMoved => format!("{key} {now} has new content, pulling it again"),
         Cause::Version if was == now => format!("{key} {now} pinned to its digest"),

@@ -188,6 +188,8 @@ impl Client {
 impl Swarm for Client {
     fn snapshot(&self, detail: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>> {
         Box::pin(async move {
+            // Once, and not by each of the calls below.
+            self.api_version().await?;
             // All at once: each task is compared with its service's spec, so that a service
             // written in between cannot look converged by tasks of another spec.
             let should_run = json!({"desired-state": ["running", "ready", "accepted", "complete"]});

@@ -18,6 +18,8 @@ mod many;
 mod runner;
 mod stale_tag;
 
+use std::time::Duration;
+
 use bed::Options;
 use runner::{Case, On};
 
@@ -27,6 +29,11 @@ const ONE: On = On::Shared(1);
 
 fn own(hosts: usize, managers: usize) -> On {
     On::Own(Options { hosts, managers, ..Options::default() })
+}
+
+/// A lost host is down within 3 s or so, not 13.
+fn quick_to_notice(hosts: usize, managers: usize) -> On {
+    On::Own(Options { hosts, managers, heartbeat: Some(Duration::from_secs(1)), ..Options::default() })
 }
 
 fn cases() -> Vec<Case> {
@@ -66,7 +73,7 @@ fn cases() -> Vec<Case> {
         Case::new("bed::images_behave", ONE, bed_itself::images_behave),
         Case::new("bed::the_private_door_asks_a_password", ONE, bed_itself::the_private_door_asks_a_password),
         Case::new("bed::programs_are_run_and_ended", ONE, bed_itself::programs_are_run_and_ended),
-        Case::new("bed::faults_of_hosts", own(3, 3), bed_itself::faults_of_hosts),
+        Case::new("bed::faults_of_hosts", quick_to_notice(3, 3), bed_itself::faults_of_hosts),
         Case::new("bed::faults_of_the_registry", own(1, 1), bed_itself::faults_of_the_registry),
         Case::alone("bed::nothing_is_left_behind", bed_itself::nothing_is_left_behind),
         Case::alone("bed::kill_9_leaves_nothing_behind", bed_itself::kill_9_leaves_nothing_behind),
