@@ -337,7 +337,7 @@ impl Case<'_> {
     }
 
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
-        let to = ImageView::of_text(fields::image(&spec));
+        let to = self.image_view(fields::image(&spec));
         let message = format!("{} back to {} after a failed rollout", self.service.key, to.short());
         let step = self.step(
             Action::Update,
@@ -374,7 +374,7 @@ impl Case<'_> {
         }
         self.stamp(&mut spec, fields, target, image.is_some() || adopting);
         let from = self.view_of(observed);
-        let to = target.map_or_else(|| ImageView::of_text(&current), ImageView::of_target);
+        let to = target.map_or_else(|| self.image_view(&current), ImageView::of_target);
         let (action, cause) = self.classify(observed, image.is_some(), adopting, &from, &to, fields);
         let drift = self.drift(observed, &changes, image.is_some(), fields);
         let message = describe(&self.service.key, cause, from.as_ref(), &to, &changes);
@@ -445,7 +445,7 @@ impl Case<'_> {
     fn mend_tasks(&self, observed: &ObservedService, waiting: &mut Vec<Waiting>) -> Option<Step> {
         let state = observed.update_status.as_ref().map(|status| status.state.as_str());
         let mut spec = observed.spec.clone();
-        let image = ImageView::of_text(fields::image(&spec));
+        let image = self.image_view(fields::image(&spec));
         if state == Some("paused") && self.tally.is_right() {
             let message = format!("{}: all tasks are right, clearing the paused update", self.service.key);
             let step = self.step(
@@ -619,8 +619,12 @@ impl Case<'_> {
         Waiting { service: self.service.key.clone(), reason, message }
     }
 
+    fn image_view(&self, image: &str) -> ImageView {
+        ImageView::of_text(image, self.service.image.tags())
+    }
+
     fn view_of(&self, observed: &ObservedService) -> Option<ImageView> {
-        Some(ImageView::of_text(fields::image(&observed.spec)))
+        Some(self.image_view(fields::image(&observed.spec)))
     }
 
     fn view(&self, step: Option<&Step>, waiting: &[Waiting]) -> ServiceView {
@@ -642,7 +646,8 @@ impl Case<'_> {
             desired,
             state,
             tally: self.tally.clone(),
-            running: running(self.observed),
+            exists: self.observed.is_some(),
+            running: running(self.observed, self.service.image.tags()),
             message,
         }
     }
@@ -660,6 +665,7 @@ impl Case<'_> {
             W::RolloutFailed,
             W::NetworkMissing,
             W::TagMoved,
+            W::SpecInvalid,
         ]
         .into_iter()
         .any(waits)
@@ -764,10 +770,10 @@ fn set_label(spec: &mut Value, key: &str, value: &str) {
 }
 
 /// What tasks that run (or completed, of a job) were made from, most first.
-fn running(observed: Option<&ObservedService>) -> Vec<(ImageView, u64)> {
+fn running(observed: Option<&ObservedService>, tags: &spec::TagPattern) -> Vec<(ImageView, u64)> {
     let mut counts = std::collections::BTreeMap::new();
     for task in observed.iter().flat_map(|service| &service.tasks).filter(|task| task.state == "running") {
-        *counts.entry(ImageView::of_text(&task.image)).or_insert(0) += 1;
+        *counts.entry(ImageView::of_text(&task.image, tags)).or_insert(0) += 1;
     }
     let mut running: Vec<_> = counts.into_iter().collect();
     running.sort_by_key(|(_, tasks)| std::cmp::Reverse(*tasks));
