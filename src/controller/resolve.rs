@@ -146,6 +146,13 @@ impl Resolver {
             Ok(tags) => tags,
             Err(error) => return Explained { ranking: None, image: unavailable(&error) },
         };
+        if tags.is_empty() && self.had_tags(question) {
+            let message =
+                format!("{} lists no tags any more, which is not to be trusted", question.repository);
+            let reason = WaitingReason::RegistryUnavailable;
+            let image = DesiredImage::None { reason, message, passed_over: Vec::new() };
+            return Explained { ranking: None, image };
+        }
         self.record_first_seen(question.repository, &tags, question.now);
         let mut ranking = version::rank(policy, &tags);
         let mut gone: Vec<String> = Vec::new();
@@ -165,6 +172,14 @@ impl Resolver {
             };
             return Explained { ranking: Some(ranking), image };
         }
+    }
+
+    /// Whether the repository is known to have had tags: an empty list then chooses nothing
+    /// (semver.md rule 9).
+    fn had_tags(&self, question: &Question<'_>) -> bool {
+        let image = question.observed.and_then(ObservedService::image);
+        image.is_some_and(|image| image.repository == *question.repository)
+            || !self.memory.repository(&question.repository.normalized()).tags.is_empty()
     }
 
     /// The answer, or the tag that could not be looked up and why.
