@@ -669,6 +669,11 @@ impl Case<'_> {
         use WaitingReason as W;
         if waits(W::Suspended) {
             Sync::Suspended
+        } else if waits(W::VersionRefused) && step.is_some() {
+            // What comes next below the refused version is still to be done.
+            Sync::Drifted
+        } else if waits(W::VersionRefused) && waits(W::RolloutInProgress) {
+            Sync::Progressing
         } else if [
             W::NotOwned,
             W::NoVersionFits,
