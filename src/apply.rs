@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::image::ImageRef;
-use crate::memory::{Image, Memory, Purpose, Rollout};
+use crate::memory::{self, Image, Memory, Purpose, Rollout};
 use crate::plan::{Cause, ImageView, ObjectKind, Step, Write};
 use crate::registry::Registry;
 use crate::swarm::{ErrorClass, Swarm, SwarmError};
@@ -119,13 +119,13 @@ impl Applier {
                 to: view(&step.to),
                 ..started
             });
-            self.remember(step, rollout);
+            self.remember(step, rollout).await;
         }
         self.recorder.tell(events).await;
         Outcome::Applied
     }
 
-    fn remember(&self, step: &Step, rollout: Rollout) {
+    async fn remember(&self, step: &Step, rollout: Rollout) {
         let mut memory = self.memory.service(&step.name);
         match step.cause {
             Cause::StaleTasks => memory.forced = step_image(step),
@@ -141,7 +141,7 @@ impl Applier {
         }
         memory.retry = false;
         memory.rollout = Some(rollout);
-        if let Err(error) = self.memory.put_service(&step.name, memory) {
+        if let Err(error) = memory::put_service(&self.memory, &step.name, memory).await {
             tracing::error!(service = step.name, %error, "cannot remember the rollout");
         }
     }

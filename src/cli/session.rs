@@ -22,6 +22,9 @@ use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
 use crate::swarm::{self, Swarm};
 
+/// Commands ask a registry once.
+const ONCE_A_PROCESS: Duration = Duration::from_secs(24 * 3600);
+
 /// Who counts calls and events.
 #[derive(Clone)]
 pub struct Observers {
@@ -85,6 +88,17 @@ impl Session {
         Ok(self.swarm.snapshot(Vec::new()).await?)
     }
 
+    /// The Swarm as it is now; the tag lists that the customers need are asked for meanwhile.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn observe_for(&self, customers: &[Arc<Customer>]) -> anyhow::Result<ObservedState> {
+        for customer in customers {
+            self.resolver.prefetch(customer, ONCE_A_PROCESS);
+        }
+        self.observe().await
+    }
+
     /// What `apply` would do for these customers, a bounded number of them at once.
     pub async fn plan_all(
         &self,
@@ -115,7 +129,7 @@ pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
         revision: None,
         trigger,
         since: Instant::now(),
-        max_age: Duration::from_secs(24 * 3600),
+        max_age: ONCE_A_PROCESS,
     }
 }
 

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::poll::Watched;
+use super::rankings::Rankings;
 use crate::image::Repository;
 use crate::memory::{Memory, ServiceMemory, TagMemory};
 use crate::plan::{desired_hash, labels, placement, service_name};
@@ -33,6 +34,7 @@ pub struct Resolver {
     pub watched: Watched,
     /// The tag lists last written to memory, so that an unchanged one costs nothing.
     recorded: Mutex<HashMap<Repository, Arc<[String]>>>,
+    rankings: Rankings,
 }
 
 /// One service's question.
@@ -51,13 +53,33 @@ struct Question<'a> {
 
 /// What `explain` shows of the way to an answer.
 pub struct Explained {
-    pub ranking: Option<Ranking>,
+    pub ranking: Option<Arc<Ranking>>,
     pub image: DesiredImage,
 }
 
 impl Resolver {
     pub fn new(registry: Arc<dyn Registry>, memory: Arc<dyn Memory>) -> Self {
-        Self { registry, memory, watched: Watched::default(), recorded: Mutex::default() }
+        Self {
+            registry,
+            memory,
+            watched: Watched::default(),
+            recorded: Mutex::default(),
+            rankings: Rankings::default(),
+        }
+    }
+
+    /// Begins to ask for the tag lists that a customer needs, so that they come while the Swarm
+    /// is looked at. Nobody waits here; whoever needs a list joins the request under way, and
+    /// tells its errors.
+    pub fn prefetch(&self, customer: &spec::Customer, max_age: Duration) {
+        let repositories = customer.services.values().filter_map(|service| match &service.image {
+            ImagePolicy::Highest { repository, .. } => Some(repository),
+            ImagePolicy::Tag { .. } | ImagePolicy::Digest { .. } => None,
+        });
+        for repository in repositories.collect::<BTreeSet<&Repository>>() {
+            let (registry, repository) = (Arc::clone(&self.registry), repository.clone());
+            tokio::spawn(async move { registry.tags(&repository, max_age).await.map(drop) });
+        }
     }
 
     /// The images of a customer's services, by key. What the registry does not tell is `None`
@@ -154,7 +176,7 @@ impl Resolver {
             return Explained { ranking: None, image };
         }
         self.record_first_seen(question.repository, &tags, question.now);
-        let mut ranking = version::rank(policy, &tags);
+        let mut ranking = self.rankings.get(question.repository, policy, &tags);
         let mut gone: Vec<String> = Vec::new();
         loop {
             let image = match self.choose(question, policy, &ranking).await {
@@ -165,7 +187,7 @@ impl Resolver {
                 {
                     gone.push(tag);
                     let left: Vec<&String> = tags.iter().filter(|tag| !gone.contains(tag)).collect();
-                    ranking = version::rank(policy, &left);
+                    ranking = Arc::new(version::rank(policy, &left));
                     continue;
                 }
                 Err((_, error)) => unavailable(&error),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::apply::close;
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
-use crate::memory::{Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
+use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
 use crate::plan::{Plan, desired_hash, fingerprint, service_name};
 use crate::spec;
@@ -39,7 +39,7 @@ impl Settler {
             }
             self.recorder.tell(vec![close(about, &intent, Phase::Done, "")]).await;
             if let Some(service) = service.and_then(|key| customer.services.get(key)) {
-                self.resume_rollout(customer, service, observed, &intent);
+                self.resume_rollout(customer, service, observed, &intent).await;
             }
         }
     }
@@ -54,7 +54,7 @@ impl Settler {
         self.recorder.tell(closing.collect()).await;
     }
 
-    fn resume_rollout(
+    async fn resume_rollout(
         &self,
         customer: &spec::Customer,
         service: &spec::Service,
@@ -90,7 +90,7 @@ impl Settler {
             after_index: 0,
             failed: None,
         });
-        self.remember(&name, memory);
+        self.remember(&name, memory).await;
     }
 
     /// Judges every rollout of the customer. The names of those that go on come back.
@@ -106,7 +106,7 @@ impl Settler {
             let memory = self.memory.service(&name);
             let Some(rollout) = memory.rollout.clone() else { continue };
             let Some(found) = observed.services.get(&name) else {
-                self.remember(&name, ServiceMemory { rollout: None, ..memory });
+                self.remember(&name, ServiceMemory { rollout: None, ..memory }).await;
                 continue;
             };
             let context = Context { about, key, name: &name, rollout };
@@ -116,7 +116,7 @@ impl Settler {
                 rolling.push(name.clone());
             }
             if next != memory {
-                self.remember(&name, next);
+                self.remember(&name, next).await;
             }
         }
         rolling
@@ -159,8 +159,8 @@ impl Settler {
         memory
     }
 
-    fn remember(&self, name: &str, memory: ServiceMemory) {
-        if let Err(error) = self.memory.put_service(name, memory) {
+    async fn remember(&self, name: &str, memory: ServiceMemory) {
+        if let Err(error) = memory::put_service(&self.memory, name, memory).await {
             tracing::error!(service = name, %error, "cannot remember how the rollout stands");
         }
     }
