@@ -14,7 +14,8 @@ pub fn lines(expected: &str, actual: &str) -> String {
         out.extend(old.get(a).map(|line| (' ', *line)));
         (i, j) = (a + 1, b + 1);
     }
-    let near = |at: usize| out[at.saturating_sub(2)..(at + 3).min(out.len())].iter().any(|(sign, _)| *sign != ' ');
+    let near =
+        |at: usize| out[at.saturating_sub(2)..(at + 3).min(out.len())].iter().any(|(sign, _)| *sign != ' ');
     let shown = (0..out.len()).filter(|at| near(*at)).map(|at| format!("  {} {}\n", out[at].0, out[at].1));
     shown.collect()
 }

@@ -302,7 +302,10 @@ impl Run {
     fn status(&self) -> Value {
         let customers = self.plans.iter().map(|plan| {
             let services = plan.services.iter().map(|(key, view)| {
-                let tasks = format!("{} of {}, {} outdated", view.tally.right, view.tally.wanted, view.tally.outdated);
+                let tasks = format!(
+                    "{} of {}, {} outdated",
+                    view.tally.right, view.tally.wanted, view.tally.outdated
+                );
                 let state = format!("{:?}", view.state);
                 (key.clone(), json!({ "state": state, "highest": view.highest, "tasks": tasks }))
             });
@@ -314,7 +317,8 @@ impl Run {
     /// Rules for every plan (architecture, invariant 4).
     pub fn broken_rules(&self) -> Vec<String> {
         let mut broken = Vec::new();
-        for (plan, step) in self.plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step))) {
+        for (plan, step) in self.plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)))
+        {
             let spec = match &step.write {
                 Write::CreateNetwork { .. } => continue,
                 Write::CreateService { spec } | Write::UpdateService { spec, .. } => spec,
@@ -323,9 +327,11 @@ impl Run {
             if image.is_ok_and(|image| image.digest.is_none()) {
                 broken.push(format!("{} is written without a digest", step.name));
             }
-            let owner = self.observed.services.get(&step.name).and_then(|found| found.label(labels::CUSTOMER));
+            let owner =
+                self.observed.services.get(&step.name).and_then(|found| found.label(labels::CUSTOMER));
             let ours = owner == Some(plan.customer.as_str());
-            let adopts = owner.is_none() && step.cause == Cause::Adoption && self.adopting.contains(&step.name);
+            let adopts =
+                owner.is_none() && step.cause == Cause::Adoption && self.adopting.contains(&step.name);
             let creates = step.action == Action::Create && step.kind == ObjectKind::Service;
             if !ours && !adopts && !creates {
                 broken.push(format!("{} is not ours to write", step.name));

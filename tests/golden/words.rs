@@ -17,7 +17,8 @@ impl Words {
         let mut parts = text.split(PREFIX);
         let mut out = parts.next().unwrap_or_default().to_owned();
         for part in parts {
-            let end = part.find(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)).unwrap_or(part.len());
+            let end =
+                part.find(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)).unwrap_or(part.len());
             let (word, rest) = part.split_at(end);
             if word.len() == 64 || word.is_empty() {
                 out += PREFIX;

@@ -59,7 +59,9 @@ pub fn nodes(list: &Value) -> Value {
 }
 
 pub fn networks(list: &Value) -> Value {
-    items(list).map(|network| with_defaults(json!({ "Id": network["Name"], "Scope": "swarm" }), network)).collect()
+    items(list)
+        .map(|network| with_defaults(json!({ "Id": network["Name"], "Scope": "swarm" }), network))
+        .collect()
 }
 
 /// Tasks that run what their service says, unless an item says otherwise.
@@ -130,7 +132,9 @@ impl FakeRegistry {
     fn of(&self, repository: &Repository) -> Result<&BTreeMap<String, Tag>, RegistryError> {
         match self.0.get(&repository.normalized()) {
             Some(Known::Tags(tags)) => Ok(tags),
-            Some(Known::Error(kind)) => Err(error(*kind, format!("{repository}: the registry says {kind:?}"))),
+            Some(Known::Error(kind)) => {
+                Err(error(*kind, format!("{repository}: the registry says {kind:?}")))
+            }
             None => Err(error(Kind::NotFound, format!("{repository}: no such repository"))),
         }
     }
@@ -207,7 +211,10 @@ impl Registry for FakeRegistry {
     ) -> BoxFuture<'_, Result<BTreeSet<Platform>, RegistryError>> {
         let found = self.of(repository).map(|tags| {
             let mut manifests = tags.values().filter_map(|tag| tag.0.as_ref());
-            manifests.find(|(known, _)| known == digest).map(|(_, platforms)| platforms.clone()).unwrap_or_default()
+            manifests
+                .find(|(known, _)| known == digest)
+                .map(|(_, platforms)| platforms.clone())
+                .unwrap_or_default()
         });
         ready(found).boxed()
     }
