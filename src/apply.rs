@@ -139,6 +139,7 @@ impl Applier {
             }
             _ => {}
         }
+        memory.retry = false;
         memory.rollout = Some(rollout);
         if let Err(error) = self.memory.put_service(&step.name, memory) {
             tracing::error!(service = step.name, %error, "cannot remember the rollout");
@@ -160,7 +161,8 @@ pub fn rollout(step: &Step, intent: &Event, now: jiff::Timestamp) -> Option<Roll
     Some(Rollout {
         event_id: intent.id.clone(),
         to: remembered(&image(spec)?, step.to.as_ref()),
-        from: step.from.as_ref().and_then(|from| previous(spec, from)),
+        // What is only tried again has nothing to go back to.
+        from: step.from.as_ref().filter(|_| step.cause != Cause::Retry).and_then(|from| previous(spec, from)),
         spec: step.spec_hash.clone(),
         purpose: if step.cause == Cause::RollBack { Purpose::RollBack } else { Purpose::Forward },
         started: now,
@@ -230,7 +232,7 @@ fn reason(step: &Step) -> Reason {
         (_, Cause::Drift) => Reason::DriftCorrected,
         (_, Cause::Version | Cause::RollBack) => Reason::ImageUpdated,
         (_, Cause::Adoption) if step.from != step.to => Reason::ImageUpdated,
-        (_, Cause::Adoption | Cause::Spec | Cause::Paused) => Reason::ServiceUpdated,
+        (_, Cause::Adoption | Cause::Spec | Cause::Paused | Cause::Retry) => Reason::ServiceUpdated,
     }
 }
 

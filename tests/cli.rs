@@ -1,5 +1,6 @@
 //! The binary as people run it: exit status, stdout, stderr. The engine and the registry are
 //! small servers in this process, on a unix socket and on loopback.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

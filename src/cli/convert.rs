@@ -52,7 +52,8 @@ pub fn step(step: &Step) -> PlanStep {
     }
 }
 
-fn waiting(waiting: &Waiting) -> PlanWaiting {
+/// Something that is not done now.
+pub fn waiting(waiting: &Waiting) -> PlanWaiting {
     PlanWaiting {
         service: Some(waiting.service.clone()).filter(|service| !service.is_empty()),
         reason: waiting.reason.as_str().to_owned(),
@@ -68,9 +69,10 @@ pub fn image(view: &ImageView) -> ImageReport {
 /// What came of a step, by what its service's last pass showed.
 pub fn outcome(step: &Step, outcome: &apply::Outcome, last: Option<&ServiceView>, how: Ending) -> Outcome {
     let (state, message) = match outcome {
-        apply::Outcome::Conflict(message)
-        | apply::Outcome::Unknown(message)
-        | apply::Outcome::Refused(message) => (OutcomeState::Failed, message.clone()),
+        apply::Outcome::Conflict(message) | apply::Outcome::Refused(message) => {
+            (OutcomeState::Failed, message.clone())
+        }
+        apply::Outcome::Unknown(message) => (OutcomeState::Unknown, message.clone()),
         apply::Outcome::Applied => match (how, last) {
             (_, None) => (OutcomeState::Converged, step.message.clone()),
             (Ending::NotWaited, _) => (OutcomeState::Sent, step.message.clone()),
@@ -141,7 +143,7 @@ fn service_status(key: &str, view: &ServiceView, waiting: &[&Waiting]) -> Servic
             .collect(),
         tasks: TaskCount {
             running: usize::try_from(view.tally.right).unwrap_or(usize::MAX),
-            desired: Some(usize::try_from(view.tally.wanted).unwrap_or(usize::MAX)),
+            desired: view.exists.then(|| usize::try_from(view.tally.wanted).unwrap_or(usize::MAX)),
         },
         state: match view.state {
             Sync::InSync => SyncState::InSync,
@@ -165,12 +167,13 @@ fn conditions(view: &ServiceView, waiting: &[&Waiting]) -> Vec<Condition> {
         message,
     };
     let problem = view.tally.problem.as_ref();
-    let healthy = view.tally.right >= view.tally.wanted;
+    let healthy = view.exists && view.tally.right >= view.tally.wanted;
     let health = match problem.map(|problem| problem.kind) {
         _ if healthy => "TasksRunning",
         Some(plan::converge::ProblemKind::Unschedulable) => "Unschedulable",
         Some(plan::converge::ProblemKind::NoImage) => "NoImage",
         Some(plan::converge::ProblemKind::Failing) => "TasksFailing",
+        None if !view.exists => "NotCreated",
         None => "TasksStarting",
     };
     let said = problem.map(|problem| problem.message.clone()).unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::spec::{ImagePolicy, Service};
 use crate::state::{DesiredImage, WaitingReason};
 use crate::version::Rejected;
 
-/// Show how a service's version is chosen: candidates, the choice, and why others were not
+/// Show how a service's version is chosen: candidates, choice, and why not the others
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {

@@ -75,7 +75,7 @@ impl Problem {
             }
             Some(place) => Level::ERROR.primary_title(message).element(
                 Snippet::source(&*place.text)
-                    .path(&self.origin)
+                    .path(printable(&self.origin, 300))
                     .annotation(AnnotationKind::Primary.span(place.span.clone())),
             ),
         };
@@ -103,7 +103,7 @@ impl ConfigError {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Place { line, column, .. }) = self.place {
-            write!(f, "{}:{line}:{column}: ", self.origin)?;
+            write!(f, "{}:{line}:{column}: ", printable(&self.origin, 300))?;
         }
         f.write_str(&printable(&self.message, 400))?;
         self.help.iter().try_for_each(|help| write!(f, " ({})", printable(help, 400)))

@@ -43,7 +43,7 @@ struct Question<'a> {
     observed: Option<&'a ObservedService>,
     owned: bool,
     /// How tags spell versions.
-    tags: TagPattern,
+    tags: &'a TagPattern,
     platforms: BTreeSet<Platform>,
     max_age: Duration,
     now: Timestamp,
@@ -97,10 +97,7 @@ impl Resolver {
             spec_hash: desired_hash(customer, service),
             observed: found,
             owned: found.is_some_and(|found| found.label(labels::CUSTOMER) == Some(customer.name.as_str())),
-            tags: match &service.image {
-                ImagePolicy::Highest { policy, .. } => policy.tags.clone(),
-                ImagePolicy::Tag { .. } | ImagePolicy::Digest { .. } => TagPattern::default(),
-            },
+            tags: service.image.tags(),
             platforms: eligible_platforms(service, found, observed),
             max_age,
             now,
@@ -334,7 +331,7 @@ fn floor(question: &Question<'_>) -> Option<semver::Version> {
     let image = observed.image().filter(|image| image.repository == *question.repository)?;
     let label = observed.label(labels::VERSION).filter(|_| question.owned);
     label.and_then(|version| semver::Version::parse(version).ok()).or_else(|| {
-        let parsed = version::parse_tag(image.tag.as_deref()?, &question.tags)?;
+        let parsed = version::parse_tag(image.tag.as_deref()?, question.tags)?;
         Some(parsed.version)
     })
 }

@@ -81,12 +81,14 @@ impl Settler {
             })
         };
         let Some(to) = image(to) else { return };
+        let from = intent.from.as_ref().and_then(image);
+        let purpose = purpose(&mut memory, from.as_ref(), &to);
         memory.rollout = Some(Rollout {
             event_id: intent.id.clone(),
             to,
-            from: intent.from.as_ref().and_then(image),
+            from,
             spec: desired_hash(customer, service),
-            purpose: Purpose::Forward,
+            purpose,
             started: self.recorder.now(),
             after_index: 0,
             failed: None,
@@ -222,6 +224,20 @@ impl Context<'_> {
     }
 }
 
+/// What a change was for that was found applied: from what failed to the last good one is the
+/// way back, and it was gone.
+fn purpose(memory: &mut ServiceMemory, from: Option<&Image>, to: &Image) -> Purpose {
+    let is_good = memory.last_good.as_ref().is_some_and(|good| good.digest == to.digest);
+    let failed = from.map(|from| from.digest.as_str());
+    let refusals = memory.refused.iter_mut().filter(|refusal| Some(refusal.image.digest.as_str()) == failed);
+    let mut way_back = false;
+    for refusal in refusals.filter(|refusal| is_good && !refusal.rolled_back) {
+        refusal.rolled_back = true;
+        way_back = true;
+    }
+    if way_back { Purpose::RollBack } else { Purpose::Forward }
+}
+
 /// What is remembered once a rollout is known to have failed.
 fn after_failure(
     mut memory: ServiceMemory,
@@ -232,7 +248,9 @@ fn after_failure(
     let forward = rollout.purpose == Purpose::Forward;
     if forward && memory.last_good.is_none() {
         // The first change after an adoption: what ran before is what is known to be good.
-        memory.last_good.clone_from(&rollout.from);
+        let refused =
+            |image: &&Image| memory.refused.iter().any(|refusal| refusal.image.digest == image.digest);
+        memory.last_good = rollout.from.as_ref().filter(|from| !refused(from)).cloned();
     }
     if failure.refuse && forward {
         memory

@@ -211,14 +211,17 @@ impl Cursor {
         // faster than we look; the bound is for a disk that plays tricks.
         for _ in 0..100 {
             let next = self.choose_next()?;
-            let is_live = next.path.ends_with(LIVE);
             let opened = match LineReader::open(&next.path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound && is_live => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::NotFound && next.path.ends_with(LIVE) => {
+                    return Ok(false);
+                }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened?,
             };
-            // When the live segment was renamed while we chose, we might have skipped one.
-            if is_live && segments::older(&self.dir)?.last().map(|o| o.first_seq) != next.newest {
+            // The live segment may have been renamed while we chose. And a listing may show
+            // what was renamed during it, and not what was renamed before that; only what a
+            // second one confirms is sure to be the next.
+            if self.choose_next()? != next {
                 continue;
             }
             if next.gap {
@@ -235,10 +238,8 @@ impl Cursor {
 
     fn choose_next(&self) -> io::Result<Next> {
         let older = segments::older(&self.dir)?;
-        let newest = older.last().map(|o| o.first_seq);
         let to = |segment: Option<&segments::Older>, gap| Next {
             path: segment.map_or_else(|| self.dir.join(LIVE), |o| o.path.clone()),
-            newest,
             gap,
         };
         let Some(mine) = &self.segment else { return Ok(to(older.first(), false)) };
@@ -257,10 +258,9 @@ impl Cursor {
 }
 
 /// Where a cursor goes on.
+#[derive(PartialEq, Eq)]
 struct Next {
     path: PathBuf,
-    /// The name of the newest older segment when this was chosen.
-    newest: Option<u64>,
     /// The segment that was read before is gone, and maybe others with it.
     gap: bool,
 }

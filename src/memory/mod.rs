@@ -53,6 +53,9 @@ pub struct ServiceMemory {
     /// The image that tasks were last forced to, so that it is done once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<String>,
+    /// A person asked for one more try of what stands there, by `skep retry`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

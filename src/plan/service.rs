@@ -191,7 +191,7 @@ impl Case<'_> {
     }
 
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
-        let to = ImageView::of_text(fields::image(&spec));
+        let to = self.image_view(fields::image(&spec));
         let message = format!("{} back to {} after a failed rollout", self.service.key, to.short());
         let step = self.step(
             Action::Update,
@@ -228,7 +228,7 @@ impl Case<'_> {
         }
         self.stamp(&mut spec, fields, target, image.is_some() || adopting);
         let from = self.view_of(observed);
-        let to = target.map_or_else(|| ImageView::of_text(&current), ImageView::of_target);
+        let to = target.map_or_else(|| self.image_view(&current), ImageView::of_target);
         let (action, cause) = self.classify(observed, image.is_some(), adopting, &from, &to, fields);
         let drift = self.drift(observed, &changes, image.is_some(), fields);
         let message = describe(&self.service.key, cause, from.as_ref(), &to, &changes);
@@ -251,7 +251,7 @@ impl Case<'_> {
         }
         if image_changes {
             let moved = from.as_ref().is_some_and(|from| from.tag == to.tag && from.digest.is_some());
-            let written = observed.label(labels::STACK_IMAGE).map(ImageView::of_text);
+            let written = observed.label(labels::STACK_IMAGE).map(|image| self.image_view(image));
             let put_back = self.image_drifted(observed)
                 && written.is_some_and(|written| written.tag == to.tag && written.digest == to.digest);
             return match (moved, put_back) {
@@ -304,7 +304,7 @@ impl Case<'_> {
         observed.label(labels::CUSTOMER)?;
         let state = observed.update_status.as_ref().map(|status| status.state.as_str());
         let mut spec = observed.spec.clone();
-        let image = ImageView::of_text(fields::image(&spec));
+        let image = self.image_view(fields::image(&spec));
         if state == Some("paused") && self.tally.is_right() {
             let message = format!("{}: all tasks are right, clearing the paused update", self.service.key);
             let step = self.step(
@@ -315,6 +315,13 @@ impl Case<'_> {
                 message,
                 spec.clone(),
             );
+            return Some(Step { write: update(observed, spec), ..step });
+        }
+        if self.memory.retry && !self.tally.is_right() {
+            fields::force(&mut spec);
+            let message = format!("{}: trying {} again", self.service.key, image.short());
+            let from = self.view_of(observed);
+            let step = self.step(Action::Repull, Cause::Retry, from, Some(image), message, spec.clone());
             return Some(Step { write: update(observed, spec), ..step });
         }
         // While Swarm or a rollout of ours replaces tasks, stale ones are expected.
@@ -471,8 +478,12 @@ impl Case<'_> {
         Waiting { service: self.service.key.clone(), reason, message }
     }
 
+    fn image_view(&self, image: &str) -> ImageView {
+        ImageView::of_text(image, self.service.image.tags())
+    }
+
     fn view_of(&self, observed: &ObservedService) -> Option<ImageView> {
-        Some(ImageView::of_text(fields::image(&observed.spec)))
+        Some(self.image_view(fields::image(&observed.spec)))
     }
 }
 

@@ -26,44 +26,72 @@ impl Case<'_> {
     /// The image to write: a new one, or the one that is there.
     pub(super) fn image_decision(&self, observed: &ObservedService) -> ImageDecision<'_> {
         let current = observed.image();
-        let running = current.as_ref().and_then(|image| image.digest.as_ref()).map(ToString::to_string);
-        let failed = running.filter(|running| self.is_refused(running));
-        match (&self.image, failed) {
-            (DesiredImage::Chosen(target), failed) => {
-                let refused = self.is_refused(target.digest.as_str());
-                match failed {
-                    // What stands there failed, and nothing new takes its place.
-                    Some(failed) if refused || self.is_last_good(target) => {
-                        if self.service.on_failure == OnFailure::Hold {
-                            return ImageDecision::Stay;
-                        }
-                        if let Some(spec) = self.last_good(observed, &failed) {
-                            return ImageDecision::RollBack(spec);
-                        }
-                        if refused {
-                            return ImageDecision::Stay;
-                        }
-                    }
-                    _ if refused => return ImageDecision::Keep,
-                    _ => {}
+        match &self.image {
+            DesiredImage::Chosen(target) => {
+                if let Some(decision) = self.after_failure(observed, current.as_ref(), target) {
+                    return decision;
                 }
                 match current.filter(|image| self.is_held_move(image, target)) {
                     Some(image) => ImageDecision::Wait(self.held_move(&image, target)),
                     None => ImageDecision::Go(target),
                 }
             }
-            (DesiredImage::None { .. }, None) => ImageDecision::Keep,
-            (DesiredImage::None { reason, .. }, Some(failed)) => match (reason, self.service.on_failure) {
-                (WaitingReason::VersionRefused | WaitingReason::WouldDowngrade, OnFailure::Rollback) => {
-                    self.last_good(observed, &failed).map_or(ImageDecision::Stay, ImageDecision::RollBack)
+            DesiredImage::None { reason, .. } => {
+                let running =
+                    current.as_ref().and_then(|image| image.digest.as_ref()).map(ToString::to_string);
+                let Some(running) = running else { return ImageDecision::Stay };
+                if !self.is_refused(&running) {
+                    return ImageDecision::Keep;
                 }
-                _ => ImageDecision::Stay,
-            },
+                match (reason, self.service.on_failure) {
+                    (WaitingReason::VersionRefused | WaitingReason::WouldDowngrade, OnFailure::Rollback) => {
+                        self.last_good(observed, &running)
+                            .map_or(ImageDecision::Stay, ImageDecision::RollBack)
+                    }
+                    _ => ImageDecision::Stay,
+                }
+            }
         }
     }
 
-    fn is_last_good(&self, target: &Target) -> bool {
-        self.memory.last_good.as_ref().is_some_and(|good| good.digest == target.digest.as_str())
+    /// What follows when what is wanted or what runs has failed before; `None`: go on with the target.
+    fn after_failure(
+        &self,
+        observed: &ObservedService,
+        current: Option<&ImageRef>,
+        target: &Target,
+    ) -> Option<ImageDecision<'_>> {
+        let wanted = target.digest.to_string();
+        let running = current.and_then(|image| image.digest.as_ref()).map(ToString::to_string);
+        let failed = running.as_ref().filter(|running| self.is_refused(running));
+        let Some(running) = failed else {
+            // What is written must hold a digest.
+            let other = if running.is_some() { ImageDecision::Keep } else { ImageDecision::Stay };
+            return self.is_refused(&wanted).then_some(other);
+        };
+        let is_back = self.is_refused(&wanted) || self.is_step_back(running, target);
+        if self.service.on_failure == OnFailure::Hold {
+            return is_back.then_some(ImageDecision::Stay);
+        }
+        let is_last_good = self.memory.last_good.as_ref().is_some_and(|good| good.digest == wanted);
+        if self.is_refused(&wanted) || (is_back && is_last_good) {
+            let back = self.last_good(observed, running).map(ImageDecision::RollBack);
+            // Tried already, and the failed image stands there again: that is drift.
+            let otherwise = self.is_refused(&wanted).then_some(ImageDecision::Stay);
+            return back.or(otherwise);
+        }
+        None
+    }
+
+    /// Whether the target is not above the version that failed with this digest.
+    fn is_step_back(&self, failed: &str, target: &Target) -> bool {
+        let refusal = self.memory.refused.iter().rev().find(|refusal| refusal.image.digest == failed);
+        let failed = refusal.and_then(|refusal| refusal.image.version.as_deref());
+        let failed = failed.and_then(|version| semver::Version::parse(version).ok());
+        match (failed, &target.version) {
+            (Some(failed), Some(target)) => target.cmp_precedence(&failed).is_lt(),
+            _ => false,
+        }
     }
 
     fn held_move(&self, image: &ImageRef, target: &Target) -> Waiting {

@@ -2,6 +2,7 @@
 
 use super::Case;
 use crate::plan::{ImageView, ServiceView, Step, Sync, Waiting};
+use crate::spec::TagPattern;
 use crate::state::{DesiredImage, ObservedService, WaitingReason};
 
 impl Case<'_> {
@@ -24,7 +25,8 @@ impl Case<'_> {
             desired,
             state,
             tally: self.tally.clone(),
-            running: running(self.observed),
+            exists: self.observed.is_some(),
+            running: running(self.observed, self.service.image.tags()),
             message,
         }
     }
@@ -92,10 +94,10 @@ impl Case<'_> {
 }
 
 /// What tasks that run (or completed, of a job) were made from, most first.
-fn running(observed: Option<&ObservedService>) -> Vec<(ImageView, u64)> {
+fn running(observed: Option<&ObservedService>, tags: &TagPattern) -> Vec<(ImageView, u64)> {
     let mut counts = std::collections::BTreeMap::new();
     for task in observed.iter().flat_map(|service| &service.tasks).filter(|task| task.state == "running") {
-        *counts.entry(ImageView::of_text(&task.image)).or_insert(0) += 1;
+        *counts.entry(ImageView::of_text(&task.image, tags)).or_insert(0) += 1;
     }
     let mut running: Vec<_> = counts.into_iter().collect();
     running.sort_by_key(|(_, tasks)| std::cmp::Reverse(*tasks));
