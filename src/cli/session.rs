@@ -227,6 +227,30 @@ pub fn choose(config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
     })
 }
 
+/// Floating tags looked up for the sake of an error message.
+const DIGESTS_COMPLETED_MAX: usize = 16;
+/// An error message is not worth waiting longer for.
+const DIGEST_WITHIN: Duration = Duration::from_secs(3);
+
+/// Fills in the digest in errors about floating tags, so that the line can be pasted, where a
+/// registry is in reach and says it in time.
+pub async fn complete_digests(chosen: &mut Chosen, session: &Session) {
+    for (_, message) in chosen.invalid.iter_mut().take(DIGESTS_COMPLETED_MAX) {
+        let Some(image) = floating_image(message) else { continue };
+        let Some(tag) = image.tag.as_deref() else { continue };
+        let asked = session.registry.digest(&image.repository, tag, Duration::MAX);
+        if let Ok(Ok(digest)) = tokio::time::timeout(DIGEST_WITHIN, asked).await {
+            *message = message.replacen("@sha256:…", &format!("@{digest}"), 1);
+        }
+    }
+}
+
+/// The image before the place that the digest is to take.
+fn floating_image(message: &str) -> Option<crate::image::ImageRef> {
+    let (before, _) = message.split_once("@sha256:…")?;
+    before.rsplit('`').next()?.parse().ok()
+}
+
 /// The plan of a customer whose spec has errors: nothing, and why.
 pub fn invalid_plan(name: &str, message: &str) -> Plan {
     let waiting =

@@ -45,7 +45,7 @@ struct Question<'a> {
     observed: Option<&'a ObservedService>,
     owned: bool,
     /// How tags spell versions.
-    tags: TagPattern,
+    tags: &'a TagPattern,
     platforms: BTreeSet<Platform>,
     max_age: Duration,
     now: Timestamp,
@@ -119,10 +119,7 @@ impl Resolver {
             spec_hash: desired_hash(customer, service),
             observed: found,
             owned: found.is_some_and(|found| found.label(labels::CUSTOMER) == Some(customer.name.as_str())),
-            tags: match &service.image {
-                ImagePolicy::Highest { policy, .. } => policy.tags.clone(),
-                ImagePolicy::Tag { .. } | ImagePolicy::Digest { .. } => TagPattern::default(),
-            },
+            tags: service.image.tags(),
             platforms: eligible_platforms(service, found, observed),
             max_age,
             now,
@@ -171,6 +168,13 @@ impl Resolver {
             Ok(tags) => tags,
             Err(error) => return Explained { ranking: None, image: unavailable(&error) },
         };
+        if tags.is_empty() && self.had_tags(question) {
+            let message =
+                format!("{} lists no tags any more, which is not to be trusted", question.repository);
+            let reason = WaitingReason::RegistryUnavailable;
+            let image = DesiredImage::None { reason, message, passed_over: Vec::new() };
+            return Explained { ranking: None, image };
+        }
         self.record_first_seen(question.repository, &tags, question.now);
         let mut ranking = self.rankings.get(question.repository, policy, &tags);
         let mut gone: Vec<String> = Vec::new();
@@ -190,6 +194,14 @@ impl Resolver {
             };
             return Explained { ranking: Some(ranking), image };
         }
+    }
+
+    /// Whether the repository is known to have had tags: an empty list then chooses nothing
+    /// (semver.md rule 9).
+    fn had_tags(&self, question: &Question<'_>) -> bool {
+        let image = question.observed.and_then(ObservedService::image);
+        image.is_some_and(|image| image.repository == *question.repository)
+            || !self.memory.repository(&question.repository.normalized()).tags.is_empty()
     }
 
     /// The answer, or the tag that could not be looked up and why.
@@ -341,7 +353,7 @@ fn floor(question: &Question<'_>) -> Option<semver::Version> {
     let image = observed.image().filter(|image| image.repository == *question.repository)?;
     let label = observed.label(labels::VERSION).filter(|_| question.owned);
     label.and_then(|version| semver::Version::parse(version).ok()).or_else(|| {
-        let parsed = version::parse_tag(image.tag.as_deref()?, &question.tags)?;
+        let parsed = version::parse_tag(image.tag.as_deref()?, question.tags)?;
         Some(parsed.version)
     })
 }
