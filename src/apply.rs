@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::image::ImageRef;
-use crate::memory::{Image, Memory, Purpose, Rollout};
+use crate::memory::{self, Image, Memory, Purpose, Rollout};
 use crate::plan::{Cause, ImageView, ObjectKind, Step, Write};
 use crate::registry::Registry;
 use crate::swarm::{ErrorClass, Swarm, SwarmError};
@@ -119,13 +119,13 @@ impl Applier {
                 to: view(&step.to),
                 ..started
             });
-            self.remember(step, rollout);
+            self.remember(step, rollout).await;
         }
         self.recorder.tell(events).await;
         Outcome::Applied
     }
 
-    fn remember(&self, step: &Step, rollout: Rollout) {
+    async fn remember(&self, step: &Step, rollout: Rollout) {
         let mut memory = self.memory.service(&step.name);
         match step.cause {
             Cause::StaleTasks => memory.forced = step_image(step),
@@ -139,8 +139,9 @@ impl Applier {
             }
             _ => {}
         }
+        memory.retry = false;
         memory.rollout = Some(rollout);
-        if let Err(error) = self.memory.put_service(&step.name, memory) {
+        if let Err(error) = memory::put_service(&self.memory, &step.name, memory).await {
             tracing::error!(service = step.name, %error, "cannot remember the rollout");
         }
     }
@@ -160,7 +161,8 @@ pub fn rollout(step: &Step, intent: &Event, now: jiff::Timestamp) -> Option<Roll
     Some(Rollout {
         event_id: intent.id.clone(),
         to: remembered(&image(spec)?, step.to.as_ref()),
-        from: step.from.as_ref().and_then(|from| previous(spec, from)),
+        // What is only tried again has nothing to go back to.
+        from: step.from.as_ref().filter(|_| step.cause != Cause::Retry).and_then(|from| previous(spec, from)),
         spec: step.spec_hash.clone(),
         purpose: if step.cause == Cause::RollBack { Purpose::RollBack } else { Purpose::Forward },
         started: now,
@@ -230,7 +232,7 @@ fn reason(step: &Step) -> Reason {
         (_, Cause::Drift) => Reason::DriftCorrected,
         (_, Cause::Version | Cause::RollBack) => Reason::ImageUpdated,
         (_, Cause::Adoption) if step.from != step.to => Reason::ImageUpdated,
-        (_, Cause::Adoption | Cause::Spec | Cause::Paused) => Reason::ServiceUpdated,
+        (_, Cause::Adoption | Cause::Spec | Cause::Paused | Cause::Retry) => Reason::ServiceUpdated,
     }
 }
 

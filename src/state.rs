@@ -58,6 +58,7 @@ pub enum WaitingReason {
     RolloutFailed,
     NetworkMissing,
     SpecInvalid,
+    SwarmUnavailable,
 }
 
 impl WaitingReason {
@@ -76,6 +77,7 @@ impl WaitingReason {
             Self::RolloutFailed => "RolloutFailed",
             Self::NetworkMissing => "NetworkMissing",
             Self::SpecInvalid => "SpecInvalid",
+            Self::SwarmUnavailable => "SwarmUnavailable",
         }
     }
 }

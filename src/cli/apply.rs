@@ -8,10 +8,11 @@ use tokio::time::Instant;
 use super::convert::{self, Ending};
 use super::session::{self, Observers, Writer};
 use super::{Context, Customers, FAILED};
-use crate::controller::{Applied, ApplyOnce, Report, apply_once};
+use crate::controller::{Applied, ApplyOnce, Report, Specs, apply_once};
 use crate::events::Trigger;
-use crate::plan::Plan;
+use crate::plan::{Plan, Waiting};
 use crate::report::{PlanCustomer, PlanReport};
+use crate::state::WaitingReason;
 
 /// Bring the Swarm to what the specs say, once, and wait until it has converged
 #[derive(Clone, Debug, clap::Args)]
@@ -38,8 +39,10 @@ Exit status:
   2  an invalid spec, or the engine or a registry is out of reach";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
-    let chosen = session::choose(&ctx.config, &args.customers.customers)?;
+    let mut chosen = session::choose(&ctx.config, &args.customers.customers)?;
     let writer = Writer::open(&ctx.config, &Observers::default())?;
+    session::complete_digests(&mut chosen, &writer.session).await;
+    tell_specs(ctx, &writer).await?;
     let progress = ctx.progress();
     let requests =
         chosen.customers.iter().map(|customer| session::request(customer, Trigger::Manual)).collect();
@@ -58,6 +61,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
         ApplyOnce { deadline: Some(Instant::now() + timeout + slack), wait: !args.no_wait, progress: &show };
     let applied = apply_once(&writer.reconciler, requests, ctx.config.rollout_concurrency, options).await;
     let mut report = PlanReport::default();
+    let mut dark = false;
     for (name, message) in &chosen.invalid {
         report.customers.push(convert::customer(&session::invalid_plan(name, message)));
     }
@@ -68,15 +72,32 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
             progress.finish(&step.name, outcome.state.is_good(), &outcome.message);
         }
     }
+    for (name, applied) in &applied {
+        let Some(error) = &applied.error else { continue };
+        dark = true;
+        tracing::error!("{name}: {error}");
+        let waiting = Waiting {
+            service: String::new(),
+            reason: WaitingReason::SwarmUnavailable,
+            message: error.to_string(),
+        };
+        let shown = report.customers.iter_mut().filter(|customer| customer.customer == *name);
+        shown.for_each(|customer| customer.waiting.push(convert::waiting(&waiting)));
+    }
     ctx.print(&report, PlanReport::render)?;
-    let errors: Vec<String> =
-        applied.values().filter_map(|applied| applied.error.as_ref()).map(ToString::to_string).collect();
-    if let Some(error) = errors.first() {
-        tracing::error!("{error}");
+    if dark {
         return Ok(FAILED);
     }
     let unsettled = applied.values().any(|applied| applied.timed_out);
     Ok(report.apply_exit_status().max(u8::from(unsettled)))
+}
+
+/// Events of specs that appeared, changed, broke or went, as `run` writes them.
+async fn tell_specs(ctx: &Context, writer: &Writer) -> anyhow::Result<()> {
+    let mut specs = Specs::new(&ctx.config.specs_dir, Some(&ctx.config.state_dir));
+    let changes = specs.read(Trigger::Manual)?;
+    writer.reconciler.recorder.tell(changes.events).await;
+    Ok(())
 }
 
 /// The last step of each object, with what came of it, and what waits in the end.

@@ -52,7 +52,8 @@ pub fn step(step: &Step) -> PlanStep {
     }
 }
 
-fn waiting(waiting: &Waiting) -> PlanWaiting {
+/// Something that is not done now.
+pub fn waiting(waiting: &Waiting) -> PlanWaiting {
     PlanWaiting {
         service: Some(waiting.service.clone()).filter(|service| !service.is_empty()),
         reason: waiting.reason.as_str().to_owned(),
@@ -68,13 +69,14 @@ pub fn image(view: &ImageView) -> ImageReport {
 /// What came of a step, by what its service's last pass showed.
 pub fn outcome(step: &Step, outcome: &apply::Outcome, last: Option<&ServiceView>, how: Ending) -> Outcome {
     let (state, message) = match outcome {
-        apply::Outcome::Conflict(message)
-        | apply::Outcome::Unknown(message)
-        | apply::Outcome::Refused(message) => (OutcomeState::Failed, message.clone()),
+        apply::Outcome::Conflict(message) | apply::Outcome::Refused(message) => {
+            (OutcomeState::Failed, message.clone())
+        }
+        apply::Outcome::Unknown(message) => (OutcomeState::Unknown, message.clone()),
         apply::Outcome::Applied => match (how, last) {
             (_, None) => (OutcomeState::Converged, step.message.clone()),
             (Ending::NotWaited, _) => (OutcomeState::Sent, step.message.clone()),
-            (_, Some(view)) if view.state == Sync::InSync => (OutcomeState::Converged, running_text(view)),
+            (_, Some(view)) if is_made(step, view) => (OutcomeState::Converged, running_text(view)),
             (Ending::TimedOut, Some(view)) => {
                 (OutcomeState::TimedOut, format!("{}: {}", running_text(view), view.message))
             }
@@ -82,6 +84,15 @@ pub fn outcome(step: &Step, outcome: &apply::Outcome, last: Option<&ServiceView>
         },
     };
     Outcome { state, message }
+}
+
+/// Whether what the step was to bring about runs. A service that was rolled back runs something,
+/// but not that; one whose next version is refused is not in sync, but may run this one.
+fn is_made(step: &Step, view: &ServiceView) -> bool {
+    let wanted = step.to.as_ref().and_then(|to| to.digest.as_ref());
+    let runs = view.running.iter().all(|(image, _)| wanted.is_none() || image.digest.as_ref() == wanted);
+    let lower_chosen = view.state == Sync::Stalled && view.desired.is_some() && view.tally.is_right();
+    runs && (view.state == Sync::InSync || lower_chosen)
 }
 
 /// How `apply` came to its end.
@@ -132,7 +143,7 @@ fn service_status(key: &str, view: &ServiceView, waiting: &[&Waiting]) -> Servic
             .collect(),
         tasks: TaskCount {
             running: usize::try_from(view.tally.right).unwrap_or(usize::MAX),
-            desired: Some(usize::try_from(view.tally.wanted).unwrap_or(usize::MAX)),
+            desired: view.exists.then(|| usize::try_from(view.tally.wanted).unwrap_or(usize::MAX)),
         },
         state: match view.state {
             Sync::InSync => SyncState::InSync,
@@ -156,12 +167,13 @@ fn conditions(view: &ServiceView, waiting: &[&Waiting]) -> Vec<Condition> {
         message,
     };
     let problem = view.tally.problem.as_ref();
-    let healthy = view.tally.right >= view.tally.wanted;
+    let healthy = view.exists && view.tally.right >= view.tally.wanted;
     let health = match problem.map(|problem| problem.kind) {
         _ if healthy => "TasksRunning",
         Some(plan::converge::ProblemKind::Unschedulable) => "Unschedulable",
         Some(plan::converge::ProblemKind::NoImage) => "NoImage",
         Some(plan::converge::ProblemKind::Failing) => "TasksFailing",
+        None if !view.exists => "NotCreated",
         None => "TasksStarting",
     };
     let said = problem.map(|problem| problem.message.clone()).unwrap_or_default();

@@ -5,7 +5,7 @@ mod args;
 pub mod audit;
 pub mod completions;
 mod compose;
-mod convert;
+pub mod convert;
 pub mod doctor;
 pub mod events;
 pub mod explain;

@@ -50,6 +50,9 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let forgotten = |version: Option<&str>| wanted.is_none() || version == wanted.as_deref();
     memory.refused.retain(|refusal| !forgotten(refusal.image.version.as_deref()));
     memory.forced = None;
+    memory.retry = true;
+    // One that was given up is begun anew.
+    memory.rollout = memory.rollout.filter(|rollout| rollout.failed.is_none());
     let count = before - memory.refused.len();
     writer.session.memory.put_service(&name, memory)?;
     writeln!(ctx.out, "{customer}/{service}: {count} refused version(s) forgotten")?;
@@ -64,6 +67,11 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let options = ApplyOnce { deadline: Some(deadline), wait: true, progress: &show };
     let applied =
         apply_once(&writer.reconciler, vec![session::request(spec, Trigger::Manual)], 1, options).await;
+    // Asked for once; what ran already needed it not.
+    let mut memory = writer.session.memory.service(&name);
+    if std::mem::take(&mut memory.retry) {
+        writer.session.memory.put_service(&name, memory)?;
+    }
     let applied = applied.get(customer);
     if let Some(error) = applied.and_then(|applied| applied.error.as_ref()) {
         anyhow::bail!("{error}");

@@ -22,6 +22,9 @@ use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
 use crate::swarm::{self, Swarm};
 
+/// Commands ask a registry once.
+const ONCE_A_PROCESS: Duration = Duration::from_secs(24 * 3600);
+
 /// Who counts calls and events.
 #[derive(Clone)]
 pub struct Observers {
@@ -85,6 +88,17 @@ impl Session {
         Ok(self.swarm.snapshot(Vec::new()).await?)
     }
 
+    /// The Swarm as it is now; the tag lists that the customers need are asked for meanwhile.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn observe_for(&self, customers: &[Arc<Customer>]) -> anyhow::Result<ObservedState> {
+        for customer in customers {
+            self.resolver.prefetch(customer, ONCE_A_PROCESS);
+        }
+        self.observe().await
+    }
+
     /// What `apply` would do for these customers, a bounded number of them at once.
     pub async fn plan_all(
         &self,
@@ -115,7 +129,7 @@ pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
         revision: None,
         trigger,
         since: Instant::now(),
-        max_age: Duration::from_secs(24 * 3600),
+        max_age: ONCE_A_PROCESS,
     }
 }
 
@@ -211,6 +225,30 @@ pub fn choose(config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
             .collect(),
         invalid: invalid.into_iter().filter(|(name, _)| wanted(name)).collect(),
     })
+}
+
+/// Floating tags looked up for the sake of an error message.
+const DIGESTS_COMPLETED_MAX: usize = 16;
+/// An error message is not worth waiting longer for.
+const DIGEST_WITHIN: Duration = Duration::from_secs(3);
+
+/// Fills in the digest in errors about floating tags, so that the line can be pasted, where a
+/// registry is in reach and says it in time.
+pub async fn complete_digests(chosen: &mut Chosen, session: &Session) {
+    for (_, message) in chosen.invalid.iter_mut().take(DIGESTS_COMPLETED_MAX) {
+        let Some(image) = floating_image(message) else { continue };
+        let Some(tag) = image.tag.as_deref() else { continue };
+        let asked = session.registry.digest(&image.repository, tag, Duration::MAX);
+        if let Ok(Ok(digest)) = tokio::time::timeout(DIGEST_WITHIN, asked).await {
+            *message = message.replacen("@sha256:…", &format!("@{digest}"), 1);
+        }
+    }
+}
+
+/// The image before the place that the digest is to take.
+fn floating_image(message: &str) -> Option<crate::image::ImageRef> {
+    let (before, _) = message.split_once("@sha256:…")?;
+    before.rsplit('`').next()?.parse().ok()
 }
 
 /// The plan of a customer whose spec has errors: nothing, and why.

@@ -77,6 +77,7 @@ impl Reconciler {
             trigger: request.trigger,
             revision: request.revision.clone(),
         };
+        self.resolver.prefetch(customer, request.max_age);
         let observed = match self.snapshots.since(request.since).await {
             Ok(observed) => observed,
             Err(error) => {
@@ -203,6 +204,8 @@ pub fn is_condition(reason: Reason) -> bool {
             | Reason::NoVersionFits
             | Reason::WouldDowngrade
             | Reason::Suspended
+            | Reason::TagMoved
+            | Reason::SpecInvalid
             | Reason::RegistryUnavailable
             | Reason::SwarmUnavailable
     )
@@ -222,7 +225,10 @@ fn condition(waiting: &plan::Waiting) -> Option<Held> {
         // The closed set has no reason of its own for a network that the spec names and the
         // Swarm lacks; it is the spec that cannot be carried out.
         WaitingReason::NetworkMissing | WaitingReason::SpecInvalid => (Reason::SpecInvalid, Kind::Warning),
-        WaitingReason::VersionRefused | WaitingReason::RolloutInProgress | WaitingReason::RolloutFailed => {
+        WaitingReason::VersionRefused
+        | WaitingReason::RolloutInProgress
+        | WaitingReason::RolloutFailed
+        | WaitingReason::SwarmUnavailable => {
             return None;
         }
     };

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::poll::Watched;
+use super::rankings::Rankings;
 use crate::image::Repository;
 use crate::memory::{Memory, ServiceMemory, TagMemory};
 use crate::plan::{desired_hash, labels, placement, service_name};
@@ -33,6 +34,7 @@ pub struct Resolver {
     pub watched: Watched,
     /// The tag lists last written to memory, so that an unchanged one costs nothing.
     recorded: Mutex<HashMap<Repository, Arc<[String]>>>,
+    rankings: Rankings,
 }
 
 /// One service's question.
@@ -43,7 +45,7 @@ struct Question<'a> {
     observed: Option<&'a ObservedService>,
     owned: bool,
     /// How tags spell versions.
-    tags: TagPattern,
+    tags: &'a TagPattern,
     platforms: BTreeSet<Platform>,
     max_age: Duration,
     now: Timestamp,
@@ -51,13 +53,33 @@ struct Question<'a> {
 
 /// What `explain` shows of the way to an answer.
 pub struct Explained {
-    pub ranking: Option<Ranking>,
+    pub ranking: Option<Arc<Ranking>>,
     pub image: DesiredImage,
 }
 
 impl Resolver {
     pub fn new(registry: Arc<dyn Registry>, memory: Arc<dyn Memory>) -> Self {
-        Self { registry, memory, watched: Watched::default(), recorded: Mutex::default() }
+        Self {
+            registry,
+            memory,
+            watched: Watched::default(),
+            recorded: Mutex::default(),
+            rankings: Rankings::default(),
+        }
+    }
+
+    /// Begins to ask for the tag lists that a customer needs, so that they come while the Swarm
+    /// is looked at. Nobody waits here; whoever needs a list joins the request under way, and
+    /// tells its errors.
+    pub fn prefetch(&self, customer: &spec::Customer, max_age: Duration) {
+        let repositories = customer.services.values().filter_map(|service| match &service.image {
+            ImagePolicy::Highest { repository, .. } => Some(repository),
+            ImagePolicy::Tag { .. } | ImagePolicy::Digest { .. } => None,
+        });
+        for repository in repositories.collect::<BTreeSet<&Repository>>() {
+            let (registry, repository) = (Arc::clone(&self.registry), repository.clone());
+            tokio::spawn(async move { registry.tags(&repository, max_age).await.map(drop) });
+        }
     }
 
     /// The images of a customer's services, by key. What the registry does not tell is `None`
@@ -97,10 +119,7 @@ impl Resolver {
             spec_hash: desired_hash(customer, service),
             observed: found,
             owned: found.is_some_and(|found| found.label(labels::CUSTOMER) == Some(customer.name.as_str())),
-            tags: match &service.image {
-                ImagePolicy::Highest { policy, .. } => policy.tags.clone(),
-                ImagePolicy::Tag { .. } | ImagePolicy::Digest { .. } => TagPattern::default(),
-            },
+            tags: service.image.tags(),
             platforms: eligible_platforms(service, found, observed),
             max_age,
             now,
@@ -149,8 +168,15 @@ impl Resolver {
             Ok(tags) => tags,
             Err(error) => return Explained { ranking: None, image: unavailable(&error) },
         };
+        if tags.is_empty() && self.had_tags(question) {
+            let message =
+                format!("{} lists no tags any more, which is not to be trusted", question.repository);
+            let reason = WaitingReason::RegistryUnavailable;
+            let image = DesiredImage::None { reason, message, passed_over: Vec::new() };
+            return Explained { ranking: None, image };
+        }
         self.record_first_seen(question.repository, &tags, question.now);
-        let mut ranking = version::rank(policy, &tags);
+        let mut ranking = self.rankings.get(question.repository, policy, &tags);
         let mut gone: Vec<String> = Vec::new();
         loop {
             let image = match self.choose(question, policy, &ranking).await {
@@ -161,13 +187,21 @@ impl Resolver {
                 {
                     gone.push(tag);
                     let left: Vec<&String> = tags.iter().filter(|tag| !gone.contains(tag)).collect();
-                    ranking = version::rank(policy, &left);
+                    ranking = Arc::new(version::rank(policy, &left));
                     continue;
                 }
                 Err((_, error)) => unavailable(&error),
             };
             return Explained { ranking: Some(ranking), image };
         }
+    }
+
+    /// Whether the repository is known to have had tags: an empty list then chooses nothing
+    /// (semver.md rule 9).
+    fn had_tags(&self, question: &Question<'_>) -> bool {
+        let image = question.observed.and_then(ObservedService::image);
+        image.is_some_and(|image| image.repository == *question.repository)
+            || !self.memory.repository(&question.repository.normalized()).tags.is_empty()
     }
 
     /// The answer, or the tag that could not be looked up and why.
@@ -319,7 +353,7 @@ fn floor(question: &Question<'_>) -> Option<semver::Version> {
     let image = observed.image().filter(|image| image.repository == *question.repository)?;
     let label = observed.label(labels::VERSION).filter(|_| question.owned);
     label.and_then(|version| semver::Version::parse(version).ok()).or_else(|| {
-        let parsed = version::parse_tag(image.tag.as_deref()?, &question.tags)?;
+        let parsed = version::parse_tag(image.tag.as_deref()?, question.tags)?;
         Some(parsed.version)
     })
 }

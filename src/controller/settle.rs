@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::apply::close;
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
-use crate::memory::{Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
+use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
 use crate::plan::{Plan, desired_hash, fingerprint, service_name};
 use crate::spec;
@@ -39,7 +39,7 @@ impl Settler {
             }
             self.recorder.tell(vec![close(about, &intent, Phase::Done, "")]).await;
             if let Some(service) = service.and_then(|key| customer.services.get(key)) {
-                self.resume_rollout(customer, service, observed, &intent);
+                self.resume_rollout(customer, service, observed, &intent).await;
             }
         }
     }
@@ -54,7 +54,7 @@ impl Settler {
         self.recorder.tell(closing.collect()).await;
     }
 
-    fn resume_rollout(
+    async fn resume_rollout(
         &self,
         customer: &spec::Customer,
         service: &spec::Service,
@@ -78,17 +78,19 @@ impl Settler {
             })
         };
         let Some(to) = image(to) else { return };
+        let from = intent.from.as_ref().and_then(image);
+        let purpose = purpose(&mut memory, from.as_ref(), &to);
         memory.rollout = Some(Rollout {
             event_id: intent.id.clone(),
             to,
-            from: intent.from.as_ref().and_then(image),
+            from,
             spec: desired_hash(customer, service),
-            purpose: Purpose::Forward,
+            purpose,
             started: self.recorder.now(),
             after_index: 0,
             failed: None,
         });
-        self.remember(&name, memory);
+        self.remember(&name, memory).await;
     }
 
     /// Judges every rollout of the customer. The names of those that go on come back.
@@ -104,7 +106,7 @@ impl Settler {
             let memory = self.memory.service(&name);
             let Some(rollout) = memory.rollout.clone() else { continue };
             let Some(found) = observed.services.get(&name) else {
-                self.remember(&name, ServiceMemory { rollout: None, ..memory });
+                self.remember(&name, ServiceMemory { rollout: None, ..memory }).await;
                 continue;
             };
             let context = Context { about, key, name: &name, rollout };
@@ -114,7 +116,7 @@ impl Settler {
                 rolling.push(name.clone());
             }
             if next != memory {
-                self.remember(&name, next);
+                self.remember(&name, next).await;
             }
         }
         rolling
@@ -157,8 +159,8 @@ impl Settler {
         memory
     }
 
-    fn remember(&self, name: &str, memory: ServiceMemory) {
-        if let Err(error) = self.memory.put_service(name, memory) {
+    async fn remember(&self, name: &str, memory: ServiceMemory) {
+        if let Err(error) = memory::put_service(&self.memory, name, memory).await {
             tracing::error!(service = name, %error, "cannot remember how the rollout stands");
         }
     }
@@ -219,6 +221,20 @@ impl Context<'_> {
     }
 }
 
+/// What a change was for that was found applied: from what failed to the last good one is the
+/// way back, and it was gone.
+fn purpose(memory: &mut ServiceMemory, from: Option<&Image>, to: &Image) -> Purpose {
+    let is_good = memory.last_good.as_ref().is_some_and(|good| good.digest == to.digest);
+    let failed = from.map(|from| from.digest.as_str());
+    let refusals = memory.refused.iter_mut().filter(|refusal| Some(refusal.image.digest.as_str()) == failed);
+    let mut way_back = false;
+    for refusal in refusals.filter(|refusal| is_good && !refusal.rolled_back) {
+        refusal.rolled_back = true;
+        way_back = true;
+    }
+    if way_back { Purpose::RollBack } else { Purpose::Forward }
+}
+
 /// What is remembered once a rollout is known to have failed.
 fn after_failure(
     mut memory: ServiceMemory,
@@ -229,7 +245,9 @@ fn after_failure(
     let forward = rollout.purpose == Purpose::Forward;
     if forward && memory.last_good.is_none() {
         // The first change after an adoption: what ran before is what is known to be good.
-        memory.last_good.clone_from(&rollout.from);
+        let refused =
+            |image: &&Image| memory.refused.iter().any(|refusal| refusal.image.digest == image.digest);
+        memory.last_good = rollout.from.as_ref().filter(|from| !refused(from)).cloned();
     }
     if failure.refuse && forward {
         memory

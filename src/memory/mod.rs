@@ -5,6 +5,7 @@ mod disk;
 mod in_memory;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use disk::{Disk, Mode};
 pub use in_memory::InMemory;
@@ -23,6 +24,17 @@ pub trait Memory: Send + Sync {
     /// # Errors
     /// When the disk does not take it; nothing is changed then.
     fn put_repository(&self, name: &str, memory: RepositoryMemory) -> std::io::Result<()>;
+}
+
+/// `Memory::put_service` on a thread that may wait for the disk, so that what is written for
+/// several services goes to the disk at the same time.
+///
+/// # Errors
+/// As `Memory::put_service`.
+pub async fn put_service(store: &Arc<dyn Memory>, name: &str, memory: ServiceMemory) -> std::io::Result<()> {
+    let (store, name) = (Arc::clone(store), name.to_owned());
+    let put = tokio::task::spawn_blocking(move || store.put_service(&name, memory));
+    put.await.map_err(std::io::Error::other)?
 }
 
 /// More refusals of one service than anybody looks at; the oldest give way.
@@ -53,6 +65,9 @@ pub struct ServiceMemory {
     /// The image that tasks were last forced to, so that it is done once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<String>,
+    /// A person asked for one more try of what stands there, by `skep retry`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -151,7 +151,7 @@ pub fn progress(
     let status =
         service.update_status.as_ref().map(|status| (status.state.as_str(), status.message.as_str()));
     let verdict = match rollout.purpose {
-        Purpose::Forward => forward(status, tally),
+        Purpose::Forward => forward(status, tally, service, rollout),
         Purpose::RollBack => backward(status, tally),
     };
     verdict.unwrap_or_else(|| by_time(tally, rollout, timeout, now))
@@ -159,10 +159,16 @@ pub fn progress(
 
 type Status<'a> = Option<(&'a str, &'a str)>;
 
-fn forward(status: Status<'_>, tally: &Tally) -> Option<Progress> {
+fn forward(
+    status: Status<'_>,
+    tally: &Tally,
+    service: &ObservedService,
+    rollout: &Rollout,
+) -> Option<Progress> {
     match status {
         Some((state, message)) if state.starts_with("rollback") => {
-            Some(failed(explain(message, tally, "Swarm rolled the update back"), true, true))
+            let why = explain(message, tally, "Swarm rolled the update back");
+            Some(failed(with_last_words(why, service, rollout), true, true))
         }
         Some(("paused", _)) if tally.is_right() => Some(Progress::PausedButRight),
         // While nodes cannot pull, it is the registry that fails and not the version.
@@ -222,6 +228,19 @@ fn explain(message: &str, tally: &Tally, otherwise: &str) -> String {
             format!("{message}; task: {}", problem.message)
         }
         _ => message.to_owned(),
+    }
+}
+
+/// What the tasks of a rollout said before Swarm took its spec away: they count as outdated now.
+fn with_last_words(why: String, service: &ObservedService, rollout: &Rollout) -> String {
+    let of_rollout = |task: &&ObservedTask| {
+        task.timestamp.is_some_and(|at| at >= rollout.started) && task.image.contains(&rollout.to.digest)
+    };
+    let said = service.tasks.iter().filter(|task| !task.current && !task.message.is_empty());
+    let said = said.filter(|task| matches!(task.state.as_str(), "failed" | "rejected")).filter(of_rollout);
+    match said.max_by_key(|task| task.timestamp) {
+        Some(task) if !why.contains(&task.message) => format!("{why}; task: {}", task.message),
+        _ => why,
     }
 }
 

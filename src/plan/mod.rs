@@ -105,6 +105,8 @@ pub enum Cause {
     Drift,
     /// Tasks run something else than their service says.
     StaleTasks,
+    /// A person asked for one more try of what failed.
+    Retry,
     /// Swarm left an update paused whose tasks are all right.
     Paused,
     /// A rollout failed, and Swarm did not roll back.
@@ -146,6 +148,8 @@ pub struct Waiting {
 /// How a service stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceView {
+    /// Whether the Swarm has it at all.
+    pub exists: bool,
     pub desired: Option<ImageView>,
     pub state: Sync,
     pub tally: Tally,
@@ -264,18 +268,19 @@ pub fn desired_hash(customer: &spec::Customer, service: &spec::Service) -> Strin
 }
 
 impl ImageView {
-    /// As an image reference of the engine reads.
-    pub fn of_reference(image: &ImageRef) -> Self {
+    /// As an image reference of the engine reads; `tags` is how the repository spells versions.
+    pub fn of_reference(image: &ImageRef, tags: &spec::TagPattern) -> Self {
+        let parsed = image.tag.as_deref().and_then(|tag| crate::version::parse_tag(tag, tags));
         Self {
             tag: image.tag.clone(),
-            version: image.tag.as_deref().and_then(version_of_tag),
+            version: parsed.map(|parsed| parsed.version.to_string()),
             digest: image.digest.as_ref().map(ToString::to_string),
         }
     }
 
-    pub fn of_text(image: &str) -> Self {
+    pub fn of_text(image: &str, tags: &spec::TagPattern) -> Self {
         match image.parse::<ImageRef>() {
-            Ok(image) => Self::of_reference(&image),
+            Ok(image) => Self::of_reference(&image, tags),
             Err(_) => Self { tag: Some(crate::text::printable(image, 200)), version: None, digest: None },
         }
     }
@@ -293,10 +298,6 @@ impl ImageView {
         let digest = || self.digest.as_ref().map(|digest| digest.chars().take(19).collect());
         self.version.clone().or_else(|| self.tag.clone()).or_else(digest).unwrap_or_else(|| "?".to_owned())
     }
-}
-
-fn version_of_tag(tag: &str) -> Option<String> {
-    crate::version::parse_tag(tag, &spec::TagPattern::default()).map(|parsed| parsed.version.to_string())
 }
 
 /// A short hash of a text: 16 hexadecimal digits of its SHA-256.

@@ -11,6 +11,7 @@ use crate::image::ImageRef;
 use crate::memory::{Purpose, ServiceMemory};
 use crate::spec::{self, ImagePolicy, OnFailure, Retag};
 use crate::state::{DesiredImage, ObservedService, Target, WaitingReason};
+use crate::version::{RejectReason, Rejected};
 
 /// What is decided about a service: at most one step, the reasons why nothing (or not all)
 /// is done, and how it stands.
@@ -73,6 +74,7 @@ impl Case<'_> {
             waiting.push(self.wait(WaitingReason::Suspended, message));
             return (None, waiting);
         }
+        waiting.extend(self.refused());
         let (step, more) = match self.observed {
             None => self.create(),
             Some(observed) => self.update(observed),
@@ -122,6 +124,9 @@ impl Case<'_> {
 
     fn create(&self) -> Act {
         let DesiredImage::Chosen(target) = &self.image else { return (None, Vec::new()) };
+        if self.is_refused(target.digest.as_str()) {
+            return (None, Vec::new());
+        }
         let customer = &self.input.desired.spec;
         let fields = match self.desired_fields() {
             Ok(fields) => fields,
@@ -164,15 +169,15 @@ impl Case<'_> {
             ImageDecision::Keep => None,
             ImageDecision::Wait(wait) => {
                 waiting.push(wait);
-                // What is written must hold a digest, and what is there has none.
-                if observed.image().is_none_or(|image| image.digest.is_none()) {
-                    return (None, waiting);
-                }
                 None
             }
             ImageDecision::RollBack(spec) => return (Some(self.roll_back(observed, spec)), waiting),
             ImageDecision::Stay => return (None, waiting),
         };
+        // What is written must hold a digest, and what is there has none.
+        if target.is_none() && observed.image().is_none_or(|image| image.digest.is_none()) {
+            return (None, waiting);
+        }
         let step =
             self.difference(observed, &fields, target).or_else(|| self.mend_tasks(observed, &mut waiting));
         if step.is_none() {
@@ -186,20 +191,11 @@ impl Case<'_> {
         let current = observed.image();
         match &self.image {
             DesiredImage::Chosen(target) => {
-                if self.is_refused(&target.digest.to_string()) {
-                    let message = self.refusal_message(&target.digest.to_string());
-                    return ImageDecision::Wait(self.wait(WaitingReason::VersionRefused, message));
+                if let Some(decision) = self.after_failure(observed, current.as_ref(), target) {
+                    return decision;
                 }
                 match current.filter(|image| self.is_held_move(image, target)) {
-                    Some(image) => ImageDecision::Wait(self.wait(
-                        WaitingReason::TagMoved,
-                        format!(
-                            "tag {} now has {} in the registry; retag = \"hold\" keeps {}",
-                            target.tag.as_deref().unwrap_or("?"),
-                            target.digest,
-                            image.digest.as_ref().map_or("?", |digest| digest.as_str()),
-                        ),
-                    )),
+                    Some(image) => ImageDecision::Wait(self.held_move(&image, target)),
                     None => ImageDecision::Go(target),
                 }
             }
@@ -219,6 +215,76 @@ impl Case<'_> {
                 }
             }
         }
+    }
+
+    /// What follows when what is wanted or what runs has failed before; `None`: go on with the target.
+    fn after_failure(
+        &self,
+        observed: &ObservedService,
+        current: Option<&ImageRef>,
+        target: &Target,
+    ) -> Option<ImageDecision<'_>> {
+        let wanted = target.digest.to_string();
+        let running = current.and_then(|image| image.digest.as_ref()).map(ToString::to_string);
+        let failed = running.as_ref().filter(|running| self.is_refused(running));
+        let Some(running) = failed else {
+            // What is written must hold a digest.
+            let other = if running.is_some() { ImageDecision::Keep } else { ImageDecision::Stay };
+            return self.is_refused(&wanted).then_some(other);
+        };
+        let is_back = self.is_refused(&wanted) || self.is_step_back(running, target);
+        if self.service.on_failure == OnFailure::Hold {
+            return is_back.then_some(ImageDecision::Stay);
+        }
+        let is_last_good = self.memory.last_good.as_ref().is_some_and(|good| good.digest == wanted);
+        if self.is_refused(&wanted) || (is_back && is_last_good) {
+            let back = self.last_good(observed, running).map(ImageDecision::RollBack);
+            // Tried already, and the failed image stands there again: that is drift.
+            let otherwise = self.is_refused(&wanted).then_some(ImageDecision::Stay);
+            return back.or(otherwise);
+        }
+        None
+    }
+
+    /// Whether the target is not above the version that failed with this digest.
+    fn is_step_back(&self, failed: &str, target: &Target) -> bool {
+        let refusal = self.memory.refused.iter().rev().find(|refusal| refusal.image.digest == failed);
+        let failed = refusal.and_then(|refusal| refusal.image.version.as_deref());
+        let failed = failed.and_then(|version| semver::Version::parse(version).ok());
+        match (failed, &target.version) {
+            (Some(failed), Some(target)) => target.cmp_precedence(&failed).is_lt(),
+            _ => false,
+        }
+    }
+
+    fn held_move(&self, image: &ImageRef, target: &Target) -> Waiting {
+        let message = format!(
+            "tag {} now has {} in the registry; retag = \"hold\" keeps {}",
+            target.tag.as_deref().unwrap_or("?"),
+            target.digest,
+            image.digest.as_ref().map_or("?", |digest| digest.as_str()),
+        );
+        self.wait(WaitingReason::TagMoved, message)
+    }
+
+    /// The version that would be taken, had it not failed or did it fit the nodes.
+    fn refused(&self) -> Option<Waiting> {
+        let DesiredImage::Chosen(target) = &self.image else { return None };
+        let message = if self.is_refused(target.digest.as_str()) {
+            self.refusal_message(target.digest.as_str())
+        } else {
+            let held = |tag: &&Rejected| matches!(tag.reason, RejectReason::Refused | RejectReason::Platform);
+            let passed = target.passed_over.iter().find(held)?;
+            let mut refusals = self.memory.refused.iter().rev();
+            let refusal = refusals.find(|refusal| {
+                refusal.spec == self.spec_hash && refusal.image.tag.as_ref() == Some(&passed.tag)
+            });
+            match refusal.filter(|_| passed.reason == RejectReason::Refused) {
+                Some(refusal) => self.refusal_message(&refusal.image.digest),
+                None => format!("{}: {}", passed.tag, passed.message),
+            }
+        };
+        Some(self.wait(WaitingReason::VersionRefused, message))
     }
 
     fn is_held_move(&self, current: &ImageRef, target: &Target) -> bool {
@@ -278,7 +344,7 @@ impl Case<'_> {
     }
 
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
-        let to = ImageView::of_text(fields::image(&spec));
+        let to = self.image_view(fields::image(&spec));
         let message = format!("{} back to {} after a failed rollout", self.service.key, to.short());
         let step = self.step(
             Action::Update,
@@ -315,7 +381,7 @@ impl Case<'_> {
         }
         self.stamp(&mut spec, fields, target, image.is_some() || adopting);
         let from = self.view_of(observed);
-        let to = target.map_or_else(|| ImageView::of_text(&current), ImageView::of_target);
+        let to = target.map_or_else(|| self.image_view(&current), ImageView::of_target);
         let (action, cause) = self.classify(observed, image.is_some(), adopting, &from, &to, fields);
         let drift = self.drift(observed, &changes, image.is_some(), fields);
         let message = describe(&self.service.key, cause, from.as_ref(), &to, &changes);
@@ -338,9 +404,12 @@ impl Case<'_> {
         }
         if image_changes {
             let moved = from.as_ref().is_some_and(|from| from.tag == to.tag && from.digest.is_some());
-            return match (moved, self.image_drifted(observed)) {
-                (true, _) => (Action::Repull, Cause::TagMoved),
-                (false, true) => (Action::Update, Cause::Drift),
+            let written = observed.label(labels::STACK_IMAGE).map(|image| self.image_view(image));
+            let put_back = self.image_drifted(observed)
+                && written.is_some_and(|written| written.tag == to.tag && written.digest == to.digest);
+            return match (moved, put_back) {
+                (_, true) => (Action::Update, Cause::Drift),
+                (true, false) => (Action::Repull, Cause::TagMoved),
                 (false, false) => (Action::Update, Cause::Version),
             };
         }
@@ -349,11 +418,11 @@ impl Case<'_> {
     }
 
     /// Whether somebody else wrote another image since skep's last write: skep's label names
-    /// another version than the image that stands there.
+    /// another than stands there, or the same without its digest.
     fn image_drifted(&self, observed: &ObservedService) -> bool {
         let written = observed.label(labels::STACK_IMAGE).and_then(|image| image.parse::<ImageRef>().ok());
         let owned = observed.label(labels::VERSION).is_some();
-        owned && written.is_some_and(|written| observed.image().is_none_or(|image| image.tag != written.tag))
+        owned && written.is_some_and(|written| observed.image().is_none_or(|image| image != written))
     }
 
     fn drift(
@@ -384,9 +453,11 @@ impl Case<'_> {
 
     /// The spec in the Swarm is right; are its tasks?
     fn mend_tasks(&self, observed: &ObservedService, waiting: &mut Vec<Waiting>) -> Option<Step> {
+        // A service that is not taken over yet is not ours to touch.
+        observed.label(labels::CUSTOMER)?;
         let state = observed.update_status.as_ref().map(|status| status.state.as_str());
         let mut spec = observed.spec.clone();
-        let image = ImageView::of_text(fields::image(&spec));
+        let image = self.image_view(fields::image(&spec));
         if state == Some("paused") && self.tally.is_right() {
             let message = format!("{}: all tasks are right, clearing the paused update", self.service.key);
             let step = self.step(
@@ -397,6 +468,13 @@ impl Case<'_> {
                 message,
                 spec.clone(),
             );
+            return Some(Step { write: update(observed, spec), ..step });
+        }
+        if self.memory.retry && !self.tally.is_right() {
+            fields::force(&mut spec);
+            let message = format!("{}: trying {} again", self.service.key, image.short());
+            let from = self.view_of(observed);
+            let step = self.step(Action::Repull, Cause::Retry, from, Some(image), message, spec.clone());
             return Some(Step { write: update(observed, spec), ..step });
         }
         // While Swarm or a rollout of ours replaces tasks, stale ones are expected.
@@ -553,8 +631,12 @@ impl Case<'_> {
         Waiting { service: self.service.key.clone(), reason, message }
     }
 
+    fn image_view(&self, image: &str) -> ImageView {
+        ImageView::of_text(image, self.service.image.tags())
+    }
+
     fn view_of(&self, observed: &ObservedService) -> Option<ImageView> {
-        Some(ImageView::of_text(fields::image(&observed.spec)))
+        Some(self.image_view(fields::image(&observed.spec)))
     }
 
     fn view(&self, step: Option<&Step>, waiting: &[Waiting]) -> ServiceView {
@@ -576,7 +658,8 @@ impl Case<'_> {
             desired,
             state,
             tally: self.tally.clone(),
-            running: running(self.observed),
+            exists: self.observed.is_some(),
+            running: running(self.observed, self.service.image.tags()),
             message,
         }
     }
@@ -586,13 +669,18 @@ impl Case<'_> {
         use WaitingReason as W;
         if waits(W::Suspended) {
             Sync::Suspended
+        } else if waits(W::VersionRefused) && step.is_some() {
+            // What comes next below the refused version is still to be done.
+            Sync::Drifted
+        } else if waits(W::VersionRefused) && waits(W::RolloutInProgress) {
+            Sync::Progressing
         } else if [
             W::NotOwned,
             W::NoVersionFits,
             W::WouldDowngrade,
-            W::VersionRefused,
             W::RolloutFailed,
             W::NetworkMissing,
+            W::SpecInvalid,
             W::TagMoved,
         ]
         .into_iter()
@@ -606,6 +694,9 @@ impl Case<'_> {
         } else if waits(W::RolloutInProgress) || self.tally.outdated > 0 || self.is_updating() {
             // Tasks that do not run are a matter of health, not of this.
             Sync::Progressing
+        } else if waits(W::VersionRefused) {
+            // All is done that may be done, and it is not what it should be.
+            Sync::Stalled
         } else {
             Sync::InSync
         }
@@ -664,6 +755,10 @@ fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, c
         Cause::Adoption if was == now => format!("{key} adopted, {now} pinned to its digest"),
         Cause::Adoption => format!("{key} adopted, {image}"),
         Cause::TagMoved => format!("{key} {now} has new content, pulling it again"),
+        Cause::Drift if was == now && !image.is_empty() => {
+            let fields = if fields.is_empty() { String::new() } else { format!(", {fields}") };
+            format!("{key} put back: {now} by its digest{fields}")
+        }
         Cause::Version if was == now => format!("{key} {now} pinned to its digest"),
         Cause::Version if fields.is_empty() => format!("{key} {image}"),
         Cause::Version => format!("{key} {image}; {fields}"),
@@ -698,10 +793,10 @@ fn set_label(spec: &mut Value, key: &str, value: &str) {
 }
 
 /// What tasks that run (or completed, of a job) were made from, most first.
-fn running(observed: Option<&ObservedService>) -> Vec<(ImageView, u64)> {
+fn running(observed: Option<&ObservedService>, tags: &spec::TagPattern) -> Vec<(ImageView, u64)> {
     let mut counts = std::collections::BTreeMap::new();
     for task in observed.iter().flat_map(|service| &service.tasks).filter(|task| task.state == "running") {
-        *counts.entry(ImageView::of_text(&task.image)).or_insert(0) += 1;
+        *counts.entry(ImageView::of_text(&task.image, tags)).or_insert(0) += 1;
     }
     let mut running: Vec<_> = counts.into_iter().collect();
     running.sort_by_key(|(_, tasks)| std::cmp::Reverse(*tasks));

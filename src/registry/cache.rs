@@ -65,8 +65,15 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Answers by key.
 pub(super) struct Flights<K, V> {
-    slots: Mutex<Bounded<K, Arc<tokio::sync::Mutex<Slot<V>>>>>,
+    slots: Mutex<Bounded<K, Arc<Flight<V>>>>,
     error_ttl: Duration,
+}
+
+struct Flight<V> {
+    /// Held by whoever asks.
+    slot: tokio::sync::Mutex<Slot<V>>,
+    /// Why the last request failed, while another is under way.
+    retried: Mutex<Option<RegistryError>>,
 }
 
 struct Slot<V> {
@@ -87,7 +94,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
 
     /// The answer for `key`: one younger than `max_age`, or one that came while we waited for
     /// whoever was asking already, or else a new one. `ask` is given the last good answer;
-    /// an error does not displace that. If the caller that asks goes away, the next one in
+    /// an error does not displace that. While one caller tries again what failed, the others
+    /// are told of the failure at once: a registry that hangs holds up one. If the caller that asks goes away, the next one in
     /// the queue asks.
     pub(super) async fn get<F, Fut>(&self, key: &K, max_age: Duration, ask: F) -> Result<V, RegistryError>
     where
@@ -95,15 +103,24 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
         Fut: Future<Output = Result<V, RegistryError>>,
     {
         let arrived = Instant::now();
-        let slot = lock(&self.slots)
-            .get_or_insert_with(key, || Arc::new(tokio::sync::Mutex::new(Slot { good: None, bad: None })));
-        let mut slot = slot.lock().await;
+        let flight = lock(&self.slots).get_or_insert_with(key, || {
+            let slot = tokio::sync::Mutex::new(Slot { good: None, bad: None });
+            Arc::new(Flight { slot, retried: Mutex::new(None) })
+        });
+        let retried = lock(&flight.retried).clone();
+        let mut slot = match (flight.slot.try_lock(), retried) {
+            (Ok(slot), _) => slot,
+            (Err(_), Some(error)) => return Err(error),
+            (Err(_), None) => flight.slot.lock().await,
+        };
         if let Some(answer) = slot.fresh(arrived, max_age, self.error_ttl) {
             return answer;
         }
         let asked = Instant::now();
         let last = slot.good.as_ref().map(|good| good.value.clone());
+        *lock(&flight.retried) = slot.bad.as_ref().map(|bad| bad.value.clone());
         let result = ask(last).await;
+        *lock(&flight.retried) = None;
         let answered = Instant::now();
         match &result {
             Ok(value) => {
@@ -213,6 +230,29 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         get().await.unwrap_err();
         assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_try_of_what_failed_holds_up_one_caller() {
+        let flights: Flights<&str, u8> = Flights::new(8, Duration::ZERO);
+        let hang = |_| async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            Err(failure())
+        };
+        flights.get(&"k", Duration::ZERO, hang).await.unwrap_err();
+        let begun = Instant::now();
+        let second = flights.get(&"k", Duration::ZERO, hang);
+        let others = async {
+            tokio::task::yield_now().await;
+            for _ in 0..100 {
+                flights.get(&"k", Duration::ZERO, hang).await.unwrap_err();
+            }
+            begun.elapsed()
+        };
+        let (second, others) = tokio::join!(second, others);
+        assert!(second.is_err());
+        assert_eq!(others, Duration::ZERO);
+        assert_eq!(flights.get(&"k", Duration::ZERO, |_| async { Ok(1) }).await.unwrap(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -76,12 +76,15 @@ pub(super) fn for_status(
 
 pub(super) fn unauthorized(registry: &str, status: u16, what: &str, source: Option<&str>) -> String {
     let place = printable(registry, DETAIL_MAX);
+    let name = if status == 403 { "Forbidden" } else { "Unauthorized" };
     match source {
         Some(source) => {
-            format!("{status} for {what}: the credentials from {source} are wrong or give no right to it")
+            format!(
+                "{status} {name} for {what}: the credentials from {source} are wrong or give no right to it; correct them there"
+            )
         }
         None => format!(
-            "{status} for {what}: missing credentials: set [registries.\"{place}\"] in skep.toml or run `docker login {place}`"
+            "{status} {name} for {what}: missing credentials: set [registries.\"{place}\"] in skep.toml or run `docker login {place}`"
         ),
     }
 }

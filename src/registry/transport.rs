@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::sync::Semaphore;
@@ -103,14 +104,28 @@ struct Lost {
     unreachable: bool,
 }
 
+/// Who may pass a gate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    All,
+    /// The host did not answer before; until this one knows more, nobody else waits for it.
+    Probe,
+}
+
 impl Gate {
-    fn check(&self, registry: &str) -> Result<(), RegistryError> {
+    fn check(&self, registry: &str, probe_time: Duration) -> Result<Pass, RegistryError> {
         let mut shut = lock(&self.shut);
-        let Some(current) = &*shut else { return Ok(()) };
-        let rest = current.until.saturating_duration_since(Instant::now());
-        if rest.is_zero() {
+        let Some(current) = &mut *shut else { return Ok(Pass::All) };
+        let now = Instant::now();
+        let rest = current.until.saturating_duration_since(now);
+        if rest.is_zero() && current.kind == Kind::RateLimited {
             *shut = None;
-            return Ok(());
+            return Ok(Pass::All);
+        }
+        if rest.is_zero() {
+            // Should the probe be given up, the next one may pass then.
+            current.until = now + probe_time;
+            return Ok(Pass::Probe);
         }
         let limited = current.kind == Kind::RateLimited;
         Err(RegistryError {
@@ -119,6 +134,16 @@ impl Gate {
             message: current.message.clone(),
             retry_after: limited.then_some(rest),
         })
+    }
+
+    /// What a probe found; a rest that the host asked for meanwhile goes on.
+    fn probed(&self, answered: bool, until: Instant) {
+        let mut shut = lock(&self.shut);
+        match &mut *shut {
+            Some(current) if current.kind == Kind::RateLimited => {}
+            Some(current) if !answered => current.until = until,
+            _ => *shut = None,
+        }
     }
 
     /// The longer rest wins.
@@ -154,11 +179,16 @@ impl Transport {
         let gate = lock(&self.gates).get_or_insert_with(&host, || {
             Arc::new(Gate { permits: Semaphore::new(self.limits.parallel.max(1)), shut: Mutex::new(None) })
         });
-        gate.check(endpoint.registry())?;
+        let probe_time = self.limits.request;
+        let pass = gate.check(endpoint.registry(), probe_time)?;
         // Never closed, so this cannot fail.
         let _permit = gate.permits.acquire().await.ok();
-        gate.check(endpoint.registry())?;
-        let answer = self.hops(endpoint, &gate, ask).await?;
+        let pass = if pass == Pass::Probe { pass } else { gate.check(endpoint.registry(), probe_time)? };
+        let answer = self.hops(endpoint, &gate, ask).await;
+        if pass == Pass::Probe {
+            gate.probed(answer.is_ok(), Instant::now() + self.limits.error_ttl);
+        }
+        let answer = answer?;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             let error =
                 error::for_status(endpoint.registry(), "requests", answer.status, &answer.headers, &[], None);

@@ -95,6 +95,8 @@ pub enum OutcomeState {
     TimedOut,
     /// Not sent, for something before it failed.
     Skipped,
+    /// Sent or not, the engine or registry would not say.
+    Unknown,
 }
 
 impl OutcomeState {
@@ -108,6 +110,10 @@ impl OutcomeState {
 const UNKNOWN: &[&str] = &["SpecInvalid", "RegistryUnavailable", "SwarmUnavailable", "TagListTruncated"];
 /// Reasons that are somebody's will or a matter of time, not a fault.
 const HELD: &[&str] = &["Suspended", "RolloutInProgress"];
+
+/// Reasons for which a service is not what its spec wants and `apply` could not make it so.
+/// What is held by somebody's will, or by a failure that was told before, is none.
+const UNDONE: &[&str] = &["NotOwned", "NoVersionFits", "NetworkMissing", "RolloutFailed"];
 
 impl PlanWaiting {
     /// Whether it leaves open what is to be done, which is never exit status 0.
@@ -135,14 +141,15 @@ impl PlanReport {
     }
 
     /// Of `apply`: 2 when something is unknown, else 1 when a step did not end well or a
-    /// service is not ours to change.
+    /// service could not be made what its spec wants.
     pub fn apply_exit_status(&self) -> u8 {
-        let ended_well =
-            |step: &PlanStep| step.outcome.as_ref().is_some_and(|outcome| outcome.state.is_good());
-        if self.waiting().any(PlanWaiting::is_unknown) {
-            2
-        } else if !self.steps().all(ended_well) || self.waiting().any(|waiting| waiting.reason == "NotOwned")
+        let outcomes = || self.steps().map(|step| step.outcome.as_ref().map(|outcome| outcome.state));
+        let undone = |waiting: &PlanWaiting| UNDONE.contains(&waiting.reason.as_str());
+        if self.waiting().any(PlanWaiting::is_unknown)
+            || outcomes().any(|it| it == Some(OutcomeState::Unknown))
         {
+            2
+        } else if outcomes().any(|it| !it.is_some_and(OutcomeState::is_good)) || self.waiting().any(undone) {
             1
         } else {
             0
@@ -194,6 +201,7 @@ impl PlanReport {
             (count(OutcomeState::Failed), "failed"),
             (count(OutcomeState::TimedOut), "timed out"),
             (count(OutcomeState::Skipped), "skipped"),
+            (count(OutcomeState::Unknown), "unknown"),
             (self.waiting().count(), "waiting"),
         ];
         format!("Applied: {}.", listed(&counts))
@@ -318,6 +326,7 @@ impl Outcome {
             OutcomeState::Failed => (style.glyph("✗", "x"), "failed", Tone::Bad),
             OutcomeState::TimedOut => (style.glyph("✗", "x"), "timed out", Tone::Bad),
             OutcomeState::Skipped => ("-", "skipped", Tone::Warn),
+            OutcomeState::Unknown => ("?", "unknown", Tone::Bad),
         };
         write!(out, "      {}", style.paint(tone, &format!("{sign} {what}")))?;
         if !self.message.is_empty() {

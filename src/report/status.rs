@@ -109,11 +109,14 @@ impl StatusReport {
         self.customers.iter().flat_map(|customer| &customer.services)
     }
 
-    /// Whether a customer as a whole could not be judged.
+    /// Whether a customer as a whole could not be judged, or a service's spec cannot be
+    /// carried out.
     fn invalid(&self) -> bool {
-        self.customers.iter().flat_map(|customer| &customer.conditions).any(|condition| {
-            condition.reason == "SpecInvalid" || condition.status == ConditionStatus::Unknown
-        })
+        let of_customers = self.customers.iter().flat_map(|customer| &customer.conditions);
+        let of_services = self.services().flat_map(|service| &service.conditions);
+        let unknown = |condition: &Condition| condition.status == ConditionStatus::Unknown;
+        of_customers.clone().any(unknown)
+            || of_customers.chain(of_services).any(|condition| condition.reason == "SpecInvalid")
     }
 
     /// 2 when something is unknown, else 1 when something is not in sync.

@@ -77,6 +77,19 @@ impl ImagePolicy {
     }
 }
 
+/// How tags spell versions where nothing says otherwise.
+static PLAIN_TAGS: TagPattern = TagPattern { prefix: String::new(), suffix: String::new() };
+
+impl ImagePolicy {
+    /// How the repository's tags spell versions.
+    pub fn tags(&self) -> &TagPattern {
+        match self {
+            Self::Highest { policy, .. } => &policy.tags,
+            Self::Tag { .. } | Self::Digest { .. } => &PLAIN_TAGS,
+        }
+    }
+}
+
 /// The `version` key of a service, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VersionPolicy {

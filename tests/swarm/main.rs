@@ -11,8 +11,12 @@ mod adopt;
 mod bed;
 mod bed_itself;
 mod deploy;
+mod fail;
+mod faults;
 mod fields;
 mod follow;
+mod look;
+mod many;
 mod postmortem;
 mod runner;
 mod running;
@@ -39,6 +43,34 @@ fn cases() -> Vec<Case> {
     vec![
         Case::new("deploy::first_deploy", ONE, deploy::first_deploy),
         Case::new("fields::every_key_survives_the_engine", ONE, fields::every_key_survives_the_engine),
+        Case::new("fail::swarm_rolls_back", ONE, fail::swarm_rolls_back),
+        Case::new("fail::skep_rolls_back_after_a_pause", ONE, fail::skep_rolls_back_after_a_pause),
+        Case::new("fail::hold_leaves_it", ONE, fail::hold_leaves_it),
+        Case::new("fail::apply_says_how_it_ended", ONE, fail::apply_says_how_it_ended),
+        Case::new("fail::a_first_deploy_that_fails", ONE, fail::a_first_deploy_that_fails),
+        Case::new("fail::no_node_fits", ONE, fail::no_node_fits),
+        Case::new("fail::apply_says_that_no_node_fits", ONE, fail::apply_says_that_no_node_fits),
+        Case::new("fail::a_job_runs_once", ONE, fail::a_job_runs_once),
+        Case::new("fail::no_replicas", ONE, fail::no_replicas),
+        Case::new("fail::a_setting_that_fails", ONE, fail::a_setting_that_fails),
+        Case::new("faults::bad_credentials", THREE, faults::bad_credentials),
+        Case::new(
+            "faults::the_registry_goes_and_comes_back",
+            own(1, 1),
+            faults::the_registry_goes_and_comes_back,
+        ),
+        Case::new("faults::the_daemon_restarts_under_run", own(1, 1), faults::the_daemon_restarts_under_run),
+        Case::new("faults::no_daemon", ONE, faults::no_daemon),
+        Case::new("faults::two_on_one_state", ONE, faults::two_on_one_state),
+        Case::new("faults::kill_9_in_mid_rollout", ONE, faults::kill_9_in_mid_rollout),
+        Case::new("faults::a_failure_while_skep_is_dead", ONE, faults::a_failure_while_skep_is_dead),
+        Case::new("faults::kill_9_again_and_again", ONE, faults::kill_9_again_and_again),
+        Case::new(
+            "faults::one_stuck_customer_holds_up_nobody",
+            own(1, 1),
+            faults::one_stuck_customer_holds_up_nobody,
+        ),
+        Case::new("many::a_hundred_services", own(1, 1), many::a_hundred_services),
         Case::new("bed::one_host_runs_a_service", ONE, bed_itself::one_host_runs_a_service),
         Case::new("bed::three_hosts_run_a_service", THREE, bed_itself::three_hosts_run_a_service),
         Case::new("bed::images_behave", ONE, bed_itself::images_behave),

@@ -1,0 +1,342 @@
+//! One folder: read, planned, and checked against the rules that hold for every plan.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use skep::cli::convert;
+use skep::cli::session::invalid_plan;
+use skep::controller::resolve::Resolver;
+use skep::controller::{Request, plan_only};
+use skep::events::Trigger;
+use skep::image::ImageRef;
+use skep::memory::{InMemory, Memory, RepositoryMemory, ServiceMemory};
+use skep::plan::{self, Action, Cause, ObjectKind, Plan, Write, fields, labels};
+use skep::report::PlanReport;
+use skep::spec::Customer;
+use skep::spec::diagnostics::Severity;
+use skep::spec::parse::{self, Loaded, SpecFiles};
+use skep::state::ObservedState;
+
+use crate::diff;
+use crate::words::Words;
+use crate::world::{self, FakeRegistry};
+
+/// All that a folder may hold.
+pub const FILES: &[&str] = &[
+    "README.md",
+    "specs",
+    "services.json",
+    "tasks.json",
+    "nodes.json",
+    "networks.json",
+    "tags.json",
+    "memory.json",
+    "now",
+    "plan.json",
+    "writes.json",
+    "status.json",
+];
+/// Stands for the hash of the spec as it is now.
+const CURRENT: &str = "v1:current";
+const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(600);
+
+pub struct Scenario {
+    words: Words,
+    loaded: Loaded,
+    /// What `skep.spec` is when a service was last written with the spec as it is: by name.
+    hashes: BTreeMap<String, String>,
+    services: Value,
+    tasks: Value,
+    nodes: Value,
+    networks: Value,
+    tags: Value,
+    memory: Memories,
+    now: jiff::Timestamp,
+}
+
+#[derive(Clone, Default)]
+struct Memories {
+    services: BTreeMap<String, ServiceMemory>,
+    repositories: BTreeMap<String, RepositoryMemory>,
+}
+
+/// What came of a scenario.
+pub struct Run {
+    words: Words,
+    hashes: BTreeMap<String, String>,
+    observed: ObservedState,
+    adopting: Vec<String>,
+    pub plans: Vec<Plan>,
+}
+
+impl Scenario {
+    /// # Panics
+    /// When the folder does not read; the message says what.
+    pub fn read(folder: &Path) -> Self {
+        let mut files = Folder { path: folder.to_owned(), words: Words::default() };
+        let loaded = parse::load(&files.specs());
+        let tags = files.json("tags.json").unwrap_or_else(|| json!({}));
+        let nodes = world::nodes(&files.json("nodes.json").unwrap_or_else(|| json!([{}])));
+        let networks = world::networks(&files.json("networks.json").unwrap_or_else(|| json!([])));
+        let mut services = world::services(&files.json("services.json").unwrap_or_else(|| json!([])));
+        let hashes = spec_hashes(&loaded, &networks);
+        replace_hashes(&mut services, &hashes);
+        let tasks = match files.json("tasks.json") {
+            Some(tasks) => world::tasks(&tasks, &services),
+            None => world::healthy_tasks(&services, &nodes),
+        };
+        let memory = memories(files.json("memory.json"), &loaded);
+        let now = files.text("now").unwrap_or_else(|| "2026-11-23T12:00:00Z".to_owned());
+        let now = now.trim().parse().expect("now is a time");
+        Self { words: files.words, loaded, hashes, services, tasks, nodes, networks, tags, memory, now }
+    }
+
+    pub async fn run(&self) -> Run {
+        let observed = skep::swarm::convert_snapshot(
+            self.services.clone(),
+            [self.tasks.clone(), Value::Null],
+            &self.nodes,
+            &self.networks,
+        );
+        let memory = Arc::new(InMemory::default());
+        for (name, service) in &self.memory.services {
+            memory.put_service(name, service.clone()).unwrap();
+        }
+        for (name, repository) in &self.memory.repositories {
+            memory.put_repository(name, repository.clone()).unwrap();
+        }
+        let resolver = Resolver::new(Arc::new(FakeRegistry::new(&self.tags)), memory);
+        let mut plans: Vec<Plan> = Vec::new();
+        for (name, diagnostics) in &self.loaded.invalid {
+            let first = diagnostics.iter().find(|found| found.severity == Severity::Error);
+            plans.push(invalid_plan(name, &first.map(|found| found.one_line()).unwrap_or_default()));
+        }
+        for customer in self.loaded.customers.values() {
+            let request = Request {
+                customer: Arc::new(customer.clone()),
+                revision: None,
+                trigger: Trigger::Manual,
+                since: tokio::time::Instant::now(),
+                max_age: Duration::ZERO,
+            };
+            plans.push(plan_only(&resolver, ROLLOUT_TIMEOUT, &request, &observed, self.now).await);
+        }
+        plans.sort_by(|a, b| a.customer.cmp(&b.customer));
+        let (words, hashes) = (self.words.clone(), self.hashes.clone());
+        Run { words, hashes, observed, adopting: self.adopting(), plans }
+    }
+
+    fn adopting(&self) -> Vec<String> {
+        let customers = self.loaded.customers.values();
+        let services = customers.flat_map(|customer| customer.services.values().map(move |s| (customer, s)));
+        let adopting = services.filter(|(_, service)| service.adopt);
+        adopting.map(|(customer, service)| plan::service_name(&customer.name, &service.key)).collect()
+    }
+
+    /// The steps of a second pass, once what the first one wrote stands in the Swarm and runs:
+    /// there must be none.
+    pub async fn again(&self, run: &Run) -> Option<String> {
+        let mut next = Self {
+            words: self.words.clone(),
+            loaded: self.loaded.clone(),
+            hashes: self.hashes.clone(),
+            services: self.services.clone(),
+            tasks: Value::Null,
+            nodes: self.nodes.clone(),
+            networks: self.networks.clone(),
+            tags: self.tags.clone(),
+            memory: self.memory.clone(),
+            now: self.now,
+        };
+        let steps: Vec<&plan::Step> = run.plans.iter().flat_map(|plan| &plan.steps).collect();
+        if steps.is_empty() {
+            return None;
+        }
+        for step in &steps {
+            next.carry_out(step);
+        }
+        next.tasks = world::healthy_tasks(&next.services, &next.nodes);
+        let second = next.run().await;
+        let left: Vec<String> =
+            second.plans.iter().flat_map(|plan| &plan.steps).map(|step| step.message.clone()).collect();
+        (!left.is_empty()).then(|| format!("a second pass makes steps again: {}", left.join("; ")))
+    }
+
+    fn carry_out(&mut self, step: &plan::Step) {
+        let services = self.services.as_array_mut().unwrap();
+        match &step.write {
+            Write::CreateNetwork { spec } => {
+                let network = json!({ "Id": spec["Name"], "Name": spec["Name"], "Labels": spec["Labels"] });
+                self.networks.as_array_mut().unwrap().push(network);
+            }
+            Write::CreateService { spec } => {
+                services.push(json!({ "ID": step.name, "Version": { "Index": 1 }, "Spec": spec }));
+            }
+            Write::UpdateService { id, spec, .. } => {
+                let service = services.iter_mut().find(|service| service["ID"] == id.as_str()).unwrap();
+                service["PreviousSpec"] = service["Spec"].clone();
+                service["Spec"] = spec.clone();
+                service["UpdateStatus"] = Value::Null;
+            }
+        }
+        let memory = self.memory.services.entry(step.name.clone()).or_default();
+        memory.rollout = None;
+        if step.cause == Cause::RollBack {
+            memory.refused.iter_mut().for_each(|refusal| refusal.rolled_back = true);
+        }
+    }
+}
+
+/// Reads a scenario's files.
+struct Folder {
+    path: PathBuf,
+    words: Words,
+}
+
+impl Folder {
+    fn text(&mut self, name: &str) -> Option<String> {
+        let text = std::fs::read_to_string(self.path.join(name)).ok()?;
+        Some(self.words.expand(&text))
+    }
+
+    fn json(&mut self, name: &str) -> Option<Value> {
+        let text = self.text(name)?;
+        Some(serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("{}: {error}", self.path.join(name).display());
+        }))
+    }
+
+    fn specs(&mut self) -> SpecFiles {
+        let snapshot = skep::source::read(&self.path.join("specs")).unwrap();
+        assert!(snapshot.problems.is_empty(), "{}: {:?}", self.path.display(), snapshot.problems);
+        let files = snapshot.files.into_iter().map(|(path, text)| (path, self.words.expand(&text)));
+        SpecFiles { files: files.collect() }
+    }
+}
+
+fn services_of(loaded: &Loaded) -> impl Iterator<Item = (&Customer, &skep::spec::Service)> {
+    loaded.customers.values().flat_map(|customer| customer.services.values().map(move |s| (customer, s)))
+}
+
+fn spec_hashes(loaded: &Loaded, networks: &Value) -> BTreeMap<String, String> {
+    let id = |name: &str| {
+        let known = networks.as_array().into_iter().flatten().find(|network| network["Name"] == name);
+        Some(known.and_then(|network| network["Id"].as_str()).unwrap_or(name).to_owned())
+    };
+    let hashes = services_of(loaded).map(|(customer, service)| {
+        let fields = fields::desired(customer, service, &id).expect("every network has an ID");
+        (plan::service_name(&customer.name, &service.key), fields::spec_hash(&fields))
+    });
+    hashes.collect()
+}
+
+fn replace_hashes(services: &mut Value, hashes: &BTreeMap<String, String>) {
+    for service in services.as_array_mut().into_iter().flatten() {
+        let name = service["Spec"]["Name"].as_str().unwrap_or_default().to_owned();
+        for spec in ["/Spec/Labels/skep.spec", "/PreviousSpec/Labels/skep.spec"] {
+            if let Some(label) = service.pointer_mut(spec).filter(|label| **label == CURRENT) {
+                *label = hashes.get(&name).cloned().expect("a service of a spec").into();
+            }
+        }
+    }
+}
+
+/// `memory.json`: what is remembered of services and repositories; `"spec": "v1:current"`
+/// stands for the spec as it is now.
+fn memories(file: Option<Value>, loaded: &Loaded) -> Memories {
+    let Some(file) = file else { return Memories::default() };
+    let now: BTreeMap<String, String> = services_of(loaded)
+        .map(|(customer, service)| {
+            (plan::service_name(&customer.name, &service.key), plan::desired_hash(customer, service))
+        })
+        .collect();
+    let services = file["services"].as_object().into_iter().flatten().map(|(name, memory)| {
+        let text = memory.to_string().replace(CURRENT, now.get(name).map_or("", String::as_str));
+        (name.clone(), serde_json::from_str(&text).expect("memory.json reads"))
+    });
+    let repositories = file["repositories"].as_object().into_iter().flatten().map(|(name, memory)| {
+        (name.clone(), serde_json::from_value(memory.clone()).expect("memory.json reads"))
+    });
+    Memories { services: services.collect(), repositories: repositories.collect() }
+}
+
+impl Run {
+    /// What the files should say.
+    pub fn expectations(&self) -> Vec<(&'static str, Option<String>)> {
+        let report = PlanReport { customers: self.plans.iter().map(convert::customer).collect() };
+        let writes = self.writes();
+        vec![
+            ("plan.json", Some(self.text(&json!(report)))),
+            ("writes.json", (!writes.is_empty()).then(|| self.text(&Value::Object(writes)))),
+            ("status.json", Some(self.text(&self.status()))),
+        ]
+    }
+
+    fn text(&self, value: &Value) -> String {
+        let mut text = self.words.contract(&serde_json::to_string_pretty(value).unwrap());
+        for hash in self.hashes.values() {
+            text = text.replace(hash, CURRENT);
+        }
+        text + "\n"
+    }
+
+    /// By the object's name: what a create sends, or what an update changes.
+    fn writes(&self) -> Map<String, Value> {
+        let steps = self.plans.iter().flat_map(|plan| &plan.steps);
+        let writes = steps.map(|step| {
+            let write = match &step.write {
+                Write::CreateNetwork { spec } | Write::CreateService { spec } => json!({ "create": spec }),
+                Write::UpdateService { spec, .. } => {
+                    json!({ "update": diff::pointers(&self.observed.services[&step.name].spec, spec) })
+                }
+            };
+            (step.name.clone(), write)
+        });
+        writes.collect()
+    }
+
+    /// The two lines of `status` that the plan's JSON does not have.
+    fn status(&self) -> Value {
+        let customers = self.plans.iter().map(|plan| {
+            let services = plan.services.iter().map(|(key, view)| {
+                let tasks = format!(
+                    "{} of {}, {} outdated",
+                    view.tally.right, view.tally.wanted, view.tally.outdated
+                );
+                let state = format!("{:?}", view.state);
+                (key.clone(), json!({ "state": state, "highest": view.highest, "tasks": tasks }))
+            });
+            (plan.customer.clone(), Value::Object(services.collect()))
+        });
+        Value::Object(customers.collect())
+    }
+
+    /// Rules for every plan (architecture, invariant 4).
+    pub fn broken_rules(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        for (plan, step) in self.plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)))
+        {
+            let spec = match &step.write {
+                Write::CreateNetwork { .. } => continue,
+                Write::CreateService { spec } | Write::UpdateService { spec, .. } => spec,
+            };
+            let image = fields::image(spec).parse::<ImageRef>();
+            if image.is_ok_and(|image| image.digest.is_none()) {
+                broken.push(format!("{} is written without a digest", step.name));
+            }
+            let owner =
+                self.observed.services.get(&step.name).and_then(|found| found.label(labels::CUSTOMER));
+            let ours = owner == Some(plan.customer.as_str());
+            let adopts =
+                owner.is_none() && step.cause == Cause::Adoption && self.adopting.contains(&step.name);
+            let creates = step.action == Action::Create && step.kind == ObjectKind::Service;
+            if !ours && !adopts && !creates {
+                broken.push(format!("{} is not ours to write", step.name));
+            }
+        }
+        broken
+    }
+}
