@@ -52,6 +52,7 @@ fn observed_service(mut service: Value) -> Option<ObservedService> {
         name: text(&service, "/Spec/Name")?.to_owned(),
         version_index: service.pointer("/Version/Index").and_then(Value::as_u64)?,
         update_status,
+        updated_at: text(&service, "/UpdatedAt").and_then(|time| time.parse().ok()),
         job_iteration: number(&service, "/JobStatus/JobIteration/Index"),
         previous_spec: service.get_mut("PreviousSpec").map(Value::take).filter(Value::is_object),
         spec: service.get_mut("Spec").map(Value::take)?,

@@ -250,7 +250,7 @@ pub fn drift(bed: &Bed) {
 
     let told = events(&ws).len();
     let theirs = ["--env-add", "THEIRS=1", "--container-label-add", "theirs=yes", "--limit-memory", "64M"];
-    ws.docker(&[&["service", "update"], &theirs[..], &["followdrift_web"]].concat()).ok();
+    ws.docker(&[&["service", "update", "-d"], &theirs[..], &["followdrift_web"]].concat()).ok();
     push(bed, "follow/drift", "1.2.0");
     bed.wait_says("followdrift_web", 1, "follow/drift 1.2.0");
     let spec = bed.service("followdrift_web").unwrap()["Spec"].clone();
@@ -290,6 +290,8 @@ pub fn a_quiet_resync(bed: &Bed) {
 }
 
 /// Between resyncs, polls without news cost the engine nothing; only its event stream is open.
+///
+/// On a bed of its own: a network that another test makes changes the nodes, which wakes every customer.
 pub fn no_calls_between_resyncs(bed: &Bed) {
     let ws = bed.workspace();
     ws.write("skep.toml", &ws.default_config().replace("resync = \"5s\"", "resync = \"1h\""));

@@ -88,7 +88,7 @@ fn cases() -> Vec<Case> {
         Case::new("follow::specs_on_disk", ONE, follow::specs_on_disk),
         Case::new("follow::drift", ONE, follow::drift),
         Case::new("follow::a_quiet_resync", ONE, follow::a_quiet_resync),
-        Case::new("follow::no_calls_between_resyncs", ONE, follow::no_calls_between_resyncs),
+        Case::new("follow::no_calls_between_resyncs", own(1, 1), follow::no_calls_between_resyncs),
         Case::new("follow::http_and_signals", ONE, follow::http_and_signals),
         Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
         Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),
