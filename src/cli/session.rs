@@ -8,7 +8,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::apply::Applier;
+use crate::apply::{Applier, RefusedWrites};
 use crate::config::Config;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read};
@@ -170,6 +170,7 @@ impl Writer {
             registry: Arc::clone(&session.registry),
             memory,
             recorder: recorder.clone(),
+            refused: RefusedWrites::default(),
         };
         let reconciler = Arc::new(Reconciler {
             snapshots: Arc::new(Snapshots::new(Arc::clone(&session.swarm))),

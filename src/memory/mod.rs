@@ -91,6 +91,17 @@ pub struct Refusal {
     /// Whether the last good image was written back already, which is done once.
     #[serde(default)]
     pub rolled_back: bool,
+    /// Until when it holds, if not for good: nodes could not pull, which a registry's outage
+    /// may have been the cause of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<jiff::Timestamp>,
+}
+
+impl Refusal {
+    /// Whether it keeps this spec from this content now.
+    pub fn holds(&self, spec: &str, now: jiff::Timestamp) -> bool {
+        self.spec == spec && self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// A rollout under way.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::converge::{self, Tally};
 use super::{Action, Cause, Change, ImageView, Input, ObjectKind, Step, Waiting, Write};
-use super::{ServiceView, fields, fingerprint, labels, service_name};
+use super::{ServiceView, fields, fingerprint, labels, service_name, unchanged_after};
 use crate::image::ImageRef;
 use crate::memory::{Purpose, ServiceMemory};
 use crate::spec;
@@ -167,7 +167,7 @@ impl Case<'_> {
         if let Some(why) = fields::mode_change(&observed.spec, &fields) {
             return (None, vec![self.wait(WaitingReason::SpecInvalid, why)]);
         }
-        if let Some(wait) = self.rolling_back() {
+        if let Some(wait) = self.rolling_back(observed) {
             return (None, vec![wait]);
         }
         let mut waiting = Vec::new();
@@ -224,6 +224,10 @@ impl Case<'_> {
         let adopting = observed.label(labels::CUSTOMER).is_none();
         // What is taken over is taken over with a version, which is its floor from then on.
         if adopting && target.is_none() {
+            return None;
+        }
+        // A write of labels alone would wipe what Swarm needs to roll back an update under way.
+        if adopting && changes.is_empty() && image.is_none() && self.is_updating() {
             return None;
         }
         if changes.is_empty() && image.is_none() && !adopting {
@@ -308,7 +312,11 @@ impl Case<'_> {
         let state = observed.update_status.as_ref().map(|status| status.state.as_str());
         let mut spec = observed.spec.clone();
         let image = self.image_view(fields::image(&spec));
-        if state == Some("paused") && self.tally.is_right() {
+        let started = self.memory.rollout.as_ref().map(|rollout| rollout.started);
+        if state == Some("paused")
+            && self.tally.is_right()
+            && converge::is_stable(observed, &self.tally, started, self.input.now)
+        {
             let message = format!("{}: all tasks are right, clearing the paused update", self.service.key);
             let step = self.step(
                 Action::Update,
@@ -318,7 +326,8 @@ impl Case<'_> {
                 message,
                 spec.clone(),
             );
-            return Some(Step { write: update(observed, spec), ..step });
+            let target = unchanged_after(&spec, observed.version_index);
+            return Some(Step { target, write: update(observed, spec), ..step });
         }
         if self.memory.retry && !self.tally.is_right() {
             fields::force(&mut spec);
@@ -362,10 +371,14 @@ impl Case<'_> {
     }
 
     /// While the old image comes back, nothing else is written.
-    fn rolling_back(&self) -> Option<Waiting> {
-        let rollout = self.memory.rollout.as_ref()?;
-        (rollout.purpose == Purpose::RollBack && rollout.failed.is_none())
-            .then(|| self.rollout_in_progress())?
+    fn rolling_back(&self, observed: &ObservedService) -> Option<Waiting> {
+        let by_swarm =
+            observed.update_status.as_ref().is_some_and(|status| status.state == "rollback_started");
+        let rollout = self.memory.rollout.as_ref().filter(|rollout| rollout.failed.is_none());
+        let by_us = rollout.is_some_and(|rollout| rollout.purpose == Purpose::RollBack);
+        let told = || self.rollout_in_progress();
+        let untold = || self.wait(WaitingReason::RolloutInProgress, "Swarm is rolling back".to_owned());
+        (by_swarm || by_us).then(|| told().unwrap_or_else(untold))
     }
 
     fn rollout_in_progress(&self) -> Option<Waiting> {

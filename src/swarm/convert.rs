@@ -77,8 +77,8 @@ fn observed_task(id: &str, task: &Value, service: &ObservedService) -> ObservedT
     }
 }
 
-/// Whether the task was made from what its service says now; what Swarm compares to decide
-/// whether a task is dirty, but for what may change without a new task (placement).
+/// Whether the task was made from what its service says now. Swarm compares a little more to
+/// decide whether a task is dirty: networks and ports, which a task shows in another form.
 fn is_current(task: &Value, service_spec: &Value) -> bool {
     let same = |task_pointer: &str, spec_pointer: &str| {
         let absent = |value: Option<&Value>| match value {
@@ -92,6 +92,8 @@ fn is_current(task: &Value, service_spec: &Value) -> bool {
     same("/Spec/ContainerSpec", "/TaskTemplate/ContainerSpec")
         && same("/Spec/ForceUpdate", "/TaskTemplate/ForceUpdate")
         && same("/Spec/Resources", "/TaskTemplate/Resources")
+        && same("/Spec/RestartPolicy", "/TaskTemplate/RestartPolicy")
+        && same("/Spec/LogDriver", "/TaskTemplate/LogDriver")
 }
 
 fn observed_node(node: &Value) -> Option<ObservedNode> {

@@ -25,7 +25,8 @@ fn rollout(purpose: Purpose, from: Option<&str>) -> Rollout {
 /// What is remembered after a failure, from nothing but a last good 1.2.3.
 fn after(rollout: &Rollout, refuse: bool, swarm_rolls_back: bool) -> ServiceMemory {
     let memory = ServiceMemory { last_good: Some(image("1.2.3")), ..ServiceMemory::default() };
-    let failure = Failure { why: "swarm says\u{1b}[31m".into(), refuse, swarm_rolls_back };
+    let failure =
+        Failure { why: "swarm says\u{1b}[31m".into(), refuse, swarm_rolls_back, for_a_while: false };
     after_failure(memory, rollout, &failure, jiff::Timestamp::UNIX_EPOCH)
 }
 
@@ -67,7 +68,7 @@ fn a_failed_roll_back_refuses_nothing() {
 
 #[test]
 fn a_refusal_is_remembered_once() {
-    let failure = Failure { why: "again".into(), refuse: true, swarm_rolls_back: false };
+    let failure = Failure { why: "again".into(), refuse: true, swarm_rolls_back: false, for_a_while: false };
     let first = rollout(Purpose::Forward, None);
     let memory = after(&first, true, false);
     let memory = after_failure(memory, &first, &failure, jiff::Timestamp::UNIX_EPOCH);
@@ -79,7 +80,7 @@ fn a_refusal_is_remembered_once() {
 
 #[test]
 fn after_an_adoption_what_ran_is_good() {
-    let failure = Failure { why: "w".into(), refuse: true, swarm_rolls_back: false };
+    let failure = Failure { why: "w".into(), refuse: true, swarm_rolls_back: false, for_a_while: false };
     let first = rollout(Purpose::Forward, Some("1.1.0"));
     let memory = after_failure(ServiceMemory::default(), &first, &failure, jiff::Timestamp::UNIX_EPOCH);
     assert_eq!(memory.last_good, Some(image("1.1.0")));

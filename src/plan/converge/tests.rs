@@ -33,6 +33,7 @@ fn service(mode: Value, status: Option<&str>, tasks: Vec<ObservedTask>) -> Obser
         version_index: 1,
         spec: json!({ "Mode": mode }),
         previous_spec: None,
+        updated_at: None,
         update_status,
         job_iteration: Some(3),
         tasks,

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Case, set_label};
 use crate::image::ImageRef;
-use crate::plan::{Waiting, fields, labels};
+use crate::plan::{Waiting, converge, fields, labels};
 use crate::spec::{ImagePolicy, OnFailure, Retag};
 use crate::state::{DesiredImage, ObservedService, Target, WaitingReason};
 use crate::version::{RejectReason, Rejected};
@@ -36,22 +36,23 @@ impl Case<'_> {
                     None => ImageDecision::Go(target),
                 }
             }
-            DesiredImage::None { reason, .. } => {
+            DesiredImage::None { .. } => {
                 let running =
                     current.as_ref().and_then(|image| image.digest.as_ref()).map(ToString::to_string);
                 let Some(running) = running else { return ImageDecision::Stay };
                 if !self.is_refused(&running) {
                     return ImageDecision::Keep;
                 }
-                match (reason, self.service.on_failure) {
-                    (WaitingReason::VersionRefused | WaitingReason::WouldDowngrade, OnFailure::Rollback) => {
-                        self.last_good(observed, &running)
-                            .map_or(ImageDecision::Stay, ImageDecision::RollBack)
-                    }
-                    _ => ImageDecision::Stay,
-                }
+                // The way back needs no answer of the registry.
+                let back = || self.last_good(observed, &running).map(ImageDecision::RollBack);
+                self.may_go_back(observed).then(back).flatten().unwrap_or(ImageDecision::Stay)
             }
         }
+    }
+
+    /// A job that began anew with an older version would do its work twice.
+    fn may_go_back(&self, observed: &ObservedService) -> bool {
+        self.service.on_failure == OnFailure::Rollback && !converge::is_job(&observed.spec)
     }
 
     /// What follows when what is wanted or what runs has failed before; `None`: go on with the target.
@@ -70,7 +71,7 @@ impl Case<'_> {
             return self.is_refused(&wanted).then_some(other);
         };
         let is_back = self.is_refused(&wanted) || self.is_step_back(running, target);
-        if self.service.on_failure == OnFailure::Hold {
+        if !self.may_go_back(observed) {
             return is_back.then_some(ImageDecision::Stay);
         }
         let is_last_good = self.memory.last_good.as_ref().is_some_and(|good| good.digest == wanted);
@@ -132,10 +133,8 @@ impl Case<'_> {
     }
 
     pub(super) fn is_refused(&self, digest: &str) -> bool {
-        self.memory
-            .refused
-            .iter()
-            .any(|refusal| refusal.spec == self.spec_hash && refusal.image.digest == digest)
+        let now = self.input.now;
+        self.memory.refused.iter().any(|it| it.holds(&self.spec_hash, now) && it.image.digest == digest)
     }
 
     fn refusal_message(&self, digest: &str) -> String {

@@ -64,7 +64,7 @@ impl Case<'_> {
         }
     }
 
-    fn is_updating(&self) -> bool {
+    pub(super) fn is_updating(&self) -> bool {
         let status = self.observed.and_then(|observed| observed.update_status.as_ref());
         status.is_some_and(|status| matches!(status.state.as_str(), "updating" | "rollback_started"))
     }
