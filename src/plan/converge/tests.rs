@@ -139,6 +139,11 @@ fn a_rollout_is_judged_by_status_and_tasks() {
     // Each: purpose, Swarm's status, tasks, seconds since the start.
     let cases = [
         (Forward, None, right(), 5, Is::Converged),
+        // One look may find a crash loop running; where Swarm has watched, it need not last.
+        (Forward, None, right(), 4, Is::Going),
+        (Forward, Some("paused"), right(), 4, Is::Going),
+        (Forward, Some("completed"), right(), 1, Is::Converged),
+        (RollBack, None, right(), 4, Is::Going),
         (Forward, Some("completed"), right(), 5, Is::Converged),
         (Forward, Some("updating"), right(), 5, Is::Going),
         (Forward, Some("completed"), old(), 5, Is::Going),
@@ -179,4 +184,49 @@ fn failures_are_told_in_swarms_words() {
         panic!("failed")
     };
     assert_eq!(failure.why, "swarm says; task: task: non-zero exit (1)");
+}
+
+#[test]
+fn how_long_tasks_must_run_is_the_services_own_to_say() {
+    let judge = |monitor_seconds: i64, second: i64| {
+        let mut service =
+            service(json!({ "Replicated": { "Replicas": 1 } }), None, vec![task("running", true, "")]);
+        service.spec["UpdateConfig"] = json!({ "Monitor": monitor_seconds * 1_000_000_000 });
+        let tally = tally(&service, &nodes());
+        is_stable(&service, &tally, Some(at(0)), at(second))
+    };
+    // monitor, seconds since the task began to run, whether that is long enough
+    for (monitor, second, expected) in
+        [(2, 1, false), (2, 2, true), (0, 4, false), (0, 5, true), (900, 59, false), (900, 60, true)]
+    {
+        assert_eq!(judge(monitor, second), expected, "monitor {monitor} s, after {second} s");
+    }
+    let none = service(json!({ "Replicated": { "Replicas": 0 } }), None, vec![]);
+    assert!(is_stable(&none, &tally(&none, &nodes()), Some(at(0)), at(0)), "nothing is to run");
+}
+
+#[test]
+fn a_job_that_still_works_is_not_late() {
+    let job = json!({ "ReplicatedJob": { "MaxConcurrent": 2, "TotalCompletions": 2 } });
+    let judge = |tasks: Vec<ObservedTask>| {
+        let service = service(job.clone(), None, tasks);
+        let tally = tally(&service, &nodes());
+        progress(&service, &tally, &rollout(Purpose::Forward), TIMEOUT, at(10_000))
+    };
+    let (run, done) = (|| task("running", true, ""), || task("complete", true, ""));
+    assert_eq!(judge(vec![run(), run()]), Progress::InProgress);
+    assert_eq!(judge(vec![run(), done()]), Progress::InProgress);
+    assert_eq!(judge(vec![done(), done()]), Progress::Converged);
+    assert!(matches!(judge(vec![done(), task("failed", true, "exit 1")]), Progress::Failed(_)));
+}
+
+#[test]
+fn what_runs_on_a_paused_node_is_left_alone_by_swarm_and_not_counted() {
+    let mut nodes = nodes();
+    nodes.get_mut("up2").unwrap().availability = "pause".into();
+    let on_paused = ObservedTask { node_id: Some("up2".into()), ..task("running", false, "") };
+    let service =
+        service(json!({ "Global": {} }), Some("completed"), vec![task("running", true, ""), on_paused]);
+    let tally = tally(&service, &nodes);
+    assert_eq!((tally.wanted, tally.right, tally.outdated), (1, 1, 0));
 }
