@@ -1,6 +1,9 @@
 //! Brings the record up to what is observed: open intents get their outcome, rollouts are
 //! seen to complete, to fail, to be rolled back.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use std::time::Duration;

@@ -1,5 +1,8 @@
 //! Whether a service's tasks are what its spec says, and whether its rollout failed.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

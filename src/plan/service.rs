@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::converge::{self, Tally};
-use super::{Action, Cause, Change, ImageView, Input, ObjectKind, Step, Sync, Waiting, Write};
+use super::{Action, Cause, Change, ImageView, Input, ObjectKind, Step, Waiting, Write};
 use super::{ServiceView, fields, fingerprint, labels, service_name};
 use crate::image::ImageRef;
 use crate::memory::{Purpose, ServiceMemory};
-use crate::spec::{self, ImagePolicy, OnFailure, Retag};
+use crate::spec;
 use crate::state::{DesiredImage, ObservedService, Target, WaitingReason};
-use crate::version::{RejectReason, Rejected};
+
+mod image;
+mod view;
+
+use image::ImageDecision;
 
 /// Swarm takes up a written service within milliseconds, unless a leader is elected meanwhile (measured: 11 s).
 const TAKE_UP_MS: i64 = 20_000;
@@ -187,163 +191,6 @@ impl Case<'_> {
             waiting.extend(self.rollout_in_progress());
         }
         (step, waiting)
-    }
-
-    /// The image to write: a new one, or the one that is there.
-    fn image_decision(&self, observed: &ObservedService) -> ImageDecision<'_> {
-        let current = observed.image();
-        match &self.image {
-            DesiredImage::Chosen(target) => {
-                if let Some(decision) = self.after_failure(observed, current.as_ref(), target) {
-                    return decision;
-                }
-                match current.filter(|image| self.is_held_move(image, target)) {
-                    Some(image) => ImageDecision::Wait(self.held_move(&image, target)),
-                    None => ImageDecision::Go(target),
-                }
-            }
-            DesiredImage::None { reason, .. } => {
-                let running =
-                    current.as_ref().and_then(|image| image.digest.as_ref()).map(ToString::to_string);
-                let Some(running) = running else { return ImageDecision::Stay };
-                if !self.is_refused(&running) {
-                    return ImageDecision::Keep;
-                }
-                match (reason, self.service.on_failure) {
-                    (WaitingReason::VersionRefused | WaitingReason::WouldDowngrade, OnFailure::Rollback) => {
-                        self.last_good(observed, &running)
-                            .map_or(ImageDecision::Stay, ImageDecision::RollBack)
-                    }
-                    _ => ImageDecision::Stay,
-                }
-            }
-        }
-    }
-
-    /// What follows when what is wanted or what runs has failed before; `None`: go on with the target.
-    fn after_failure(
-        &self,
-        observed: &ObservedService,
-        current: Option<&ImageRef>,
-        target: &Target,
-    ) -> Option<ImageDecision<'_>> {
-        let wanted = target.digest.to_string();
-        let running = current.and_then(|image| image.digest.as_ref()).map(ToString::to_string);
-        let failed = running.as_ref().filter(|running| self.is_refused(running));
-        let Some(running) = failed else {
-            // What is written must hold a digest.
-            let other = if running.is_some() { ImageDecision::Keep } else { ImageDecision::Stay };
-            return self.is_refused(&wanted).then_some(other);
-        };
-        let is_back = self.is_refused(&wanted) || self.is_step_back(running, target);
-        if self.service.on_failure == OnFailure::Hold {
-            return is_back.then_some(ImageDecision::Stay);
-        }
-        let is_last_good = self.memory.last_good.as_ref().is_some_and(|good| good.digest == wanted);
-        if self.is_refused(&wanted) || (is_back && is_last_good) {
-            let back = self.last_good(observed, running).map(ImageDecision::RollBack);
-            // Tried already, and the failed image stands there again: that is drift.
-            let otherwise = self.is_refused(&wanted).then_some(ImageDecision::Stay);
-            return back.or(otherwise);
-        }
-        None
-    }
-
-    /// Whether the target is not above the version that failed with this digest.
-    fn is_step_back(&self, failed: &str, target: &Target) -> bool {
-        let refusal = self.memory.refused.iter().rev().find(|refusal| refusal.image.digest == failed);
-        let failed = refusal.and_then(|refusal| refusal.image.version.as_deref());
-        let failed = failed.and_then(|version| semver::Version::parse(version).ok());
-        match (failed, &target.version) {
-            (Some(failed), Some(target)) => target.cmp_precedence(&failed).is_lt(),
-            _ => false,
-        }
-    }
-
-    fn held_move(&self, image: &ImageRef, target: &Target) -> Waiting {
-        let message = format!(
-            "tag {} now has {} in the registry; retag = \"hold\" keeps {}",
-            target.tag.as_deref().unwrap_or("?"),
-            target.digest,
-            image.digest.as_ref().map_or("?", |digest| digest.as_str()),
-        );
-        self.wait(WaitingReason::TagMoved, message)
-    }
-
-    /// The version that would be taken, had it not failed or did it fit the nodes.
-    fn refused(&self) -> Option<Waiting> {
-        let DesiredImage::Chosen(target) = &self.image else { return None };
-        let message = if self.is_refused(target.digest.as_str()) {
-            self.refusal_message(target.digest.as_str())
-        } else {
-            let held = |tag: &&Rejected| matches!(tag.reason, RejectReason::Refused | RejectReason::Platform);
-            let passed = target.passed_over.iter().find(held)?;
-            let mut refusals = self.memory.refused.iter().rev();
-            let refusal = refusals.find(|refusal| {
-                refusal.spec == self.spec_hash && refusal.image.tag.as_ref() == Some(&passed.tag)
-            });
-            match refusal.filter(|_| passed.reason == RejectReason::Refused) {
-                Some(refusal) => self.refusal_message(&refusal.image.digest),
-                None => format!("{}: {}", passed.tag, passed.message),
-            }
-        };
-        Some(self.wait(WaitingReason::VersionRefused, message))
-    }
-
-    fn is_held_move(&self, current: &ImageRef, target: &Target) -> bool {
-        let hold =
-            matches!(&self.service.image, ImagePolicy::Highest { policy, .. } if policy.retag == Retag::Hold);
-        let same_tag = current.repository == target.repository && current.tag == target.tag;
-        hold && same_tag && current.digest.as_ref().is_some_and(|digest| *digest != target.digest)
-    }
-
-    fn is_refused(&self, digest: &str) -> bool {
-        self.memory
-            .refused
-            .iter()
-            .any(|refusal| refusal.spec == self.spec_hash && refusal.image.digest == digest)
-    }
-
-    fn refusal_message(&self, digest: &str) -> String {
-        let refusal = self.memory.refused.iter().rev().find(|refusal| refusal.image.digest == digest);
-        let why = refusal.map(|refusal| refusal.why.as_str()).unwrap_or_default();
-        let version = refusal.and_then(|refusal| refusal.image.version.clone()).unwrap_or_default();
-        format!(
-            "{version} failed before: {why}; `skep retry {}/{}` tries again",
-            self.input.desired.spec.name, self.service.key
-        )
-    }
-
-    /// The spec to return to after a failure that Swarm did not roll back itself, unless that
-    /// was tried already: the engine's own previous spec where it has the last good image (so
-    /// that a failed setting goes with it), else the present one with that image.
-    fn last_good(&self, observed: &ObservedService, running: &str) -> Option<Value> {
-        let good = self
-            .memory
-            .last_good
-            .as_ref()
-            .filter(|good| good.digest != running || self.previous_differs(observed))?;
-        if self.memory.refused.iter().any(|refusal| refusal.image.digest == running && refusal.rolled_back) {
-            return None;
-        }
-        let previous =
-            observed.previous_spec.as_ref().filter(|previous| fields::image(previous).contains(&good.digest));
-        Some(previous.cloned().unwrap_or_else(|| {
-            let mut spec = observed.spec.clone();
-            let tag = good.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
-            let repository = good.repository.parse::<crate::image::Repository>();
-            let repository =
-                repository.map_or_else(|_| good.repository.clone(), |repository| repository.to_string());
-            let image = format!("{repository}{tag}@{}", good.digest);
-            fields::set_image(&mut spec, &image);
-            set_label(&mut spec, labels::STACK_IMAGE, &image);
-            set_label(&mut spec, labels::VERSION, good.version.as_deref().unwrap_or_default());
-            spec
-        }))
-    }
-
-    fn previous_differs(&self, observed: &ObservedService) -> bool {
-        observed.previous_spec.as_ref().is_some_and(|previous| *previous != observed.spec)
     }
 
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
@@ -648,110 +495,6 @@ impl Case<'_> {
     fn view_of(&self, observed: &ObservedService) -> Option<ImageView> {
         Some(self.image_view(fields::image(&observed.spec)))
     }
-
-    fn view(&self, step: Option<&Step>, waiting: &[Waiting]) -> ServiceView {
-        let desired = match &self.image {
-            DesiredImage::Chosen(target) => Some(ImageView::of_target(target)),
-            DesiredImage::None { .. } => None,
-        };
-        let first = waiting.first();
-        let state = self.sync_state(step, waiting);
-        let message = match (first, step) {
-            (Some(waiting), _) => waiting.message.clone(),
-            (None, Some(step)) => step.message.clone(),
-            (None, None) => {
-                self.tally.problem.as_ref().map(|problem| problem.message.clone()).unwrap_or_default()
-            }
-        };
-        ServiceView {
-            highest: self.highest(waiting),
-            desired,
-            state,
-            tally: self.tally.clone(),
-            exists: self.observed.is_some(),
-            running: running(self.observed, self.service.image.tags()),
-            message,
-        }
-    }
-
-    fn sync_state(&self, step: Option<&Step>, waiting: &[Waiting]) -> Sync {
-        let waits = |reason| waiting.iter().any(|waiting| waiting.reason == reason);
-        use WaitingReason as W;
-        if waits(W::Suspended) {
-            Sync::Suspended
-        } else if waits(W::VersionRefused) && step.is_some() {
-            // What comes next below the refused version is still to be done.
-            Sync::Drifted
-        } else if waits(W::VersionRefused) && waits(W::RolloutInProgress) {
-            Sync::Progressing
-        } else if [
-            W::NotOwned,
-            W::NoVersionFits,
-            W::WouldDowngrade,
-            W::RolloutFailed,
-            W::NetworkMissing,
-            W::SpecInvalid,
-            W::TagMoved,
-        ]
-        .into_iter()
-        .any(waits)
-        {
-            Sync::Stalled
-        } else if waits(W::RegistryUnavailable) || waits(W::TagListTruncated) {
-            Sync::Unknown
-        } else if step.is_some() {
-            Sync::Drifted
-        } else if waits(W::RolloutInProgress) || self.tally.outdated > 0 || self.is_updating() {
-            // Tasks that do not run are a matter of health, not of this.
-            Sync::Progressing
-        } else if waits(W::VersionRefused) {
-            // All is done that may be done, and it is not what it should be.
-            Sync::Stalled
-        } else {
-            Sync::InSync
-        }
-    }
-
-    fn is_updating(&self) -> bool {
-        let status = self.observed.and_then(|observed| observed.update_status.as_ref());
-        status.is_some_and(|status| matches!(status.state.as_str(), "updating" | "rollback_started"))
-    }
-
-    /// The question of the postmortem. Only a trusted answer of the registry makes a yes or no.
-    fn highest(&self, waiting: &[Waiting]) -> Option<bool> {
-        match &self.image {
-            DesiredImage::Chosen(target) => {
-                let newest_passed_over = !target.passed_over.is_empty();
-                Some(
-                    self.runs(target)
-                        && self.tally.is_right()
-                        && !newest_passed_over
-                        && self.observed.is_some(),
-                )
-            }
-            DesiredImage::None {
-                reason: WaitingReason::VersionRefused | WaitingReason::WouldDowngrade,
-                ..
-            } => Some(false),
-            DesiredImage::None { .. } => {
-                debug_assert!(!waiting.is_empty(), "an image that is not chosen has a reason");
-                None
-            }
-        }
-    }
-}
-
-enum ImageDecision<'a> {
-    /// Bring it to this.
-    Go(&'a Target),
-    /// Write other fields, but leave the image.
-    Keep,
-    /// The same, and say why.
-    Wait(Waiting),
-    /// Write this spec back.
-    RollBack(Value),
-    /// Touch nothing.
-    Stay,
 }
 
 fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, changes: &[Change]) -> String {
@@ -800,15 +543,4 @@ fn set_label(spec: &mut Value, key: &str, value: &str) {
     if let Some(labels) = labels.as_object_mut() {
         labels.insert(key.to_owned(), value.into());
     }
-}
-
-/// What tasks that run (or completed, of a job) were made from, most first.
-fn running(observed: Option<&ObservedService>, tags: &spec::TagPattern) -> Vec<(ImageView, u64)> {
-    let mut counts = std::collections::BTreeMap::new();
-    for task in observed.iter().flat_map(|service| &service.tasks).filter(|task| task.state == "running") {
-        *counts.entry(ImageView::of_text(&task.image, tags)).or_insert(0) += 1;
-    }
-    let mut running: Vec<_> = counts.into_iter().collect();
-    running.sort_by_key(|(_, tasks)| std::cmp::Reverse(*tasks));
-    running
 }
