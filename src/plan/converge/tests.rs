@@ -34,6 +34,7 @@ fn service(mode: Value, status: Option<&str>, tasks: Vec<ObservedTask>) -> Obser
         spec: json!({ "Mode": mode }),
         previous_spec: None,
         update_status,
+        updated_at: None,
         job_iteration: Some(3),
         tasks,
     }
