@@ -115,8 +115,10 @@ pub fn every_field_is_kept(bed: &Bed) {
     assert_eq!(differences(&before, &after), expected);
     assert_eq!(after["Labels"]["com.docker.stack.image"].as_str(), Some(&*image(bed, "adopted_frontend")));
     assert_eq!(after["Labels"]["skep.version"], "1.10.0");
+    let told = events(&ws);
+    assert_eq!(told[0]["reason"], "SpecAdded");
     expect_one_change(
-        &events(&ws),
+        &told[1..],
         &["ImageUpdated/intent", "ImageUpdated/done", "RolloutStarted", "RolloutComplete"],
     );
 

@@ -39,7 +39,7 @@ pub fn the_stale_frontend(bed: &Bed) {
         "stack.yml",
         &format!(
             "version: '3.7'\nservices:\n  frontend:\n    image: {latest}\n    environment: {{KEPT: 'yes'}}\n    \
-             deploy:\n      mode: global\n      update_config: {{monitor: 1s}}\n"
+             deploy:\n      mode: global\n      update_config: {{parallelism: 3, monitor: 1s}}\n"
         ),
     );
     let before_deploy = audit(&ws, &["-f", "stack.yml"], "frontend", 1);
