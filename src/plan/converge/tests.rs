@@ -35,7 +35,6 @@ fn service(mode: Value, status: Option<&str>, tasks: Vec<ObservedTask>) -> Obser
         previous_spec: None,
         updated_at: None,
         update_status,
-        updated_at: None,
         job_iteration: Some(3),
         tasks,
     }
