@@ -125,7 +125,13 @@ fn every_scalar_key_can_be_set_by_the_environment() {
             "poll.registry" | "poll.resync" | "rollout.timeout" => "7s",
             _ => "/a/path",
         };
-        let config = from_env(&[(&name, value)]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let pair = match *key {
+            "docker.cert" => Some(("SKEP_DOCKER__KEY", value)),
+            "docker.key" => Some(("SKEP_DOCKER__CERT", value)),
+            _ => None,
+        };
+        let vars: Vec<_> = pair.into_iter().chain([(name.as_str(), value)]).collect();
+        let config = from_env(&vars).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_ne!(Config { file: None, ..config }, Config::default(), "{name} changes nothing");
     }
 }
@@ -372,4 +378,21 @@ proptest::proptest! {
     fn key_like_text_does_not_either(text in "((\\[?(poll|docker|registries|events|x)(\\.'?[a-z:/]{1,5}'?)?\\]?)( = ('[^']{0,5}'|[0-9]{1,3}|\\{\\}))?\n){1,5}") {
         let _ = load(&text, &[], Flags::default());
     }
+}
+
+#[test]
+fn certificates_mean_tls_whichever_source_names_them() {
+    let host = ("SKEP_DOCKER__HOST", "tcp://10.0.0.1:2376");
+    let (ca, cert, key) =
+        (("SKEP_DOCKER__CA", "/ca"), ("SKEP_DOCKER__CERT", "/cert"), ("SKEP_DOCKER__KEY", "/key"));
+    for vars in [&[host, ca][..], &[host, cert, key], &[host, ca, cert, key]] {
+        assert!(from_env(vars).unwrap().docker.tls, "{vars:?}");
+    }
+    assert!(!from_env(&[host]).unwrap().docker.tls);
+    for (file, vars) in [("docker.cert = '/cert'", [key]), ("docker.key = '/key'", [cert])] {
+        let config = load(file, &vars, Flags::default()).unwrap();
+        assert!(config.docker.tls, "a pair from two sources is a pair: {file}");
+    }
+    let error = from_env(&[host, cert]).unwrap_err().to_string();
+    assert_eq!(error, "`docker.cert` without `docker.key` (give both or neither)");
 }
