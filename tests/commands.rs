@@ -99,3 +99,18 @@ fn colours_only_when_asked_for_off_a_terminal() {
     skep(bad.path(), "lint").assert().stdout(contains("\u{1b}[").not());
     skep(bad.path(), "lint --color always").assert().stdout(contains("\u{1b}["));
 }
+
+#[test]
+fn audit_of_a_file_fills_in_the_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "services:\n  web:\n    image: 127.0.0.1:1/web:${TAG}\n";
+    std::fs::write(directory.path().join("compose.yml"), text).unwrap();
+    let audit = |line| {
+        let mut command = skep(directory.path(), line);
+        let output = command.env("TAG", "1.2.3").assert().code(2).get_output().stdout.clone();
+        serde_json::from_slice::<serde_json::Value>(&output).unwrap()
+    };
+    let report = audit("audit -f compose.yml --output json");
+    assert_eq!(report["services"][0]["image"], "127.0.0.1:1/web:1.2.3", "{report}");
+    assert_eq!(report["services"][0]["verdict"], "unknown", "the registry does not answer: {report}");
+}

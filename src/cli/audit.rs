@@ -62,7 +62,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let (subjects, invalid) = if args.files.is_empty() {
         subjects_of_swarm(ctx, &session).await?
     } else {
-        (subjects_of_files(&args.files, &ctx.sources.env)?, false)
+        (subjects_of_files(&args.files, &ctx.env)?, false)
     };
     let auditor = Auditor { session: &session };
     let judged = subjects.iter().map(|subject| auditor.judge(subject));

@@ -1,5 +1,7 @@
 use std::sync::{Arc, Mutex};
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::config::{Config, Flags, Sources};
 use crate::report::Style;
@@ -40,6 +42,7 @@ fn lint(fleet: &Path, paths: &[&str], json: bool) -> (u8, String) {
     let mut ctx = Context {
         config,
         sources: Sources::new(None, [], Flags::default()),
+        env: BTreeMap::new(),
         out: Box::new(page.clone()),
         json,
         style: Style::default(),
