@@ -44,7 +44,12 @@ pub struct Session {
     pub memory: Arc<dyn Memory>,
     pub resolver: Arc<Resolver>,
     pub rollout_timeout: Duration,
+    /// How old an answer of a registry may be.
+    pub max_age: Duration,
 }
+
+/// Each registry is asked once a process.
+const ONCE: Duration = Duration::from_secs(24 * 3600);
 
 /// The specs that a command is about, and those it cannot be about.
 pub struct Chosen {
@@ -59,9 +64,23 @@ impl Session {
     /// # Errors
     /// Configuration that cannot be carried out, a state directory that cannot be read.
     pub fn read_only(config: &Config) -> anyhow::Result<Self> {
-        let memory = Disk::open(&config.state_dir.join("memory"), Mode::ReadOnly)
-            .with_context(|| format!("cannot read the state directory {}", config.state_dir.display()))?;
-        Self::new(config, Arc::new(memory), &Observers::default())
+        Self::new(config, read_memory(config)?, &Observers::default())
+    }
+
+    /// The same clients, with the memory as it is on disk now: a controller that runs
+    /// meanwhile writes it.
+    ///
+    /// # Errors
+    /// When the state directory cannot be read.
+    pub fn refreshed(&self, config: &Config) -> anyhow::Result<Self> {
+        let memory = read_memory(config)?;
+        Ok(Self {
+            swarm: Arc::clone(&self.swarm),
+            registry: Arc::clone(&self.registry),
+            resolver: Arc::new(Resolver::new(Arc::clone(&self.registry), Arc::clone(&memory))),
+            memory,
+            ..*self
+        })
     }
 
     /// With the memory given.
@@ -73,7 +92,7 @@ impl Session {
         let swarm: Arc<dyn Swarm> = Arc::new(swarm::Client::new(endpoint, Arc::clone(&observers.swarm)));
         let registry = registry_client(config, Arc::clone(&observers.registry));
         let resolver = Arc::new(Resolver::new(Arc::clone(&registry), Arc::clone(&memory)));
-        Ok(Self { swarm, registry, memory, resolver, rollout_timeout: config.rollout_timeout })
+        Ok(Self { swarm, registry, memory, resolver, rollout_timeout: config.rollout_timeout, max_age: ONCE })
     }
 
     /// The Swarm as it is now.
@@ -98,25 +117,25 @@ impl Session {
 
     /// What `apply` would do for one customer.
     pub async fn plan(&self, customer: &Arc<Customer>, observed: &ObservedState) -> Plan {
-        let request = request(customer, Trigger::Manual);
+        let request = Request { max_age: self.max_age, ..request(customer, Trigger::Manual) };
         plan_only(&self.resolver, self.rollout_timeout, &request, observed, Timestamp::now()).await
     }
 }
 
-fn registry_client(config: &Config, calls: registry::Observer) -> Arc<dyn Registry> {
+fn read_memory(config: &Config) -> anyhow::Result<Arc<dyn Memory>> {
+    let memory = Disk::open(&config.state_dir.join("memory"), Mode::ReadOnly)
+        .with_context(|| format!("cannot read the state directory {}", config.state_dir.display()))?;
+    Ok(Arc::new(memory))
+}
+
+pub(super) fn registry_client(config: &Config, calls: registry::Observer) -> Arc<dyn Registry> {
     let options = registry::Options { observer: Some(calls), ..registry::Options::default() };
     Arc::new(registry::Client::new(&config.registries, options))
 }
 
 /// A request to look at a customer now; registries are asked once a process.
 pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
-    Request {
-        customer: Arc::clone(customer),
-        revision: None,
-        trigger,
-        since: Instant::now(),
-        max_age: Duration::from_secs(24 * 3600),
-    }
+    Request { customer: Arc::clone(customer), revision: None, trigger, since: Instant::now(), max_age: ONCE }
 }
 
 /// What writing commands have besides: the lock, the log, the reconciler.
