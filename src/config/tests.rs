@@ -197,10 +197,7 @@ fn mistakes_in_the_file_are_told_with_their_place_and_mend() {
             "events.max_bytes = '64MB/s'",
             "1:20: `events.max_bytes` is \"64MB/s\", not a size with its unit, such as \"64MiB\"",
         ),
-        (
-            "rollout.concurrency = 0",
-            "1:23: `rollout.concurrency` is an integer, not a whole number from 1 to 256",
-        ),
+        ("rollout.concurrency = 0", "1:23: `rollout.concurrency` is 0, not a whole number from 1 to 256"),
         (
             "http.listen = ':9741'",
             "1:15: `http.listen` is `:9741`, not an IP address and port, such as 127.0.0.1:9741 or 0.0.0.0:9741",
@@ -395,4 +392,36 @@ fn certificates_mean_tls_whichever_source_names_them() {
     }
     let error = from_env(&[host, cert]).unwrap_err().to_string();
     assert_eq!(error, "`docker.cert` without `docker.key` (give both or neither)");
+}
+
+#[test]
+fn two_names_of_docker_hub_are_one_registry() {
+    let told = errors("[registries.'docker.io']\n[registries.'index.docker.io']\n");
+    assert!(told.contains("`index.docker.io` is `docker.io`, which has an entry already"), "{told}");
+}
+
+#[test]
+fn a_variable_that_lacks_an_underscore_is_told_of() {
+    let env = [
+        ("SKEP_POLL_REGISTRY", "1s"),
+        ("SKEP_STATE_DIR", "/s"),
+        ("SKEP_PORT", "x"),
+        ("SKEP_EVENTS_MAX_BYTES", "1"),
+    ];
+    let sources = Sources::new(None, pairs(&env), Flags::default());
+    let found: Vec<_> = env::one_underscore(&sources).collect();
+    assert_eq!(
+        found,
+        [
+            ("SKEP_EVENTS_MAX_BYTES", "SKEP_EVENTS__MAX_BYTES".to_owned()),
+            ("SKEP_POLL_REGISTRY", "SKEP_POLL__REGISTRY".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn the_api_is_not_yet_there() {
+    let flags = Flags { server: Some("http://h:1".into()), ..Flags::default() };
+    let told = load("", &[], flags).unwrap_err().to_string();
+    assert!(told.contains("--server is not yet"), "{told}");
 }
