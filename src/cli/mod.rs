@@ -30,7 +30,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::Context as _;
 use serde::Serialize;
 
-pub use args::{Cli, Color, Command, Customers, Global, LogFormat, Output, ServiceName};
+pub use args::{Cli, Color, Command, Customers, Global, LogFormat, Output, ServiceName, not_yet};
 pub use output::{OutputClosed, Stdout, tell};
 
 use crate::config::{Config, Sources};
