@@ -12,7 +12,14 @@ use skep::cli::{self, Cli, OutputClosed};
 const OUTPUT_CLOSED: u8 = 141;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let Some(told) = cli::not_yet(&error) else { error.exit() };
+            drop(std::io::stderr().write_all(told.as_bytes()));
+            return ExitCode::from(cli::FAILED);
+        }
+    };
     let color = cli.global.color;
     let env = environment();
     match cli::main(cli, &env) {

@@ -99,3 +99,77 @@ fn colours_only_when_asked_for_off_a_terminal() {
     skep(bad.path(), "lint").assert().stdout(contains("\u{1b}[").not());
     skep(bad.path(), "lint --color always").assert().stdout(contains("\u{1b}["));
 }
+
+#[test]
+fn audit_of_a_file_fills_in_the_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "services:\n  web:\n    image: 127.0.0.1:1/web:${TAG}\n";
+    std::fs::write(directory.path().join("compose.yml"), text).unwrap();
+    let audit = |line| {
+        let mut command = skep(directory.path(), line);
+        let output = command.env("TAG", "1.2.3").assert().code(2).get_output().stdout.clone();
+        serde_json::from_slice::<serde_json::Value>(&output).unwrap()
+    };
+    let report = audit("audit -f compose.yml --output json");
+    assert_eq!(report["services"][0]["image"], "127.0.0.1:1/web:1.2.3", "{report}");
+    assert_eq!(report["services"][0]["verdict"], "unknown", "the registry does not answer: {report}");
+}
+
+#[test]
+fn doctor_says_what_it_could_not_find_out() {
+    let directory = fleet("[services.web]\nimage = \"127.0.0.1:1/web\"\n");
+    let mut command = skep(directory.path(), "doctor --output json");
+    let output =
+        command.env("DOCKER_HOST", "unix:///nowhere.sock").assert().code(2).get_output().stdout.clone();
+    let report: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    for (name, status) in
+        [("docker", "problem"), ("swarm", "unknown"), ("clock", "unknown"), ("rights", "unknown")]
+    {
+        let found = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(found["status"], status, "{found}");
+    }
+}
+
+#[test]
+fn a_spec_that_is_there_but_no_spec_is_invalid() {
+    let directory = fleet(GOOD);
+    let file = directory.path().join("specs/globex.toml");
+    std::fs::write(&file, b"\xff").unwrap();
+    skep(directory.path(), "lint").assert().code(1).stdout(contains("UTF-8"));
+    std::fs::write(&file, vec![b'#'; 2 << 20]).unwrap();
+    skep(directory.path(), "lint").assert().code(1).stdout(contains("is larger than"));
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", &file).unwrap();
+    skep(directory.path(), "lint").assert().code(1).stdout(contains("leads out of"));
+}
+
+#[test]
+fn a_key_near_one_that_is_not_built_names_that_one() {
+    let directory = fleet("[services.web]\nimage = \"r.example.com/web\"\nstop_grace_periodd = \"3s\"\n");
+    std::fs::write(directory.path().join("specs/b.toml"), "secretz = 1\n").unwrap();
+    let told = contains("did you mean `stop_grace_period`?")
+        .and(contains("did you mean `secrets`? That is promised"));
+    skep(directory.path(), "lint").assert().code(1).stdout(told);
+}
+
+#[test]
+fn a_variable_with_one_underscore_is_warned_of() {
+    let directory = fleet(GOOD);
+    let told = contains("SKEP_POLL__REGISTRY");
+    skep(directory.path(), "lint").env("SKEP_POLL_REGISTRY", "5s").assert().code(0).stderr(told);
+}
+
+#[test]
+fn promised_commands_say_not_yet_and_help_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    for command in
+        ["render acme", "import f.yml", "reconcile", "suspend acme", "resume acme", "rollback a/b", "demo"]
+    {
+        let told = contains("is not built yet").and(contains("did you mean").not());
+        skep(directory.path(), command).assert().code(2).stdout(is_empty()).stderr(told);
+    }
+    skep(directory.path(), "plan --server http://127.0.0.1:1").assert().code(2).stderr(contains("not yet"));
+    skep(directory.path(), "help").assert().code(0).stdout(contains("audit"));
+    skep(directory.path(), "help plan").assert().code(0).stdout(contains("skep plan acme"));
+}

@@ -110,7 +110,7 @@ async fn tell_specs(ctx: &Context, writer: &Writer) -> anyhow::Result<()> {
 }
 
 /// The last step of each object, with what came of it, and what waits in the end.
-fn customer(name: &str, applied: &Applied, no_wait: bool) -> PlanCustomer {
+pub(super) fn customer(name: &str, applied: &Applied, no_wait: bool) -> PlanCustomer {
     let last = applied.last.clone().unwrap_or_else(|| Plan { customer: name.to_owned(), ..Plan::default() });
     let ending = match (no_wait, applied.timed_out) {
         (true, _) => Ending::NotWaited,

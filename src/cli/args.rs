@@ -12,7 +12,7 @@ use crate::config::Flags;
 
 /// Keeps every Docker Swarm service at the highest semantic version its spec allows, by digest.
 #[derive(Debug, Parser)]
-#[command(name = "skep", version, propagate_version = false, disable_help_subcommand = true, after_help = EXIT_STATUS)]
+#[command(name = "skep", version, propagate_version = false, after_help = EXIT_STATUS)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -101,6 +101,18 @@ pub enum Command {
     Doctor(doctor::Args),
     Schema(schema::Args),
     Completions(completions::Args),
+}
+
+/// Commands that are promised but not built.
+const NOT_YET: &[&str] = &["render", "import", "reconcile", "suspend", "resume", "rollback", "demo"];
+
+/// What to say of a command line that was refused for a command that is promised, in place
+/// of another command's name that happens to be near.
+pub fn not_yet(error: &clap::Error) -> Option<String> {
+    let given = error.get(clap::error::ContextKind::InvalidSubcommand)?;
+    let clap::error::ContextValue::String(given) = given else { return None };
+    let name = NOT_YET.iter().find(|name| *name == given)?;
+    Some(format!("error: `skep {name}` is not built yet\n"))
 }
 
 impl Cli {

@@ -1,7 +1,7 @@
 //! `skep audit`: does what runs equal the highest version?
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,19 +9,20 @@ use futures::StreamExt;
 use jiff::Timestamp;
 
 use super::compose;
-use super::session::Session;
+use super::session::{self, Observers, Session};
 use super::{Context, FAILED};
+use crate::controller::resolve::Resolver;
 use crate::controller::specs;
 use crate::image::ImageRef;
-use crate::plan::converge;
-use crate::plan::labels;
+use crate::memory::{Refusal, ServiceMemory};
 use crate::plan::verdict::{Evidence, Highest, Verdict, judge};
-use crate::registry::RegistryError;
+use crate::plan::{converge, desired_hash, labels};
+use crate::registry::{Registry, RegistryError};
 use crate::report::{self, AuditReport, AuditService};
-use crate::spec::{Customer, ImagePolicy, Service, TagPattern, VersionPolicy};
-use crate::state::{ObservedService, ObservedState};
+use crate::spec::{Customer, ImagePolicy, Retag, Service, TagPattern, VersionPolicy};
+use crate::state::{DesiredImage, ObservedService, ObservedState};
 use crate::text::printable;
-use crate::version;
+use crate::version::{self, RejectReason};
 
 /// Check every service on the Swarm, managed or not: does it run the highest version?
 #[derive(Clone, Debug, clap::Args)]
@@ -58,15 +59,11 @@ const CONCURRENCY: usize = 16;
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
-    let session = Session::read_only(&ctx.config)?;
-    let (subjects, invalid) = if args.files.is_empty() {
-        subjects_of_swarm(ctx, &session).await?
+    let (mut services, invalid) = if args.files.is_empty() {
+        audit_swarm(ctx).await?
     } else {
-        (subjects_of_files(&args.files, &ctx.sources.env)?, false)
+        (audit_files(ctx, &args.files).await?, false)
     };
-    let auditor = Auditor { session: &session };
-    let judged = subjects.iter().map(|subject| auditor.judge(subject));
-    let mut services: Vec<AuditService> = futures::stream::iter(judged).buffered(CONCURRENCY).collect().await;
     services.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
     let report = AuditReport { services };
     ctx.print(&report, AuditReport::render)?;
@@ -78,14 +75,15 @@ struct Subject {
     name: String,
     customer: Option<String>,
     image: Result<String, String>,
-    spec: Option<Service>,
+    spec: Option<(Arc<Customer>, Service)>,
     file: Option<String>,
     tasks: Option<(u64, u64)>,
     suspended: Option<String>,
-    refused: Option<String>,
 }
 
-async fn subjects_of_swarm(ctx: &Context, session: &Session) -> anyhow::Result<(Vec<Subject>, bool)> {
+/// The second is whether a spec has errors.
+async fn audit_swarm(ctx: &Context) -> anyhow::Result<(Vec<AuditService>, bool)> {
+    let session = Session::read_only(&ctx.config)?;
     let observed = session.observe().await?;
     // People audit before they have any spec.
     let (customers, invalid) = match specs::read_dir(&ctx.config.specs_dir) {
@@ -98,23 +96,42 @@ async fn subjects_of_swarm(ctx: &Context, session: &Session) -> anyhow::Result<(
         Err(crate::source::SourceError::Missing(_)) => (BTreeMap::new(), Vec::new()),
         Err(error) => return Err(error.into()),
     };
+    let customers: BTreeMap<String, Arc<Customer>> =
+        customers.into_iter().map(|(name, customer)| (name, Arc::new(customer))).collect();
     let services = observed.services.values();
-    let subjects =
-        services.map(|service| of_service(service, &observed, &customers, &invalid, session)).collect();
-    Ok((subjects, !invalid.is_empty()))
+    let subjects: Vec<Subject> =
+        services.map(|service| of_service(service, &observed, &customers, &invalid)).collect();
+    let auditor =
+        Auditor { registry: Arc::clone(&session.registry), managed: Some((&session.resolver, &observed)) };
+    Ok((auditor.judge_all(&subjects).await, !invalid.is_empty()))
+}
+
+/// Asks registries alone: files are audited where there is no engine.
+async fn audit_files(ctx: &Context, files: &[PathBuf]) -> anyhow::Result<Vec<AuditService>> {
+    let found = compose::images(files, &ctx.env)?;
+    let subject = |found: compose::Image| Subject {
+        name: found.service,
+        customer: None,
+        image: found.image,
+        spec: None,
+        file: Some(found.file.display().to_string()),
+        tasks: None,
+        suspended: None,
+    };
+    let subjects: Vec<Subject> = found.into_iter().map(subject).collect();
+    let registry = session::registry_client(&ctx.config, Observers::default().registry);
+    Ok(Auditor { registry, managed: None }.judge_all(&subjects).await)
 }
 
 fn of_service(
     service: &ObservedService,
     observed: &ObservedState,
-    customers: &BTreeMap<String, Customer>,
+    customers: &BTreeMap<String, Arc<Customer>>,
     invalid: &[String],
-    session: &Session,
 ) -> Subject {
     let owner = service.label(labels::CUSTOMER).map(|owner| printable(owner, 64));
     let tally = converge::tally(service, &observed.nodes);
     let spec = find_spec(customers, service);
-    let memory = session.memory.service(&service.name);
     let now = Timestamp::now();
     let held = spec.and_then(|(customer, service)| {
         let holds = [customer.suspend.as_ref(), service.suspend.as_ref()];
@@ -129,51 +146,35 @@ fn of_service(
         } else {
             Ok(service.image_text().to_owned())
         },
-        spec: spec.map(|(_, service)| service.clone()),
+        spec: spec.map(|(customer, service)| (Arc::clone(customer), service.clone())),
         file: None,
         tasks: Some((tally.right, tally.wanted)),
         suspended: held.map(|hold| format!("suspended: {}", hold.reason)),
-        refused: memory.refused.last().map(|refusal| {
-            let version = refusal.image.version.clone().unwrap_or_default();
-            format!("{version} is refused, for it failed: {}", refusal.why)
-        }),
     }
 }
 
 /// The spec of a service, managed or to be adopted.
 fn find_spec<'a>(
-    customers: &'a BTreeMap<String, Customer>,
+    customers: &'a BTreeMap<String, Arc<Customer>>,
     service: &ObservedService,
-) -> Option<(&'a Customer, &'a Service)> {
+) -> Option<(&'a Arc<Customer>, &'a Service)> {
     let (customer, key) = service.name.split_once('_')?;
     let customer = customers.get(customer)?;
     Some((customer, customer.services.get(key)?))
 }
 
-fn subjects_of_files(files: &[PathBuf], env: &BTreeMap<String, String>) -> anyhow::Result<Vec<Subject>> {
-    let mut subjects = Vec::new();
-    for file in files {
-        for found in compose::images(Path::new(file), env)? {
-            subjects.push(Subject {
-                name: found.service,
-                customer: None,
-                image: found.image,
-                spec: None,
-                file: Some(file.display().to_string()),
-                tasks: None,
-                suspended: None,
-                refused: None,
-            });
-        }
-    }
-    Ok(subjects)
-}
-
 struct Auditor<'a> {
-    session: &'a Session,
+    registry: Arc<dyn Registry>,
+    /// For what has a spec: how it is chosen, and from what.
+    managed: Option<(&'a Resolver, &'a ObservedState)>,
 }
 
 impl Auditor<'_> {
+    async fn judge_all(&self, subjects: &[Subject]) -> Vec<AuditService> {
+        let judged = subjects.iter().map(|subject| self.judge(subject));
+        futures::stream::iter(judged).buffered(CONCURRENCY).collect().await
+    }
+
     async fn judge(&self, subject: &Subject) -> AuditService {
         let image = subject.image.clone().and_then(|text| {
             text.parse::<ImageRef>().map_err(|error| format!("{}: {error}", printable(&text, 200)))
@@ -202,7 +203,7 @@ impl Auditor<'_> {
                 repository: image.repository.clone(),
                 policy: VersionPolicy::default(),
             },
-            |spec| spec.image.clone(),
+            |(_, spec)| spec.image.clone(),
         );
         if *policy.repository() != image.repository {
             found.verdict = report::Verdict::Behind;
@@ -216,15 +217,51 @@ impl Auditor<'_> {
         let highest = self.highest(image, &policy, found).await.map_err(|error| error.to_string());
         let tag_now = match (&image.tag, &image.digest) {
             (Some(tag), Some(_)) if highest.is_ok() => {
-                self.session.registry.digest(&image.repository, tag, MAX_AGE).await.ok()
+                self.registry.digest(&image.repository, tag, MAX_AGE).await.ok()
             }
             _ => None,
         };
-        let held = subject.suspended.clone().or_else(|| subject.refused.clone());
+        let held = match (&subject.suspended, &highest) {
+            (Some(suspended), _) => Some(suspended.clone()),
+            (None, Ok(highest)) => self.held(subject, image, highest).await,
+            (None, Err(_)) => None,
+        };
         let evidence = Evidence { image, tags: &tags, highest, tag_now, tasks: subject.tasks, held };
         let (verdict, message) = judge(&evidence);
         found.verdict = of_verdict(verdict);
         found.message = message;
+    }
+
+    /// Why the highest version is not taken, where its spec or a failure is the reason.
+    async fn held(&self, subject: &Subject, image: &ImageRef, highest: &Highest) -> Option<String> {
+        let ((customer, service), (resolver, observed)) = (subject.spec.as_ref()?, self.managed?);
+        let (ImagePolicy::Highest { policy, .. }, Highest::Version { version, digest, .. }) =
+            (&service.image, highest)
+        else {
+            return None;
+        };
+        let is_highest = |tag: &str| {
+            let parsed = version::parse_tag(tag, &policy.tags);
+            parsed.is_some_and(|parsed| parsed.version.cmp_precedence(version).is_eq())
+        };
+        let other_content = image.digest.as_ref().is_some_and(|running| running != digest);
+        if policy.retag == Retag::Hold && other_content && image.tag.as_deref().is_some_and(is_highest) {
+            return Some("retag = \"hold\" keeps it".to_owned());
+        }
+        let explained = resolver.explain(customer, service, observed, MAX_AGE, Timestamp::now()).await;
+        let (passed_over, message) = match explained.image {
+            DesiredImage::Chosen(target) => (target.passed_over, None),
+            DesiredImage::None { passed_over, message, .. } => (passed_over, Some(message)),
+        };
+        let Some(passed) = passed_over.into_iter().find(|passed| is_highest(&passed.tag)) else {
+            return message;
+        };
+        let memory = resolver.memory.service(&subject.name);
+        let failure = refusal(&memory, &desired_hash(customer, service), version);
+        Some(match failure.filter(|_| passed.reason == RejectReason::Refused) {
+            Some(why) => format!("{version} is refused, for it failed: {why}"),
+            None => format!("{}: {}", passed.tag, passed.message),
+        })
     }
 
     /// What it ought to be, noted in the report too.
@@ -234,7 +271,7 @@ impl Auditor<'_> {
         policy: &ImagePolicy,
         found: &mut AuditService,
     ) -> Result<Highest, RegistryError> {
-        let registry = &self.session.registry;
+        let registry = &self.registry;
         match policy {
             ImagePolicy::Digest { tag, digest, .. } => {
                 Ok(Highest::Pinned { tag: tag.clone(), digest: digest.clone() })
@@ -259,6 +296,15 @@ impl Auditor<'_> {
     }
 }
 
+/// How this version failed under the spec as it is now.
+fn refusal(memory: &ServiceMemory, spec_hash: &str, version: &semver::Version) -> Option<String> {
+    let same = |refusal: &&Refusal| {
+        let failed = refusal.image.version.as_deref().and_then(|text| semver::Version::parse(text).ok());
+        refusal.spec == spec_hash && failed.is_some_and(|failed| failed.cmp_precedence(version).is_eq())
+    };
+    memory.refused.iter().rfind(same).map(|refusal| refusal.why.clone())
+}
+
 fn of_verdict(verdict: Verdict) -> report::Verdict {
     match verdict {
         Verdict::Highest => report::Verdict::Highest,
@@ -268,5 +314,38 @@ fn of_verdict(verdict: Verdict) -> report::Verdict {
         Verdict::Unpinned => report::Verdict::Unpinned,
         Verdict::Pinned => report::Verdict::Pinned,
         Verdict::Unknown => report::Verdict::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Image;
+
+    #[test]
+    fn a_refusal_counts_for_its_version_and_spec_alone() {
+        let refused = |version: &str, spec: &str, why: &str| Refusal {
+            image: Image {
+                repository: "r.example.com/a".into(),
+                tag: Some(version.into()),
+                version: Some(version.into()),
+                digest: String::new(),
+            },
+            spec: spec.into(),
+            why: why.into(),
+            time: Timestamp::UNIX_EPOCH,
+            until: None,
+            rolled_back: false,
+        };
+        let refused = vec![
+            refused("1.10.0", "now", "crashed"),
+            refused("1.10.0", "before", "old spec"),
+            refused("1.9.0", "now", "other version"),
+        ];
+        let memory = ServiceMemory { refused, ..ServiceMemory::default() };
+        let of = |spec: &str, version: &str| refusal(&memory, spec, &version.parse().unwrap());
+        assert_eq!(of("now", "1.10.0").as_deref(), Some("crashed"));
+        assert_eq!(of("now", "1.11.0"), None);
+        assert_eq!(of("else", "1.10.0"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! `skep doctor`: what is wrong around skep, and its mend.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 
 use super::Context;
 use super::session::Session;
+use crate::config::{Docker, Endpoint};
 use crate::controller::specs;
 use crate::image::Repository;
 use crate::registry::RegistryErrorKind;
@@ -35,6 +37,8 @@ Exit status:
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);
 /// The event log alone may take half of this.
 const DISK_FREE_MIN: u64 = 1 << 30;
+/// A socket on this machine is opened at once, or its queue is full.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 const REGISTRIES_AT_ONCE: usize = 8;
 
 pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
@@ -50,8 +54,12 @@ pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
                 Err(error) => {
                     let mend = "start dockerd, or name the engine with --docker-host or DOCKER_HOST";
                     checks.push(check("docker", CheckStatus::Problem, error.to_string(), Some(mend)));
+                    let unknown =
+                        |name| check(name, CheckStatus::Unknown, "the engine does not answer", None);
+                    checks.extend([unknown("swarm"), unknown("clock")]);
                 }
             }
+            checks.extend(check_rights(&ctx.config.docker).await);
             let customers =
                 read.as_ref().map(|read| read.customers.values().collect()).unwrap_or_else(|_| Vec::new());
             let services = customers.into_iter().flat_map(|customer| customer.services.values());
@@ -170,6 +178,28 @@ fn check_engine(info: &Info) -> Vec<Check> {
     checks
 }
 
+/// Whether this user may open the engine's socket; over TCP, certificates say who may.
+async fn check_rights(docker: &Docker) -> Option<Check> {
+    let Ok(Endpoint::Unix(path)) = docker.endpoint() else { return None };
+    let connecting = tokio::time::timeout(SOCKET_TIMEOUT, tokio::net::UnixStream::connect(&path)).await;
+    let opened = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(drop);
+    Some(rights(&path, opened))
+}
+
+fn rights(path: &Path, opened: io::Result<()>) -> Check {
+    let socket = path.display();
+    match opened {
+        Ok(()) => check("rights", CheckStatus::Ok, format!("{socket} may be used"), None),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => check(
+            "rights",
+            CheckStatus::Problem,
+            format!("this user may not open {socket}"),
+            Some("add the user that runs skep to the socket's group (`docker`), or run skep as one that may"),
+        ),
+        Err(error) => check("rights", CheckStatus::Unknown, format!("{socket}: {error}"), None),
+    }
+}
+
 async fn check_registry(session: &Session, repository: &Repository) -> Check {
     let name = format!("registry {repository}");
     match session.registry.tags(repository, Duration::ZERO).await {
@@ -185,5 +215,20 @@ async fn check_registry(session: &Session, repository: &Repository) -> Check {
             };
             check(&name, CheckStatus::Problem, error.to_string(), mend)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_may_not_be_opened_has_its_own_mend() {
+        let of = |kind: io::ErrorKind| rights(Path::new("/d.sock"), Err(kind.into()));
+        let denied = of(io::ErrorKind::PermissionDenied);
+        assert_eq!(denied.status, CheckStatus::Problem);
+        assert!(denied.mend.unwrap().contains("group"));
+        assert_eq!(of(io::ErrorKind::NotFound).status, CheckStatus::Unknown);
+        assert_eq!(rights(Path::new("/d.sock"), Ok(())).status, CheckStatus::Ok);
     }
 }

@@ -118,7 +118,7 @@ impl Findings {
         for problem in &snapshot.problems {
             let touches = wanted.is_none_or(|wanted| wanted.iter().any(|file| under(file, &problem.file)));
             if touches {
-                self.unread = true;
+                self.unread |= problem.unread;
                 self.diagnostics.push(unreadable(name(&problem.file), problem.message.clone()));
             }
         }

@@ -30,7 +30,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::Context as _;
 use serde::Serialize;
 
-pub use args::{Cli, Color, Command, Customers, Global, LogFormat, Output, ServiceName};
+pub use args::{Cli, Color, Command, Customers, Global, LogFormat, Output, ServiceName, not_yet};
 pub use output::{OutputClosed, Stdout, tell};
 
 use crate::config::{Config, Sources};
@@ -48,6 +48,8 @@ pub struct Context {
     pub config: Config,
     /// What the configuration was read from, to read it again.
     pub sources: Sources,
+    /// The whole environment, for the variables of compose files.
+    pub env: BTreeMap<String, String>,
     /// Results go here, logs and progress to stderr.
     pub out: Box<dyn Write + Send>,
     pub json: bool,
@@ -103,7 +105,8 @@ pub fn main(cli: Cli, env: &BTreeMap<String, String>) -> anyhow::Result<u8> {
     let json = cli.global.output == Output::Json;
     let progress =
         progress::Mode::detect(cli.global.quiet, env.get("TERM").is_some_and(|term| term == "dumb"));
-    let mut ctx = Context { config, sources, out: Box::new(Stdout::new()), json, style, progress };
+    let mut ctx =
+        Context { config, sources, env: env.clone(), out: Box::new(Stdout::new()), json, style, progress };
     dispatch(&mut ctx, cli.command)
 }
 

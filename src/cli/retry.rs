@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::session::{self, Observers, Writer};
-use super::{Context, ServiceName};
+use super::{Context, FAILED, ServiceName, apply};
 use crate::controller::{ApplyOnce, apply_once};
 use crate::events::Trigger;
-use crate::plan::{Sync, service_name};
+use crate::plan::{ServiceView, Sync, service_name};
+use crate::report::PlanReport;
 
 /// Forget that a version was refused, and try it again
 #[derive(Clone, Debug, clap::Args)]
@@ -55,7 +56,9 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     memory.rollout = memory.rollout.filter(|rollout| rollout.failed.is_none());
     let count = before - memory.refused.len();
     writer.session.memory.put_service(&name, memory)?;
-    writeln!(ctx.out, "{customer}/{service}: {count} refused version(s) forgotten")?;
+    if !ctx.json {
+        writeln!(ctx.out, "{customer}/{service}: {count} refused version(s) forgotten")?;
+    }
     let progress = ctx.progress();
     let show = |_: &str, report: &crate::controller::Report| {
         if let Some(view) = report.plan.services.get(service) {
@@ -72,12 +75,44 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     if std::mem::take(&mut memory.retry) {
         writer.session.memory.put_service(&name, memory)?;
     }
-    let applied = applied.get(customer);
-    if let Some(error) = applied.and_then(|applied| applied.error.as_ref()) {
+    let Some(applied) = applied.get(customer) else { anyhow::bail!("{customer} was not looked at") };
+    let view = applied.last.as_ref().and_then(|plan| plan.services.get(service));
+    let (status, message) = ending(view);
+    progress.finish(&name, status == super::CLEAN, &message);
+    if ctx.json {
+        let report = PlanReport { customers: vec![apply::customer(customer, applied, false)] };
+        ctx.print(&report, PlanReport::render)?;
+    }
+    if let Some(error) = &applied.error {
         anyhow::bail!("{error}");
     }
-    let view = applied.and_then(|applied| applied.last.as_ref()).and_then(|plan| plan.services.get(service));
-    let ok = view.is_some_and(|view| view.state == Sync::InSync);
-    progress.finish(&name, ok, view.map(|view| view.message.as_str()).unwrap_or_default());
-    Ok(if ok { super::CLEAN } else { super::FOUND })
+    if status != super::CLEAN {
+        tracing::error!("{customer}/{service}: {message}");
+    }
+    Ok(status)
+}
+
+/// The exit status, and what to say of it.
+fn ending(view: Option<&ServiceView>) -> (u8, String) {
+    let Some(view) = view else { return (FAILED, "nobody can tell how it stands".to_owned()) };
+    let status = match view.state {
+        Sync::InSync => super::CLEAN,
+        Sync::Unknown => FAILED,
+        _ => super::FOUND,
+    };
+    (status, view.message.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unknown_is_no_mere_failure() {
+        let view = |state| ServiceView { state, message: "why".into(), ..ServiceView::default() };
+        assert_eq!(ending(Some(&view(Sync::InSync))), (0, "why".into()));
+        assert_eq!(ending(Some(&view(Sync::Stalled))), (1, "why".into()));
+        assert_eq!(ending(Some(&view(Sync::Unknown))), (2, "why".into()));
+        assert_eq!(ending(None).0, 2);
+    }
 }

@@ -1,6 +1,7 @@
 //! `skep run`: the controller.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::controller::{Controller, Observer, Settings, Specs, Wakeups, wakeups}
 use crate::http::{self, Health, Highest, HttpState, Metrics, Part};
 use crate::plan::Plan;
 use crate::state::WaitingReason;
-use crate::swarm::SwarmError;
+use crate::state_dir::StateDir;
+use crate::swarm::{self, SwarmError};
 
 /// Run the controller: watch, reconcile, record, serve HTTP
 #[derive(Clone, Debug, clap::Args)]
@@ -44,34 +46,77 @@ Exit status:
 /// The loop goes round at least every ten seconds.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
 
-/// Why the controller ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    Told,
-    /// The configuration changed: everything is made anew with it.
-    Reconfigured,
-}
-
 pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
-    let mut config = ctx.config.clone();
+    let signals = Signals::listen()?;
     // Counters and readiness live as long as the process.
     let state = HttpState { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new(HEARTBEAT_MAX)) };
+    let watcher = Arc::new(Watcher { state: state.clone(), known: Mutex::default(), dark: Mutex::default() });
+    let mut config = ctx.config.clone();
+    let mut writer = Writer::open(&config, &observers(&state))?;
+    let mut listener = bind(config.http_listen)?;
     loop {
-        let (ended, next) = run_with(&config, ctx, &state).await?;
-        if ended == Ended::Told {
-            return Ok(super::CLEAN);
-        }
-        config = next;
+        let next = run_with(&config, ctx, &watcher, &signals, &listener, writer).await?;
+        let Some(next) = next.filter(|_| !signals.end.is_cancelled()) else { return Ok(super::CLEAN) };
+        writer = match Writer::open(&next.config, &observers(&state)) {
+            Ok(writer) => {
+                (config, listener) = (next.config, next.listener);
+                writer
+            }
+            Err(error) => {
+                tracing::error!("{OLD_STAYS}: {error:#}");
+                Writer::open(&config, &observers(&state))?
+            }
+        };
     }
 }
 
-async fn run_with(config: &Config, ctx: &Context, state: &HttpState) -> anyhow::Result<(Ended, Config)> {
-    let writer = Writer::open(config, &observers(state))?;
-    let listener = tokio::net::TcpListener::bind(config.http_listen).await.with_context(|| {
-        format!("cannot listen on {} (--listen names another address)", config.http_listen)
-    })?;
+const OLD_STAYS: &str = "the new configuration cannot be started; the old one stays in force";
+
+/// A changed configuration, with what could fail at its start done already.
+struct Next {
+    config: Config,
+    listener: std::net::TcpListener,
+}
+
+impl Next {
+    /// While the old one still runs, so that nothing stops for a mistake.
+    fn prepare(config: Config, old: &Config, listener: &std::net::TcpListener) -> anyhow::Result<Self> {
+        swarm::Endpoint::new(&config.docker).map_err(|message| anyhow::anyhow!(message))?;
+        if config.state_dir != old.state_dir {
+            drop(StateDir::open(&config.state_dir)?.lock()?);
+        }
+        let listener = if config.http_listen == old.http_listen {
+            listener.try_clone().context("cannot keep the listening socket")?
+        } else {
+            bind(config.http_listen)?
+        };
+        Ok(Self { config, listener })
+    }
+}
+
+/// A socket of the standard library, since it can be kept from one run to the next.
+fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.with_context(|| format!("cannot listen on {address} (--listen names another address)"))
+}
+
+/// Runs the controller until it is told to end (`None`) or the configuration changed.
+async fn run_with(
+    config: &Config,
+    ctx: &Context,
+    watcher: &Arc<Watcher>,
+    signals: &Signals,
+    listener: &std::net::TcpListener,
+    writer: Writer,
+) -> anyhow::Result<Option<Next>> {
+    let shared = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+    let shared = shared.context("cannot use the listening socket")?;
     let stop_http = CancellationToken::new();
-    let server = tokio::spawn(http::serve(listener, state.clone(), stop_http.clone().cancelled_owned()));
+    let server =
+        tokio::spawn(http::serve(shared, watcher.state.clone(), stop_http.clone().cancelled_owned()));
     let hangup = Arc::new(Notify::new());
     let wakeups = Wakeups::start(wakeups::Sources {
         specs_dir: &config.specs_dir,
@@ -88,53 +133,87 @@ async fn run_with(config: &Config, ctx: &Context, state: &HttpState) -> anyhow::
         resync: config.resync,
     };
     let specs = Specs::new(&config.specs_dir, Some(&config.state_dir));
-    let observer =
-        Arc::new(Watcher { state: state.clone(), known: Mutex::default(), dark: Mutex::default() });
+    let observer: Arc<dyn Observer> = Arc::<Watcher>::clone(watcher);
     let controller = Controller::new(Arc::clone(&writer.reconciler), specs, settings, observer);
     tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
-    let told = Mutex::new((Ended::Told, config.clone()));
-    controller.run(wakeups, signals(ctx, config, &hangup, &told)).await;
+    let next = Mutex::new(None);
+    let shutdown = async {
+        let told = until_told(ctx, config, signals, &hangup, listener).await;
+        if let Ok(mut next) = next.lock() {
+            *next = told;
+        }
+    };
+    controller.run(wakeups, shutdown).await;
     stop_http.cancel();
     server.await.context("the HTTP server panicked")??;
-    Ok(told.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-/// Ends when the controller is to end. A second signal to end ends the process at once.
-async fn signals(ctx: &Context, config: &Config, hangup: &Notify, told: &Mutex<(Ended, Config)>) {
-    let streams =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang)) = streams else {
-        tracing::error!("cannot listen to signals");
-        return;
-    };
+/// Waits until the controller is to end (`None`), or to begin anew with another configuration.
+async fn until_told(
+    ctx: &Context,
+    config: &Config,
+    signals: &Signals,
+    hangup: &Notify,
+    listener: &std::net::TcpListener,
+) -> Option<Next> {
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang.recv() => match Config::load(&ctx.sources) {
-                Ok(new) if new == *config => hangup.notify_one(),
-                Ok(new) => {
+            () = signals.end.cancelled() => return None,
+            () = signals.hangup.notified() => {}
+        }
+        match Config::load(&ctx.sources) {
+            Ok(new) if new == *config => {}
+            Ok(new) => match Next::prepare(new, config, listener) {
+                Ok(next) => {
                     tracing::info!("the configuration changed; starting anew with it");
-                    if let Ok(mut told) = told.lock() {
-                        *told = (Ended::Reconfigured, new);
-                    }
-                    return;
+                    return Some(next);
                 }
-                Err(error) => {
-                    tracing::error!(%error, "the configuration has errors; the old one stays in force");
-                    hangup.notify_one();
-                }
+                Err(error) => tracing::error!("{OLD_STAYS}: {error:#}"),
             },
+            Err(error) => {
+                tracing::error!(%error, "the configuration has errors; the old one stays in force");
+            }
         }
+        hangup.notify_one();
     }
-    tracing::info!("finishing the step in hand; a second signal ends at once");
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        std::process::exit(130);
-    });
+}
+
+/// What the process was told. Heard from start to end, so that no signal is lost between
+/// two configurations.
+struct Signals {
+    end: CancellationToken,
+    hangup: Arc<Notify>,
+}
+
+impl Signals {
+    /// A second signal to end ends the process at once.
+    fn listen() -> anyhow::Result<Self> {
+        let stream = |kind| signal(kind).context("cannot listen to signals");
+        let mut terminate = stream(SignalKind::terminate())?;
+        let mut interrupt = stream(SignalKind::interrupt())?;
+        let mut hang = stream(SignalKind::hangup())?;
+        let heard = Self { end: CancellationToken::new(), hangup: Arc::new(Notify::new()) };
+        let (end, hangup) = (heard.end.clone(), Arc::clone(&heard.hangup));
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = hang.recv() => {
+                        hangup.notify_one();
+                        continue;
+                    }
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if end.is_cancelled() {
+                    std::process::exit(130);
+                }
+                tracing::info!("finishing the step in hand; a second signal ends at once");
+                end.cancel();
+            }
+        });
+        Ok(heard)
+    }
 }
 
 fn observers(state: &HttpState) -> Observers {
@@ -175,14 +254,16 @@ impl Observer for Watcher {
         self.state.metrics.queue_depth(depth);
     }
 
-    fn specs_read(&self, result: Result<bool, &str>) {
+    fn specs_read(&self, result: Result<&BTreeMap<String, Vec<String>>, &str>) {
         let health = &self.state.health;
         health.seen(Part::Specs, result.map(drop));
-        if result == Ok(false) {
+        let Ok(customers) = result else { return };
+        if customers.is_empty() {
             // Without a customer there is nothing more to see.
             health.seen(Part::Swarm, Ok(()));
             health.seen(Part::Registries, Ok(()));
         }
+        self.seed(customers);
     }
 
     fn forget(&self, customer: &str) {
@@ -199,6 +280,30 @@ impl Observer for Watcher {
 }
 
 impl Watcher {
+    /// Nobody can tell of a service until its first pass, and that must be seen too: an
+    /// engine that is down from the start lets no pass come so far.
+    fn seed(&self, customers: &BTreeMap<String, Vec<String>>) {
+        let Ok(mut known) = self.known.lock() else { return };
+        let metrics = &self.state.metrics;
+        // Of specs that another configuration named.
+        known.retain(|customer, _| {
+            let keep = customers.contains_key(customer);
+            if !keep {
+                metrics.forget_customer(customer);
+            }
+            keep
+        });
+        for (customer, services) in customers {
+            let before = known.insert(customer.clone(), services.clone()).unwrap_or_default();
+            for new in services.iter().filter(|service| !before.contains(service)) {
+                metrics.set_service(customer, new, Highest::Unknown, None, None);
+            }
+            for gone in before.iter().filter(|service| !services.contains(service)) {
+                metrics.forget_service(customer, gone);
+            }
+        }
+    }
+
     fn planned(&self, customer: &str, plan: &Plan) {
         let metrics = &self.state.metrics;
         for (service, view) in &plan.services {
@@ -249,5 +354,54 @@ impl Watcher {
         for service in services {
             self.state.metrics.set_service(customer, &service, Highest::Unknown, None, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_unknown_before_anything_was_seen_of_them() {
+        let state =
+            HttpState { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new(HEARTBEAT_MAX)) };
+        let watcher = Watcher { state: state.clone(), known: Mutex::default(), dark: Mutex::default() };
+        let specs = |keys: &[&str]| {
+            BTreeMap::from([("acme".to_owned(), keys.iter().map(|key| (*key).to_owned()).collect())])
+        };
+        watcher.specs_read(Ok(&specs(&["web", "db"])));
+        let error = SwarmError { class: swarm::ErrorClass::Transient, message: "down".into() };
+        watcher.pass("acme", Duration::ZERO, Err(&error));
+        let unknown = |service: &str| {
+            let line = format!("skep_service_unknown{{customer=\"acme\",service=\"{service}\"}} 1");
+            state.metrics.encode().contains(&line)
+        };
+        assert!(unknown("web") && unknown("db"));
+        watcher.specs_read(Ok(&specs(&["web"])));
+        assert!(unknown("web") && !unknown("db"), "a service that left the spec leaves the metrics");
+        watcher.specs_read(Ok(&BTreeMap::new()));
+        assert!(!unknown("web"));
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_start_is_refused_while_the_old_one_runs() {
+        let directory = tempfile::tempdir().unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let old = Config { http_listen: any, state_dir: directory.path().into(), ..Config::default() };
+        let listener = bind(any).unwrap();
+        let taken = bind(any).unwrap();
+        let busy = Config { http_listen: taken.local_addr().unwrap(), ..old.clone() };
+        let error = Next::prepare(busy, &old, &listener).err().unwrap();
+        assert!(error.to_string().contains("cannot listen on"), "{error:#}");
+        let mut ssh = old.clone();
+        ssh.docker.host = Some("ssh://box".into());
+        assert!(Next::prepare(ssh, &old, &listener).is_err());
+        let same = Config { resync: Duration::from_secs(7), ..old.clone() };
+        let next = Next::prepare(same, &old, &listener).unwrap();
+        assert_eq!(
+            next.listener.local_addr().unwrap(),
+            listener.local_addr().unwrap(),
+            "no moment without it"
+        );
     }
 }

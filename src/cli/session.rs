@@ -15,15 +15,12 @@ use crate::controller::specs::{self, Read};
 use crate::controller::{Reconciler, Request, Settler, Snapshots, is_condition, plan_only};
 use crate::events::{self, Conditions, EventObserver, Filter, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
-use crate::plan::{Plan, Waiting};
+use crate::plan::{Plan, Waiting, service_name};
 use crate::registry::{self, Registry};
 use crate::spec::Customer;
 use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
 use crate::swarm::{self, Swarm};
-
-/// Commands ask a registry once.
-const ONCE_A_PROCESS: Duration = Duration::from_secs(24 * 3600);
 
 /// Who counts calls and events.
 #[derive(Clone)]
@@ -47,7 +44,12 @@ pub struct Session {
     pub memory: Arc<dyn Memory>,
     pub resolver: Arc<Resolver>,
     pub rollout_timeout: Duration,
+    /// How old an answer of a registry may be.
+    pub max_age: Duration,
 }
+
+/// Each registry is asked once a process.
+const ONCE: Duration = Duration::from_secs(24 * 3600);
 
 /// The specs that a command is about, and those it cannot be about.
 pub struct Chosen {
@@ -62,9 +64,23 @@ impl Session {
     /// # Errors
     /// Configuration that cannot be carried out, a state directory that cannot be read.
     pub fn read_only(config: &Config) -> anyhow::Result<Self> {
-        let memory = Disk::open(&config.state_dir.join("memory"), Mode::ReadOnly)
-            .with_context(|| format!("cannot read the state directory {}", config.state_dir.display()))?;
-        Self::new(config, Arc::new(memory), &Observers::default())
+        Self::new(config, read_memory(config)?, &Observers::default())
+    }
+
+    /// The same clients, with the memory as it is on disk now: a controller that runs
+    /// meanwhile writes it.
+    ///
+    /// # Errors
+    /// When the state directory cannot be read.
+    pub fn refreshed(&self, config: &Config) -> anyhow::Result<Self> {
+        let memory = read_memory(config)?;
+        Ok(Self {
+            swarm: Arc::clone(&self.swarm),
+            registry: Arc::clone(&self.registry),
+            resolver: Arc::new(Resolver::new(Arc::clone(&self.registry), Arc::clone(&memory))),
+            memory,
+            ..*self
+        })
     }
 
     /// With the memory given.
@@ -76,7 +92,7 @@ impl Session {
         let swarm: Arc<dyn Swarm> = Arc::new(swarm::Client::new(endpoint, Arc::clone(&observers.swarm)));
         let registry = registry_client(config, Arc::clone(&observers.registry));
         let resolver = Arc::new(Resolver::new(Arc::clone(&registry), Arc::clone(&memory)));
-        Ok(Self { swarm, registry, memory, resolver, rollout_timeout: config.rollout_timeout })
+        Ok(Self { swarm, registry, memory, resolver, rollout_timeout: config.rollout_timeout, max_age: ONCE })
     }
 
     /// The Swarm as it is now.
@@ -84,7 +100,6 @@ impl Session {
     /// # Errors
     /// When the engine does not answer.
     pub async fn observe(&self) -> anyhow::Result<ObservedState> {
-        // What rolls is looked at in detail, so that failures can be named.
         Ok(self.swarm.snapshot(Vec::new()).await?)
     }
 
@@ -93,10 +108,14 @@ impl Session {
     /// # Errors
     /// When the engine does not answer.
     pub async fn observe_for(&self, customers: &[Arc<Customer>]) -> anyhow::Result<ObservedState> {
+        let mut rolling = Vec::new();
         for customer in customers {
-            self.resolver.prefetch(customer, ONCE_A_PROCESS);
+            self.resolver.prefetch(customer, self.max_age);
+            let names = customer.services.keys().map(|key| service_name(&customer.name, key));
+            rolling.extend(names.filter(|name| self.memory.service(name).rollout.is_some()));
         }
-        self.observe().await
+        // What rolls is looked at in detail, so that failures can be named.
+        Ok(self.swarm.snapshot(rolling).await?)
     }
 
     /// What `apply` would do for these customers, a bounded number of them at once.
@@ -112,25 +131,25 @@ impl Session {
 
     /// What `apply` would do for one customer.
     pub async fn plan(&self, customer: &Arc<Customer>, observed: &ObservedState) -> Plan {
-        let request = request(customer, Trigger::Manual);
+        let request = Request { max_age: self.max_age, ..request(customer, Trigger::Manual) };
         plan_only(&self.resolver, self.rollout_timeout, &request, observed, Timestamp::now()).await
     }
 }
 
-fn registry_client(config: &Config, calls: registry::Observer) -> Arc<dyn Registry> {
+fn read_memory(config: &Config) -> anyhow::Result<Arc<dyn Memory>> {
+    let memory = Disk::open(&config.state_dir.join("memory"), Mode::ReadOnly)
+        .with_context(|| format!("cannot read the state directory {}", config.state_dir.display()))?;
+    Ok(Arc::new(memory))
+}
+
+pub(super) fn registry_client(config: &Config, calls: registry::Observer) -> Arc<dyn Registry> {
     let options = registry::Options { observer: Some(calls), ..registry::Options::default() };
     Arc::new(registry::Client::new(&config.registries, options))
 }
 
 /// A request to look at a customer now; registries are asked once a process.
 pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
-    Request {
-        customer: Arc::clone(customer),
-        revision: None,
-        trigger,
-        since: Instant::now(),
-        max_age: ONCE_A_PROCESS,
-    }
+    Request { customer: Arc::clone(customer), revision: None, trigger, since: Instant::now(), max_age: ONCE }
 }
 
 /// What writing commands have besides: the lock, the log, the reconciler.

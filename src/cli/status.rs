@@ -27,16 +27,16 @@ Exit status:
   2  an invalid spec, or something could not be found out";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
-    let report = look(ctx, &args.customers.customers).await?;
+    let session = Session::read_only(&ctx.config)?;
+    let report = look(ctx, &session, &args.customers.customers).await?;
     ctx.print(&report, StatusReport::render)?;
     Ok(report.exit_status())
 }
 
 /// How the customers named (or all) stand now.
-pub(super) async fn look(ctx: &Context, names: &[String]) -> anyhow::Result<StatusReport> {
+pub(super) async fn look(ctx: &Context, session: &Session, names: &[String]) -> anyhow::Result<StatusReport> {
     let chosen = session::choose(&ctx.config, names)?;
-    let session = Session::read_only(&ctx.config)?;
-    let observed = session.observe().await?;
+    let observed = session.observe_for(&chosen.customers).await?;
     let mut plans: Vec<_> =
         chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
     plans.extend(session.plan_all(&chosen.customers, &observed, ctx.config.rollout_concurrency).await);

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::session::Session;
 use super::{Context, Customers, FAILED, status};
 use crate::report::{ServiceStatus, StatusReport, SyncState};
+use crate::swarm::{ErrorClass, SwarmError};
 
 /// Wait until all services are in sync and healthy
 #[derive(Clone, Debug, clap::Args)]
@@ -33,8 +35,20 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let deadline = Instant::now() + args.timeout.unwrap_or(ctx.config.rollout_timeout);
     let progress = ctx.progress();
+    let mut session = Session::read_only(&ctx.config)?;
+    session.max_age = ctx.config.poll_registry;
     loop {
-        let report = status::look(ctx, &args.customers.customers).await?;
+        session = session.refreshed(&ctx.config)?;
+        let over = Instant::now() >= deadline;
+        let report = match status::look(ctx, &session, &args.customers.customers).await {
+            Ok(report) => report,
+            Err(error) if is_transient(&error) && !over => {
+                tracing::debug!("{error:#}");
+                pause(deadline).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         for (name, service) in services(&report) {
             let tasks =
                 service.tasks.desired.map(|desired| format!("{}/{desired} tasks", service.tasks.running));
@@ -43,22 +57,38 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
                 &format!("{:?} {} {}", service.state, tasks.unwrap_or_default(), service.message),
             );
         }
-        let ready = services(&report).all(|(_, service)| is_ready(service));
-        let status = report.exit_status();
-        // An invalid spec does not mend itself while we look on; a person will.
-        let hopeless =
-            status == FAILED && report.customers.iter().any(|customer| !customer.conditions.is_empty());
-        if ready || hopeless || Instant::now() >= deadline {
+        if let Some(status) = ending(&report, over) {
             services(&report)
                 .for_each(|(name, service)| progress.finish(&name, is_ready(service), &service.message));
             ctx.print(&report, StatusReport::render)?;
-            return Ok(match (hopeless, ready) {
-                (true, _) => FAILED,
-                (false, true) => super::CLEAN,
-                (false, false) => super::FOUND,
-            });
+            return Ok(status);
         }
-        tokio::time::sleep(INTERVAL).await;
+        pause(deadline).await;
+    }
+}
+
+/// Until it is time to look again; a last look comes at the deadline.
+async fn pause(deadline: Instant) {
+    tokio::time::sleep_until((Instant::now() + INTERVAL).min(deadline)).await;
+}
+
+/// Whether the engine may answer later.
+fn is_transient(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<SwarmError>().is_some_and(|error| error.class == ErrorClass::Transient)
+}
+
+/// The exit status, or `None` to go on waiting.
+fn ending(report: &StatusReport, over: bool) -> Option<u8> {
+    let unknown = report.exit_status() == FAILED;
+    // An invalid spec does not mend itself while we look on; a person will.
+    let hopeless = unknown && report.customers.iter().any(|customer| !customer.conditions.is_empty());
+    let ready = services(report).all(|(_, service)| is_ready(service));
+    match (hopeless, ready, over) {
+        (true, _, _) => Some(FAILED),
+        (false, true, _) => Some(super::CLEAN),
+        (false, false, false) => None,
+        // What is unknown may well be all right: that is not the same as not ready.
+        (false, false, true) => Some(if unknown { FAILED } else { super::FOUND }),
     }
 }
 
@@ -75,4 +105,48 @@ fn services(report: &StatusReport) -> impl Iterator<Item = (String, &ServiceStat
 fn is_ready(service: &ServiceStatus) -> bool {
     let enough = service.tasks.desired.is_some_and(|desired| service.tasks.running >= desired);
     service.state == SyncState::InSync && enough
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{StatusCustomer, TaskCount};
+
+    fn report(states: &[(SyncState, usize)]) -> StatusReport {
+        let service = |(state, running): &(SyncState, usize)| ServiceStatus {
+            service: "web".into(),
+            desired: None,
+            running: Vec::new(),
+            tasks: TaskCount { running: *running, desired: Some(2) },
+            state: *state,
+            conditions: Vec::new(),
+            message: String::new(),
+        };
+        let services = states.iter().map(service).collect();
+        let customer = StatusCustomer { customer: "acme".into(), services, ..StatusCustomer::default() };
+        StatusReport { customers: vec![customer] }
+    }
+
+    #[test]
+    fn it_ends_when_all_is_ready_or_the_time_is_over() {
+        use SyncState::{InSync, Progressing, Unknown};
+        for (states, over, expected) in [
+            (&[(InSync, 2)][..], false, Some(0)),
+            (&[(InSync, 2), (Progressing, 1)], false, None),
+            (&[(InSync, 2), (Progressing, 1)], true, Some(1)),
+            (&[(InSync, 1)], true, Some(1)),
+            (&[(Unknown, 2)], false, None),
+            (&[(Progressing, 1), (Unknown, 2)], true, Some(2)),
+        ] {
+            assert_eq!(ending(&report(states), over), expected, "{states:?} {over}");
+        }
+    }
+
+    #[test]
+    fn only_an_engine_that_may_answer_later_is_waited_for() {
+        let error = |class| anyhow::Error::from(SwarmError { class, message: "no".into() });
+        assert!(is_transient(&error(ErrorClass::Transient)));
+        assert!(!is_transient(&error(ErrorClass::Terminal)));
+        assert!(!is_transient(&anyhow::anyhow!("no specs")));
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Docker, Sources};
+use super::error::Place;
+use super::{Config, Docker, Problem, Sources};
 
 /// The socket that Docker's own tools use when told nothing.
 const USUAL_SOCKET: &str = "/var/run/docker.sock";
@@ -81,6 +82,27 @@ pub(super) fn apply_env(sources: &Sources, docker: &mut Docker) {
     docker.ca = Some(directory.join("ca.pem"));
     docker.cert = in_dir("cert.pem");
     docker.key = in_dir("key.pem");
+}
+
+/// Certificates mean TLS, whichever source named them; a client pair is useless by half.
+pub(super) fn finish(sources: &Sources, config: &mut Config, in_file: Option<Place>) -> Option<Problem> {
+    let docker = &mut config.docker;
+    docker.tls |= docker.ca.is_some() || docker.cert.is_some();
+    let (lone, other) = match (&docker.cert, &docker.key) {
+        (Some(_), None) => ("cert", "key"),
+        (None, Some(_)) => ("key", "cert"),
+        _ => return None,
+    };
+    let variable = format!("SKEP_DOCKER__{}", lone.to_uppercase());
+    let (origin, place) = match (&config.file, in_file) {
+        _ if sources.var(&variable).is_some() => (variable, None),
+        // What is wrong with Docker's own settings must not stop commands that need no engine.
+        _ if sources.var("DOCKER_TLS_VERIFY").is_some() => return None,
+        (Some(file), place) => (file.display().to_string(), place),
+        (None, _) => (variable, None),
+    };
+    let message = format!("`docker.{lone}` without `docker.{other}`");
+    Some(Problem { origin, message, help: Some("give both or neither".into()), place })
 }
 
 fn cert_dir(sources: &Sources) -> Option<PathBuf> {

@@ -15,6 +15,9 @@ pub(super) fn concerns_us(name: &str) -> bool {
 
 pub(super) fn apply(sources: &Sources, config: &mut Config, problems: &mut Vec<Problem>) {
     docker::apply_env(sources, &mut config.docker);
+    for (name, meant) in one_underscore(sources) {
+        tracing::warn!("{name} sets nothing; for the configuration write {meant}, with two underscores");
+    }
     // Whoever sets both means the more special one; the short names are what people type.
     for (name, key) in nested(sources).chain(short(sources)) {
         let Some(value) = sources.var(name) else { continue };
@@ -32,6 +35,19 @@ fn nested(sources: &Sources) -> impl Iterator<Item = (&str, String)> {
     sources.env.keys().filter_map(|name| {
         let rest = name.strip_prefix("SKEP_").filter(|rest| rest.contains("__"))?;
         Some((name.as_str(), rest.to_lowercase().replace("__", ".")))
+    })
+}
+
+/// Variables that would be a known key if their single underscore were two, with that name.
+pub(super) fn one_underscore(sources: &Sources) -> impl Iterator<Item = (&str, String)> {
+    let set = |name: &&String| sources.var(name).is_some();
+    sources.env.keys().filter(set).filter_map(|name| {
+        if SHORT.iter().any(|(short, _)| short == name) {
+            return None;
+        }
+        let spelled = |key: &str, gap: &str| format!("SKEP_{}", key.to_uppercase().replace('.', gap));
+        let (key, _) = keys::KEYS.iter().find(|(key, _)| spelled(key, "_") == *name)?;
+        Some((name.as_str(), spelled(key, "__")))
     })
 }
 

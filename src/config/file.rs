@@ -22,23 +22,24 @@ pub(super) struct File<'a> {
     problems: &'a mut Vec<Problem>,
 }
 
-/// Reads the named file, which must be there, or the default one if it is.
-pub(super) fn apply(sources: &Sources, config: &mut Config, problems: &mut Vec<Problem>) {
+/// Reads the named file, which must be there, or the default one if it is. Gives back where
+/// `[docker]` stands in it, for what can be judged only when all sources are read.
+pub(super) fn apply(sources: &Sources, config: &mut Config, problems: &mut Vec<Problem>) -> Option<Place> {
     let named = sources.file.clone().or_else(|| sources.var("SKEP_CONFIG").map(PathBuf::from));
     let path = named.as_deref().unwrap_or(&sources.default_file);
     let text = match read(path) {
         Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return None,
         Err(error) => {
             let origin = path.display().to_string();
             let message = format!("cannot read the configuration {origin}: {error}");
             problems.push(Problem { origin, message, help: None, place: None });
-            return;
+            return None;
         }
     };
     config.file = Some(path.to_owned());
     let shown = fit_to_print(&text).into();
-    File { path, shown, problems }.apply(config, &text);
+    File { path, shown, problems }.apply(config, &text)
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
@@ -51,7 +52,8 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 impl File<'_> {
-    fn apply(&mut self, config: &mut Config, text: &str) {
+    fn apply(&mut self, config: &mut Config, text: &str) -> Option<Place> {
+        let mut docker_place = None;
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             self.problem(error.span().unwrap_or(0..0), error.message().to_owned(), None);
@@ -59,10 +61,12 @@ impl File<'_> {
         // What was recovered of a broken file would only give errors about errors.
         if errors.is_empty() {
             self.section(config, "", root.get_ref());
-            self.check_docker(config, root.get_ref());
+            let docker = root.get_ref().get("docker");
+            docker_place = docker.map(|table| Place::new(&self.shown, table.span()));
         }
         // Tables come sorted by key; people read from the top.
         self.problems.sort_by_key(|problem| problem.place.as_ref().map(|place| place.span.start));
+        docker_place
     }
 
     fn section(&mut self, config: &mut Config, prefix: &str, table: &DeTable<'_>) {
@@ -128,24 +132,6 @@ impl File<'_> {
     pub(super) fn problem(&mut self, span: std::ops::Range<usize>, message: String, help: Option<String>) {
         let place = Some(Place::new(&self.shown, span));
         self.problems.push(Problem { origin: self.path.display().to_string(), message, help, place });
-    }
-
-    /// Certificates in the file mean TLS; a client pair is useless by half.
-    fn check_docker(&mut self, config: &mut Config, root: &DeTable<'_>) {
-        let docker = &mut config.docker;
-        docker.tls = docker.ca.is_some() || docker.cert.is_some();
-        let lone = match (&docker.cert, &docker.key) {
-            (Some(_), None) => "cert",
-            (None, Some(_)) => "key",
-            _ => return,
-        };
-        let span = root.get("docker").map_or(0..0, Spanned::span);
-        let other = if lone == "cert" { "key" } else { "cert" };
-        self.problem(
-            span,
-            format!("`docker.{lone}` without `docker.{other}`"),
-            Some("give both or neither".into()),
-        );
     }
 }
 

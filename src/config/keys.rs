@@ -57,7 +57,7 @@ pub(super) const SECRETS: &[(&str, &str)] =
 /// Sets a key by its dotted name. `server` has no place in the file but is set alike.
 pub(super) fn set(config: &mut Config, key: &str, value: &Raw<'_>) -> Result<(), String> {
     if key == "server" {
-        return set_server(config, &value.text()?);
+        return set_server(&value.text()?);
     }
     match KEYS.iter().find(|(name, _)| *name == key) {
         Some((_, set)) => set(config, value),
@@ -65,15 +65,15 @@ pub(super) fn set(config: &mut Config, key: &str, value: &Raw<'_>) -> Result<(),
     }
 }
 
-fn set_server(config: &mut Config, text: &str) -> Result<(), String> {
+/// Promised, and not built: it is read, so that what is wrong with it is told as well.
+fn set_server(text: &str) -> Result<(), String> {
     let shown = crate::text::printable(text, 80);
     let url =
         url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    match url {
-        Some(_) => config.server = Some(text.trim_end_matches('/').to_owned()),
-        None => return Err(format!("is `{shown}`, not a URL such as http://127.0.0.1:9741")),
-    }
-    Ok(())
+    Err(match url {
+        Some(_) => "is not yet of use: the API of a running controller is not built".into(),
+        None => format!("is `{shown}`, not a URL such as http://127.0.0.1:9741"),
+    })
 }
 
 fn set_docker_host(config: &mut Config, text: &str) -> Result<(), String> {

@@ -56,7 +56,7 @@ pub struct Docker {
     /// `unix://…`, `tcp://…` (TLS when certificates are given); `None`: the usual socket.
     /// `DOCKER_HOST` is already taken into account.
     pub host: Option<String>,
-    /// TLS is wanted (`DOCKER_TLS_VERIFY`, or certificates in the file).
+    /// TLS is wanted (`DOCKER_TLS_VERIFY`, or certificates from any source).
     pub tls: bool,
     pub ca: Option<PathBuf>,
     pub cert: Option<PathBuf>,
@@ -139,9 +139,11 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let mut problems = Vec::new();
-        file::apply(sources, &mut config, &mut problems);
+        let docker_place = file::apply(sources, &mut config, &mut problems);
         env::apply(sources, &mut config, &mut problems);
         apply_flags(&sources.flags, &mut config, &mut problems);
+        // The parts may come from several sources, so only now is it known what they make.
+        problems.extend(docker::finish(sources, &mut config, docker_place));
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::new(problems)) }
     }
 

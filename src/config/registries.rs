@@ -27,6 +27,11 @@ pub(super) fn apply(file: &mut File<'_>, config: &mut Config, value: &Spanned<De
             continue;
         };
         let registry = read(file, &name, key, table);
+        if config.registries.contains_key(&name) {
+            let message = format!("the registry `{}` is `{name}`, which has an entry already", key.get_ref());
+            file.problem(key.span(), message, Some("keep one of the two".to_owned()));
+            continue;
+        }
         config.registries.insert(name, registry);
     }
 }

@@ -125,7 +125,13 @@ fn every_scalar_key_can_be_set_by_the_environment() {
             "poll.registry" | "poll.resync" | "rollout.timeout" => "7s",
             _ => "/a/path",
         };
-        let config = from_env(&[(&name, value)]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let pair = match *key {
+            "docker.cert" => Some(("SKEP_DOCKER__KEY", value)),
+            "docker.key" => Some(("SKEP_DOCKER__CERT", value)),
+            _ => None,
+        };
+        let vars: Vec<_> = pair.into_iter().chain([(name.as_str(), value)]).collect();
+        let config = from_env(&vars).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_ne!(Config { file: None, ..config }, Config::default(), "{name} changes nothing");
     }
 }
@@ -191,10 +197,7 @@ fn mistakes_in_the_file_are_told_with_their_place_and_mend() {
             "events.max_bytes = '64MB/s'",
             "1:20: `events.max_bytes` is \"64MB/s\", not a size with its unit, such as \"64MiB\"",
         ),
-        (
-            "rollout.concurrency = 0",
-            "1:23: `rollout.concurrency` is an integer, not a whole number from 1 to 256",
-        ),
+        ("rollout.concurrency = 0", "1:23: `rollout.concurrency` is 0, not a whole number from 1 to 256"),
         (
             "http.listen = ':9741'",
             "1:15: `http.listen` is `:9741`, not an IP address and port, such as 127.0.0.1:9741 or 0.0.0.0:9741",
@@ -372,4 +375,53 @@ proptest::proptest! {
     fn key_like_text_does_not_either(text in "((\\[?(poll|docker|registries|events|x)(\\.'?[a-z:/]{1,5}'?)?\\]?)( = ('[^']{0,5}'|[0-9]{1,3}|\\{\\}))?\n){1,5}") {
         let _ = load(&text, &[], Flags::default());
     }
+}
+
+#[test]
+fn certificates_mean_tls_whichever_source_names_them() {
+    let host = ("SKEP_DOCKER__HOST", "tcp://10.0.0.1:2376");
+    let (ca, cert, key) =
+        (("SKEP_DOCKER__CA", "/ca"), ("SKEP_DOCKER__CERT", "/cert"), ("SKEP_DOCKER__KEY", "/key"));
+    for vars in [&[host, ca][..], &[host, cert, key], &[host, ca, cert, key]] {
+        assert!(from_env(vars).unwrap().docker.tls, "{vars:?}");
+    }
+    assert!(!from_env(&[host]).unwrap().docker.tls);
+    for (file, vars) in [("docker.cert = '/cert'", [key]), ("docker.key = '/key'", [cert])] {
+        let config = load(file, &vars, Flags::default()).unwrap();
+        assert!(config.docker.tls, "a pair from two sources is a pair: {file}");
+    }
+    let error = from_env(&[host, cert]).unwrap_err().to_string();
+    assert_eq!(error, "`docker.cert` without `docker.key` (give both or neither)");
+}
+
+#[test]
+fn two_names_of_docker_hub_are_one_registry() {
+    let told = errors("[registries.'docker.io']\n[registries.'index.docker.io']\n");
+    assert!(told.contains("`index.docker.io` is `docker.io`, which has an entry already"), "{told}");
+}
+
+#[test]
+fn a_variable_that_lacks_an_underscore_is_told_of() {
+    let env = [
+        ("SKEP_POLL_REGISTRY", "1s"),
+        ("SKEP_STATE_DIR", "/s"),
+        ("SKEP_PORT", "x"),
+        ("SKEP_EVENTS_MAX_BYTES", "1"),
+    ];
+    let sources = Sources::new(None, pairs(&env), Flags::default());
+    let found: Vec<_> = env::one_underscore(&sources).collect();
+    assert_eq!(
+        found,
+        [
+            ("SKEP_EVENTS_MAX_BYTES", "SKEP_EVENTS__MAX_BYTES".to_owned()),
+            ("SKEP_POLL_REGISTRY", "SKEP_POLL__REGISTRY".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn the_api_is_not_yet_there() {
+    let flags = Flags { server: Some("http://h:1".into()), ..Flags::default() };
+    let told = load("", &[], flags).unwrap_err().to_string();
+    assert!(told.contains("--server is not yet"), "{told}");
 }

@@ -49,7 +49,14 @@ impl Raw<'_> {
     }
 
     pub(super) fn count(&self, least: usize, most: usize) -> Result<usize, String> {
-        let wanted = || self.wanted(&format!("a whole number from {least} to {most}"));
+        let range = format!("a whole number from {least} to {most}");
+        let wanted = || match self {
+            Self::Toml { value, .. } if value.as_integer().is_some() => {
+                let number = value.as_integer().map(|number| number.as_str()).unwrap_or_default();
+                format!("is {}, not {range}", crate::text::printable(number, SHOWN_CHARS_MAX))
+            }
+            _ => self.wanted(&range),
+        };
         let read = match self {
             Self::Text(text) => text.parse().ok(),
             Self::Toml { value, .. } => value.as_integer().and_then(|number| {

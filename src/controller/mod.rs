@@ -50,8 +50,8 @@ const CONFLICTS_AT_ONCE_MAX: u32 = 5;
 pub trait Observer: Send + Sync {
     fn pass(&self, customer: &str, duration: Duration, result: Result<&Plan, &SwarmError>);
     fn queue_depth(&self, depth: usize);
-    /// Whether there is any customer, or why the specs cannot be read.
-    fn specs_read(&self, result: Result<bool, &str>);
+    /// The customers with the keys of their services, or why the specs cannot be read.
+    fn specs_read(&self, result: Result<&BTreeMap<String, Vec<String>>, &str>);
     fn forget(&self, customer: &str);
     /// The loop is alive.
     fn heartbeat(&self);
@@ -208,7 +208,9 @@ impl Controller {
         match self.specs.read(trigger) {
             Ok(changes) => {
                 self.specs_failed = false;
-                self.observer.specs_read(Ok(self.specs.customers().next().is_some()));
+                let keys = |spec: &Arc<crate::spec::Customer>| spec.services.keys().cloned().collect();
+                let services = self.specs.customers().map(|spec| (spec.name.clone(), keys(spec)));
+                self.observer.specs_read(Ok(&services.collect()));
                 self.reconciler.recorder.tell(changes.events).await;
                 for key in &changes.removed {
                     self.forget(key);

@@ -87,13 +87,7 @@ impl Recorder {
         for event in &written {
             (self.observer)(event.kind, event.reason);
             self.track(event);
-            tracing::info!(
-                customer = event.customer.as_deref(),
-                service = event.service.as_deref(),
-                reason = event.reason.as_str(),
-                "{}",
-                event.message
-            );
+            write_log(event);
         }
         Ok(written)
     }
@@ -129,6 +123,16 @@ impl Recorder {
         let open = self.open.lock();
         let of_customer = |event: &&Event| event.customer.as_deref() == Some(customer);
         open.map(|open| open.values().filter(of_customer).cloned().collect()).unwrap_or_default()
+    }
+}
+
+/// The process's own log says it too, as loud as it is.
+fn write_log(event: &Event) {
+    let (customer, service) = (event.customer.as_deref(), event.service.as_deref());
+    let reason = event.reason.as_str();
+    match event.kind {
+        Kind::Warning => tracing::warn!(customer, service, reason, "{}", event.message),
+        Kind::Normal => tracing::info!(customer, service, reason, "{}", event.message),
     }
 }
 

@@ -76,26 +76,26 @@ const UNPINNED: &str = "the right tag without a digest: hosts may run different 
 
 fn versioned(evidence: &Evidence<'_>, highest: Option<(&semver::Version, &Digest)>) -> (Verdict, String) {
     let image = evidence.image;
+    let held = evidence.held.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     let Some(tag) = image.tag.as_deref() else {
         return match (highest, &image.digest) {
             (Some((_, digest)), Some(running)) if digest == running => {
                 with_tasks(evidence, Verdict::Highest, "the highest version, by digest alone")
             }
-            (_, Some(_)) => (Verdict::Floating, "names a digest and no version".to_owned()),
+            (_, Some(_)) => (Verdict::Floating, format!("names a digest and no version{held}")),
             (_, None) => {
-                (Verdict::Floating, "names no tag, so it is whatever `latest` is on each host".to_owned())
+                (Verdict::Floating, format!("names no tag, so it is whatever `latest` is on each host{held}"))
             }
         };
     };
     let Some(parsed) = parse_tag(tag, evidence.tags) else {
         let better =
             highest.map(|(version, _)| format!("; the highest version is {version}")).unwrap_or_default();
-        return (Verdict::Floating, format!("tag {tag:?} is not a full version{better}"));
+        return (Verdict::Floating, format!("tag {tag:?} is not a full version{better}{held}"));
     };
     let Some((version, digest)) = highest else {
-        return (Verdict::Behind, "no tag of the repository is a version that is allowed".to_owned());
+        return (Verdict::Behind, format!("no tag of the repository is a version that is allowed{held}"));
     };
-    let held = evidence.held.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     match parsed.version.cmp_precedence(version) {
         std::cmp::Ordering::Less => (Verdict::Behind, format!("{version} is there{held}")),
         std::cmp::Ordering::Greater => (
@@ -175,6 +175,36 @@ mod tests {
         ];
         for (image, highest, tasks, expected) in cases {
             assert_eq!(verdict(&image, highest.clone(), tasks), expected, "{image} {highest:?} {tasks:?}");
+        }
+    }
+
+    #[test]
+    fn what_holds_it_is_told_with_each_verdict_it_explains() {
+        let highest = Highest::Version {
+            version: "1.10.0".parse().unwrap(),
+            tag: "1.10.0".into(),
+            digest: digest("new"),
+        };
+        let tags = TagPattern::default();
+        for (text, expected) in [
+            (format!("r.example.com/a:1.9.0@{}", digest("old")), Verdict::Behind),
+            (format!("r.example.com/a:1.10.0@{}", digest("other")), Verdict::Moved),
+            ("r.example.com/a:latest".to_owned(), Verdict::Floating),
+            ("r.example.com/a".to_owned(), Verdict::Floating),
+        ] {
+            let image = text.parse().unwrap();
+            let held = Some("suspended: audit week".to_owned());
+            let evidence = Evidence {
+                image: &image,
+                tags: &tags,
+                highest: Ok(highest.clone()),
+                tag_now: None,
+                tasks: None,
+                held,
+            };
+            let (verdict, message) = judge(&evidence);
+            assert_eq!(verdict, expected, "{text}");
+            assert!(message.ends_with(": suspended: audit week"), "{text}: {message}");
         }
     }
 }

@@ -50,7 +50,7 @@ fn without_moving(mut snapshot: Snapshot, before: &Listing, after: &Listing) -> 
         if before.files.get(file) != after.files.get(file) && !snapshot.is_unknown(file) {
             snapshot.files.remove(file);
             let message = "kept changing while it was read; it is read again at the next look".into();
-            snapshot.problems.push(Problem { file: file.clone(), message });
+            snapshot.problems.push(Problem { file: file.clone(), message, unread: true });
         }
     }
     snapshot
@@ -135,7 +135,7 @@ impl Walk<'_> {
                 Ok(entry) => names.push(entry.file_name()),
                 Err(e) if prefix.is_empty() => return Err(Stop::Root(e)),
                 Err(e) => {
-                    self.problem(prefix, format!("cannot be read: {e}"));
+                    self.unread(prefix, &e);
                     return Ok(());
                 }
             }
@@ -199,7 +199,7 @@ impl Walk<'_> {
             }
             // A dangling link that is no spec by its name is nobody's concern.
             io::ErrorKind::NotFound => {}
-            _ => self.problem(file, format!("cannot be read: {error}")),
+            _ => self.unread(file, error),
         }
     }
 
@@ -219,14 +219,19 @@ impl Walk<'_> {
                 self.folder(file, entries, &inner)
             }
             Err(error) => {
-                self.problem(file, format!("cannot be read: {error}"));
+                self.unread(file, &error);
                 Ok(())
             }
         }
     }
 
     fn problem(&mut self, file: &str, message: String) {
-        self.listing.problems.push(Problem { file: file.to_owned(), message });
+        self.listing.problems.push(Problem { file: file.to_owned(), message, unread: false });
+    }
+
+    fn unread(&mut self, file: &str, error: &io::Error) {
+        let message = cannot_be_read(error);
+        self.listing.problems.push(Problem { file: file.to_owned(), message, unread: true });
     }
 }
 
@@ -241,21 +246,28 @@ fn read_files(listing: &Listing) -> Snapshot {
             Ok(text) => {
                 snapshot.files.insert(file.clone(), text);
             }
-            Err(message) => snapshot.problems.push(Problem { file: file.clone(), message }),
+            Err((message, unread)) => {
+                snapshot.problems.push(Problem { file: file.clone(), message, unread });
+            }
         }
     }
     snapshot
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
-    let bytes = open(path).and_then(read_bounded).map_err(|e| format!("cannot be read: {e}"))?;
+fn cannot_be_read(error: &io::Error) -> String {
+    format!("cannot be read: {error}")
+}
+
+/// An error is what is wrong, and whether that is that it could not be read.
+fn read_file(path: &Path) -> Result<String, (String, bool)> {
+    let bytes = open(path).and_then(read_bounded).map_err(|e| (cannot_be_read(&e), true))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(too_large());
+        return Err((too_large(), false));
     }
     String::from_utf8(bytes).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = good.iter().filter(|b| **b == b'\n').count() + 1;
-        format!("line {line} is not UTF-8; save the file with that encoding")
+        (format!("line {line} is not UTF-8; save the file with that encoding"), false)
     })
 }
 

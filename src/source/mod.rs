@@ -25,6 +25,8 @@ pub struct Problem {
     pub file: String,
     /// What is wrong, and the mend.
     pub message: String,
+    /// It could not be read, so nobody can tell; else what it is makes it no valid spec.
+    pub unread: bool,
 }
 
 impl Snapshot {

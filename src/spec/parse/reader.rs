@@ -256,8 +256,12 @@ impl<'t> TableReader<'t> {
         if cx.report.is_full() {
             return cx.error(entry.key, &key, "unknown key", "");
         }
-        let near = nearest(name, self.keys.known.iter().map(|key| key.name));
+        let known = self.keys.known.iter().map(|key| key.name);
+        let near = nearest(name, known.chain(self.keys.not_yet.iter().copied()));
         let help = match near {
+            Some(near) if self.keys.not_yet.contains(&near) => {
+                format!("did you mean `{near}`? That is promised, but not built yet")
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => {
                 let known: Vec<_> = self.keys.known.iter().map(|key| key.name).collect();
