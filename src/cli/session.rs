@@ -195,7 +195,7 @@ const RESTORED_EVENTS_MAX: usize = 2_000;
 fn standing_conditions(events: &std::path::Path) -> Conditions {
     let filter = Filter { last: Some(RESTORED_EVENTS_MAX), ..Filter::default() };
     let lines = match events::read(events, &filter) {
-        Ok(lines) => lines.filter_map(Result::ok).map(|line| line.event).collect::<Vec<_>>(),
+        Ok(lines) => lines.filter_map(|line| line.ok()?.event).collect::<Vec<_>>(),
         Err(error) => {
             tracing::warn!(%error, "cannot read which conditions stood when skep last ended");
             Vec::new()
