@@ -130,13 +130,14 @@ fn spec(bed: &Bed, repository: impl Fn(usize) -> String) -> String {
 
 fn grow_fleet(ws: &Workspace<'_>, customers: std::ops::Range<usize>) {
     let begun = Instant::now();
-    let count = customers.len() * SERVICES;
+    let (count, whole) = (customers.len() * SERVICES, customers.end * SERVICES);
     for customer in customers {
         ws.spec(&format!("c{customer:03}.toml"), &spec(ws.bed, |number| format!("bench/r{number}")));
     }
     run(&mut ws.skep_command(&["apply", "--no-wait"]));
     run(&mut ws.skep_command(&["apply"]));
     run(&mut ws.skep_command(&["plan"]));
+    assert_eq!(services(ws.bed, "c").len(), whole, "services in the Swarm");
     say(&format!("{count} services created, seen to converge, and planned: {:.1?}\n", begun.elapsed()));
 }
 

@@ -1,13 +1,16 @@
 //! Runs the steps of a plan, one engine call each. The only caller of mutations; chooses
 //! nothing. The intent is on disk before the call, the outcome after it (contract §4).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::image::ImageRef;
-use crate::memory::{Image, Memory, Purpose, Rollout};
+use crate::memory::{self, Image, Memory, Purpose, Rollout, ServiceMemory};
 use crate::plan::{Cause, ImageView, ObjectKind, Step, Write};
 use crate::registry::Registry;
 use crate::swarm::{ErrorClass, Swarm, SwarmError};
@@ -31,11 +34,47 @@ pub struct Applier {
     pub registry: Arc<dyn Registry>,
     pub memory: Arc<dyn Memory>,
     pub recorder: Recorder,
+    pub refused: RefusedWrites,
+}
+
+/// Writes that the engine refused and would refuse again: not repeated for a while, and not
+/// told again.
+#[derive(Clone, Default)]
+pub struct RefusedWrites {
+    by_name: Arc<Mutex<HashMap<String, RefusedWrite>>>,
+}
+
+struct RefusedWrite {
+    target: String,
+    message: String,
+    since: Instant,
+}
+
+/// What the engine refuses may depend on other things than the spec (a port that is taken).
+const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+
+impl RefusedWrites {
+    fn find(&self, step: &Step) -> Option<String> {
+        let by_name = self.by_name.lock().ok()?;
+        let refused = by_name.get(&step.name).filter(|refused| refused.target == step.target)?;
+        (refused.since.elapsed() < REFUSED_AGAIN_AFTER).then(|| refused.message.clone())
+    }
+
+    fn note(&self, step: &Step, message: &str) {
+        let refused =
+            RefusedWrite { target: step.target.clone(), message: message.to_owned(), since: Instant::now() };
+        if let Ok(mut by_name) = self.by_name.lock() {
+            by_name.insert(step.name.clone(), refused);
+        }
+    }
 }
 
 impl Applier {
     /// Runs one step.
     pub async fn execute(&self, about: &About, step: &Step) -> Outcome {
+        if let Some(message) = self.refused.find(step) {
+            return Outcome::Refused(message);
+        }
         let intent = match self.announce(about, step).await {
             Ok(intent) => intent,
             Err(error) => {
@@ -46,21 +85,33 @@ impl Applier {
             Ok(auth) => auth,
             Err(message) => return Outcome::Unknown(message),
         };
-        match self.write(step, auth).await {
-            Ok(()) => self.applied(about, step, &intent).await,
-            // The intent stays open: the next plan goes on with it, or closes it.
-            Err(error) if error.class == ErrorClass::Conflict => Outcome::Conflict(error.message),
-            Err(error) if error.class == ErrorClass::Transient => Outcome::Unknown(error.message),
-            Err(error) => {
-                let failed = NewEvent {
-                    kind: Kind::Warning,
-                    message: format!("{}: {}", step.message, error.message),
-                    ..outcome(about, step, &intent, Phase::Failed)
-                };
-                self.recorder.tell(vec![failed]).await;
-                Outcome::Refused(error.message)
-            }
+        // Ahead of the call: a rollout that nobody remembers is never judged, whoever dies.
+        let before = self.memory.service(&step.name);
+        let rollout = rollout(step, &intent, self.recorder.now());
+        if let Some(rollout) = &rollout {
+            self.remember(step, rollout.clone()).await;
         }
+        let error = match self.write(step, auth).await {
+            Ok(()) => return self.applied(about, step, &intent, rollout).await,
+            Err(error) => error,
+        };
+        if error.class == ErrorClass::Transient {
+            // The intent stays open: the next pass sees whether it was applied.
+            return Outcome::Unknown(error.message);
+        }
+        self.put(&step.name, before).await;
+        if error.class == ErrorClass::Conflict {
+            // The intent stays open: the next plan goes on with it, or closes it.
+            return Outcome::Conflict(error.message);
+        }
+        self.refused.note(step, &error.message);
+        let failed = NewEvent {
+            kind: Kind::Warning,
+            message: format!("{}: {}", step.message, error.message),
+            ..outcome(about, step, &intent, Phase::Failed)
+        };
+        self.recorder.tell(vec![failed]).await;
+        Outcome::Refused(error.message)
     }
 
     /// Tells what is about to be done and why; the intent's event comes back.
@@ -88,7 +139,11 @@ impl Applier {
             Write::CreateService { spec } | Write::UpdateService { spec, .. } => spec,
         };
         match image(spec).map(|image| image.repository) {
-            Some(repository) => self.registry.pull_auth(&repository).await.map_err(|error| error.to_string()),
+            Some(repository) => match self.registry.pull_auth(&repository).await {
+                // What ran before is on the nodes.
+                Err(_) if step.cause == Cause::RollBack => Ok(None),
+                auth => auth.map_err(|error| error.to_string()),
+            },
             None => Ok(None),
         }
     }
@@ -103,9 +158,9 @@ impl Applier {
         }
     }
 
-    async fn applied(&self, about: &About, step: &Step, intent: &Event) -> Outcome {
+    async fn applied(&self, about: &About, step: &Step, intent: &Event, rollout: Option<Rollout>) -> Outcome {
         let mut events = vec![outcome(about, step, intent, Phase::Done)];
-        if let (Some(rollout), Some(key)) = (rollout(step, intent, self.recorder.now()), &step.service) {
+        if let (Some(rollout), Some(key)) = (rollout, &step.service) {
             let to = rollout.to.version.clone().or_else(|| rollout.to.tag.clone()).unwrap_or_default();
             let started = about.event(
                 Kind::Normal,
@@ -119,13 +174,12 @@ impl Applier {
                 to: view(&step.to),
                 ..started
             });
-            self.remember(step, rollout);
         }
         self.recorder.tell(events).await;
         Outcome::Applied
     }
 
-    fn remember(&self, step: &Step, rollout: Rollout) {
+    async fn remember(&self, step: &Step, rollout: Rollout) {
         let mut memory = self.memory.service(&step.name);
         match step.cause {
             Cause::StaleTasks => memory.forced = step_image(step),
@@ -141,8 +195,12 @@ impl Applier {
         }
         memory.retry = false;
         memory.rollout = Some(rollout);
-        if let Err(error) = self.memory.put_service(&step.name, memory) {
-            tracing::error!(service = step.name, %error, "cannot remember the rollout");
+        self.put(&step.name, memory).await;
+    }
+
+    async fn put(&self, name: &str, memory: ServiceMemory) {
+        if let Err(error) = memory::put_service(&self.memory, name, memory).await {
+            tracing::error!(service = name, %error, "cannot remember the rollout");
         }
     }
 }

@@ -104,6 +104,8 @@ pub struct ObservedService {
     /// The engine's `PreviousSpec`, to which a rollback returns.
     pub previous_spec: Option<Value>,
     pub update_status: Option<UpdateStatus>,
+    /// When the service was last written, by the managers' clock.
+    pub updated_at: Option<jiff::Timestamp>,
     /// For jobs: `JobStatus.JobIteration.Index`.
     pub job_iteration: Option<u64>,
     /// Tasks that should run; all of them when the snapshot was taken in detail.

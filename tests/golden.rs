@@ -3,6 +3,7 @@
 //!
 //! `tests/golden/README.md` says how to add one. `UPDATE_GOLDEN=1 cargo test --test golden`
 //! rewrites the expectations; read the diff before you commit it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "golden/diff.rs"]
 mod diff;

@@ -10,8 +10,8 @@ use super::session::{self, Observers, Writer};
 use super::{Context, Customers, FAILED};
 use crate::controller::{Applied, ApplyOnce, Report, Specs, apply_once};
 use crate::events::Trigger;
-use crate::plan::{Plan, Waiting};
-use crate::report::{PlanCustomer, PlanReport};
+use crate::plan::{Cause, Plan, Waiting};
+use crate::report::{Outcome, OutcomeState, PlanCustomer, PlanReport, PlanStep};
 use crate::state::WaitingReason;
 
 /// Bring the Swarm to what the specs say, once, and wait until it has converged
@@ -92,6 +92,15 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     Ok(report.apply_exit_status().max(u8::from(unsettled)))
 }
 
+/// A step that failed and was taken back.
+fn undo(mut step: PlanStep, back: &PlanStep) -> PlanStep {
+    let why = step.outcome.take().map(|outcome| outcome.message).unwrap_or_default();
+    let how = back.outcome.as_ref().map(|outcome| outcome.message.as_str()).unwrap_or_default();
+    step.outcome =
+        Some(Outcome { state: OutcomeState::Failed, message: format!("{why}; {}: {how}", back.reason) });
+    step
+}
+
 /// Events of specs that appeared, changed, broke or went, as `run` writes them.
 async fn tell_specs(ctx: &Context, writer: &Writer) -> anyhow::Result<()> {
     let mut specs = Specs::new(&ctx.config.specs_dir, Some(&ctx.config.state_dir));
@@ -113,9 +122,11 @@ pub(super) fn customer(name: &str, applied: &Applied, no_wait: bool) -> PlanCust
         let view = step.service.as_ref().and_then(|key| last.services.get(key));
         let mut shown = convert::step(step);
         shown.outcome = Some(convert::outcome(step, outcome, view, ending));
-        // A later step of the same object says what became of it; the order stays.
-        let (first, _) = steps.remove(&step.name).unwrap_or((index, shown.clone()));
-        steps.insert(step.name.clone(), (first, shown));
+        // A later step of the same object says what became of it; the order stays. But the way
+        // back is no success of the step that it undid.
+        let (first, before) = steps.remove(&step.name).unwrap_or((index, shown.clone()));
+        let undone = first != index && step.cause == Cause::RollBack;
+        steps.insert(step.name.clone(), (first, if undone { undo(before, &shown) } else { shown }));
     }
     let mut ordered: Vec<_> = steps.into_values().collect();
     ordered.sort_by_key(|(index, _)| *index);

@@ -76,7 +76,7 @@ pub fn outcome(step: &Step, outcome: &apply::Outcome, last: Option<&ServiceView>
         apply::Outcome::Applied => match (how, last) {
             (_, None) => (OutcomeState::Converged, step.message.clone()),
             (Ending::NotWaited, _) => (OutcomeState::Sent, step.message.clone()),
-            (_, Some(view)) if view.state == Sync::InSync => (OutcomeState::Converged, running_text(view)),
+            (_, Some(view)) if is_made(step, view) => (OutcomeState::Converged, running_text(view)),
             (Ending::TimedOut, Some(view)) => {
                 (OutcomeState::TimedOut, format!("{}: {}", running_text(view), view.message))
             }
@@ -84,6 +84,15 @@ pub fn outcome(step: &Step, outcome: &apply::Outcome, last: Option<&ServiceView>
         },
     };
     Outcome { state, message }
+}
+
+/// Whether what the step was to bring about runs. A service that was rolled back runs something,
+/// but not that; one whose next version is refused is not in sync, but may run this one.
+fn is_made(step: &Step, view: &ServiceView) -> bool {
+    let wanted = step.to.as_ref().and_then(|to| to.digest.as_ref());
+    let runs = view.running.iter().all(|(image, _)| wanted.is_none() || image.digest.as_ref() == wanted);
+    let lower_chosen = view.state == Sync::Stalled && view.desired.is_some() && view.tally.is_right();
+    runs && (view.state == Sync::InSync || lower_chosen)
 }
 
 /// How `apply` came to its end.

@@ -46,7 +46,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let observed = session.observe().await?;
     let max_age = Duration::from_secs(3600);
     let explained = session.resolver.explain(spec, wanted, &observed, max_age, Timestamp::now()).await;
-    let ranking = explained.ranking.as_ref();
+    let ranking = explained.ranking.as_deref();
     let report = ExplainReport {
         customer: customer.clone(),
         service: service.clone(),

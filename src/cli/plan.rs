@@ -27,7 +27,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let mut chosen = session::choose(&ctx.config, &args.customers.customers)?;
     let session = Session::read_only(&ctx.config)?;
     session::complete_digests(&mut chosen, &session).await;
-    let observed = session.observe().await?;
+    let observed = session.observe_for(&chosen.customers).await?;
     let mut plans: Vec<_> =
         chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
     plans.extend(session.plan_all(&chosen.customers, &observed, ctx.config.rollout_concurrency).await);

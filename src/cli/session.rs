@@ -8,7 +8,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::apply::Applier;
+use crate::apply::{Applier, RefusedWrites};
 use crate::config::Config;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read};
@@ -21,6 +21,9 @@ use crate::spec::Customer;
 use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
 use crate::swarm::{self, Swarm};
+
+/// Commands ask a registry once.
+const ONCE_A_PROCESS: Duration = Duration::from_secs(24 * 3600);
 
 /// Who counts calls and events.
 #[derive(Clone)]
@@ -47,9 +50,6 @@ pub struct Session {
     /// How old an answer of a registry may be.
     pub max_age: Duration,
 }
-
-/// Each registry is asked once a process.
-const ONCE: Duration = Duration::from_secs(24 * 3600);
 
 /// The specs that a command is about, and those it cannot be about.
 pub struct Chosen {
@@ -92,7 +92,14 @@ impl Session {
         let swarm: Arc<dyn Swarm> = Arc::new(swarm::Client::new(endpoint, Arc::clone(&observers.swarm)));
         let registry = registry_client(config, Arc::clone(&observers.registry));
         let resolver = Arc::new(Resolver::new(Arc::clone(&registry), Arc::clone(&memory)));
-        Ok(Self { swarm, registry, memory, resolver, rollout_timeout: config.rollout_timeout, max_age: ONCE })
+        Ok(Self {
+            swarm,
+            registry,
+            memory,
+            resolver,
+            rollout_timeout: config.rollout_timeout,
+            max_age: ONCE_A_PROCESS,
+        })
     }
 
     /// The Swarm as it is now.
@@ -102,6 +109,17 @@ impl Session {
     pub async fn observe(&self) -> anyhow::Result<ObservedState> {
         // What rolls is looked at in detail, so that failures can be named.
         Ok(self.swarm.snapshot(Vec::new()).await?)
+    }
+
+    /// The Swarm as it is now; the tag lists that the customers need are asked for meanwhile.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn observe_for(&self, customers: &[Arc<Customer>]) -> anyhow::Result<ObservedState> {
+        for customer in customers {
+            self.resolver.prefetch(customer, self.max_age);
+        }
+        self.observe().await
     }
 
     /// What `apply` would do for these customers, a bounded number of them at once.
@@ -135,7 +153,13 @@ pub(super) fn registry_client(config: &Config, calls: registry::Observer) -> Arc
 
 /// A request to look at a customer now; registries are asked once a process.
 pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
-    Request { customer: Arc::clone(customer), revision: None, trigger, since: Instant::now(), max_age: ONCE }
+    Request {
+        customer: Arc::clone(customer),
+        revision: None,
+        trigger,
+        since: Instant::now(),
+        max_age: ONCE_A_PROCESS,
+    }
 }
 
 /// What writing commands have besides: the lock, the log, the reconciler.
@@ -175,6 +199,7 @@ impl Writer {
             registry: Arc::clone(&session.registry),
             memory,
             recorder: recorder.clone(),
+            refused: RefusedWrites::default(),
         };
         let reconciler = Arc::new(Reconciler {
             snapshots: Arc::new(Snapshots::new(Arc::clone(&session.swarm))),

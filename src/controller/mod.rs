@@ -5,6 +5,7 @@
 
 pub mod poll;
 mod queue;
+mod rankings;
 mod reconcile;
 pub mod resolve;
 mod retry;

@@ -77,6 +77,7 @@ impl Reconciler {
             trigger: request.trigger,
             revision: request.revision.clone(),
         };
+        self.resolver.prefetch(customer, request.max_age);
         let observed = match self.snapshots.since(request.since).await {
             Ok(observed) => observed,
             Err(error) => {

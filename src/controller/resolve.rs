@@ -10,18 +10,23 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::poll::Watched;
+use super::rankings::Rankings;
 use crate::image::Repository;
-use crate::memory::{Memory, ServiceMemory, TagMemory};
+use crate::memory::{Image, Memory, Purpose, Refusal, ServiceMemory, TagMemory};
 use crate::plan::{desired_hash, labels, placement, service_name};
 use crate::registry::{Registry, RegistryError, RegistryErrorKind};
 use crate::spec::{self, ImagePolicy, TagPattern, VersionPolicy};
 use crate::state::{DesiredImage, ObservedService, ObservedState, Target, WaitingReason};
-use crate::version::{self, Choice, Facts, NoChoice, Platform, Ranking, RefusedImage, Resolved, Running};
+use crate::version::{
+    self, Choice, Facts, NoChoice, Platform, Ranking, RefusedImage, RejectReason, Rejected, Resolved, Running,
+};
 
 /// Services of one customer looked up at once.
 const CONCURRENCY: usize = 16;
 /// `choose` looks at a bounded number of candidates; more rounds than that are a mistake.
 const ROUNDS_MAX: usize = 64;
+/// Versions that are too young whose digests are asked for at each look.
+const YOUNG_WATCHED_MAX: usize = 4;
 /// Tags that may turn out to be gone in one look; more is a list that cannot be trusted.
 const TAGS_GONE_MAX: usize = 8;
 
@@ -33,6 +38,7 @@ pub struct Resolver {
     pub watched: Watched,
     /// The tag lists last written to memory, so that an unchanged one costs nothing.
     recorded: Mutex<HashMap<Repository, Arc<[String]>>>,
+    rankings: Rankings,
 }
 
 /// One service's question.
@@ -51,13 +57,33 @@ struct Question<'a> {
 
 /// What `explain` shows of the way to an answer.
 pub struct Explained {
-    pub ranking: Option<Ranking>,
+    pub ranking: Option<Arc<Ranking>>,
     pub image: DesiredImage,
 }
 
 impl Resolver {
     pub fn new(registry: Arc<dyn Registry>, memory: Arc<dyn Memory>) -> Self {
-        Self { registry, memory, watched: Watched::default(), recorded: Mutex::default() }
+        Self {
+            registry,
+            memory,
+            watched: Watched::default(),
+            recorded: Mutex::default(),
+            rankings: Rankings::default(),
+        }
+    }
+
+    /// Begins to ask for the tag lists that a customer needs, so that they come while the Swarm
+    /// is looked at. Nobody waits here; whoever needs a list joins the request under way, and
+    /// tells its errors.
+    pub fn prefetch(&self, customer: &spec::Customer, max_age: Duration) {
+        let repositories = customer.services.values().filter_map(|service| match &service.image {
+            ImagePolicy::Highest { repository, .. } => Some(repository),
+            ImagePolicy::Tag { .. } | ImagePolicy::Digest { .. } => None,
+        });
+        for repository in repositories.collect::<BTreeSet<&Repository>>() {
+            let (registry, repository) = (Arc::clone(&self.registry), repository.clone());
+            tokio::spawn(async move { registry.tags(&repository, max_age).await.map(drop) });
+        }
     }
 
     /// The images of a customer's services, by key. What the registry does not tell is `None`
@@ -124,6 +150,15 @@ impl Resolver {
 
     async fn pinned(&self, question: &Question<'_>, tag: &str, version: &semver::Version) -> DesiredImage {
         match self.lookup(question, tag).await {
+            Ok(resolved) if !fits(&resolved.platforms, &question.platforms) => {
+                let offered: Vec<String> = resolved.platforms.iter().map(ToString::to_string).collect();
+                let message = format!(
+                    "{}:{tag} is for {}, and no eligible node is",
+                    question.repository,
+                    offered.join(", ")
+                );
+                DesiredImage::None { reason: WaitingReason::NoVersionFits, message, passed_over: Vec::new() }
+            }
             Ok(resolved) => DesiredImage::Chosen(Target {
                 repository: question.repository.clone(),
                 tag: Some(tag.to_owned()),
@@ -146,8 +181,15 @@ impl Resolver {
             Ok(tags) => tags,
             Err(error) => return Explained { ranking: None, image: unavailable(&error) },
         };
+        if tags.is_empty() && self.had_tags(question) {
+            let message =
+                format!("{} lists no tags any more, which is not to be trusted", question.repository);
+            let reason = WaitingReason::RegistryUnavailable;
+            let image = DesiredImage::None { reason, message, passed_over: Vec::new() };
+            return Explained { ranking: None, image };
+        }
         self.record_first_seen(question.repository, &tags, question.now);
-        let mut ranking = version::rank(policy, &tags);
+        let mut ranking = self.rankings.get(question.repository, policy, &tags);
         let mut gone: Vec<String> = Vec::new();
         loop {
             let image = match self.choose(question, policy, &ranking).await {
@@ -158,13 +200,21 @@ impl Resolver {
                 {
                     gone.push(tag);
                     let left: Vec<&String> = tags.iter().filter(|tag| !gone.contains(tag)).collect();
-                    ranking = version::rank(policy, &left);
+                    ranking = Arc::new(version::rank(policy, &left));
                     continue;
                 }
                 Err((_, error)) => unavailable(&error),
             };
             return Explained { ranking: Some(ranking), image };
         }
+    }
+
+    /// Whether the repository is known to have had tags: an empty list then chooses nothing
+    /// (semver.md rule 9).
+    fn had_tags(&self, question: &Question<'_>) -> bool {
+        let image = question.observed.and_then(ObservedService::image);
+        image.is_some_and(|image| image.repository == *question.repository)
+            || !self.memory.repository(&question.repository.normalized()).tags.is_empty()
     }
 
     /// The answer, or the tag that could not be looked up and why.
@@ -181,6 +231,7 @@ impl Resolver {
             let needed = match version::choose(policy, ranking, &facts) {
                 Choice::Need(tags) => tags,
                 Choice::Chosen(chosen) => {
+                    self.watch_the_young(question, policy, &chosen.passed_over).await;
                     return Ok(DesiredImage::Chosen(Target {
                         repository: question.repository.clone(),
                         tag: Some(chosen.tag),
@@ -190,7 +241,10 @@ impl Resolver {
                         passed_over: chosen.passed_over,
                     }));
                 }
-                Choice::Nothing(why) => return Ok(nothing(question, why)),
+                Choice::Nothing(why) => {
+                    self.watch_the_young(question, policy, passed_over(&why)).await;
+                    return Ok(nothing(question, why));
+                }
             };
             for tag in needed {
                 match self.lookup(question, &tag).await {
@@ -204,6 +258,23 @@ impl Resolver {
         }
         let message = format!("{}: no choice after {ROUNDS_MAX} look-ups", question.repository);
         Ok(DesiredImage::None { reason: WaitingReason::NoVersionFits, message, passed_over: Vec::new() })
+    }
+
+    /// Notes the digests of versions that are still too young, so that content which is pushed
+    /// under their tags meanwhile begins a new age (semver.md rule 11).
+    async fn watch_the_young(
+        &self,
+        question: &Question<'_>,
+        policy: &VersionPolicy,
+        passed_over: &[Rejected],
+    ) {
+        let young = passed_over.iter().filter(|rejected| rejected.reason == RejectReason::TooYoung);
+        for rejected in young.take(YOUNG_WATCHED_MAX) {
+            let tag = &rejected.tag;
+            if let Ok(digest) = self.registry.digest(question.repository, tag, question.max_age).await {
+                self.record_digest(question, policy, tag, &Resolved { digest, platforms: BTreeSet::new() });
+            }
+        }
     }
 
     /// The tag's digest; its platforms too, but for the digest that runs already.
@@ -258,7 +329,8 @@ impl Resolver {
         if entry.digest.as_ref() == Some(&digest) {
             return;
         }
-        if entry.digest.is_some() {
+        // Content that was not looked at when its tag appeared may have come later.
+        if entry.digest.is_some() || entry.first_seen_ms != 0 {
             entry.first_seen_ms = question.now.as_millisecond();
         }
         entry.digest = Some(digest);
@@ -276,12 +348,21 @@ impl Resolver {
     }
 }
 
+/// Whether a manifest that offers these platforms runs on some eligible node; where one of the
+/// two is not known, it is taken to (semver.md rule 10).
+fn fits(offered: &BTreeSet<Platform>, nodes: &BTreeSet<Platform>) -> bool {
+    offered.is_empty()
+        || nodes.is_empty()
+        || offered.iter().any(|platform| nodes.iter().any(|node| platform.runs_on(node)))
+}
+
 fn facts<'a>(
     question: &Question<'_>,
     resolved: &'a BTreeMap<String, Resolved>,
     seen: &'a BTreeMap<String, i64>,
 ) -> Facts<'a> {
-    let refused = question.memory.refused.iter().filter(|refusal| refusal.spec == question.spec_hash);
+    let holds = |refusal: &&Refusal| refusal.holds(&question.spec_hash, question.now);
+    let refused = question.memory.refused.iter().filter(holds);
     let refused = refused.filter_map(|refusal| {
         Some(RefusedImage {
             version: refusal.image.version.clone()?,
@@ -304,15 +385,22 @@ fn facts<'a>(
 /// The version below which the service must not go (semver.md rule 7): of the last complete
 /// rollout of this repository, else by skep's label, else, for a service being adopted, what runs.
 fn floor(question: &Question<'_>) -> Option<semver::Version> {
-    let observed = question.observed?;
-    if let Some(good) = &question.memory.last_good {
-        let same = good.repository == question.repository.normalized();
-        return good
-            .version
-            .as_ref()
-            .filter(|_| same)
-            .and_then(|version| semver::Version::parse(version).ok());
+    let memory = &question.memory;
+    // What is being rolled out counts too, or a list that lost it would take it back half way.
+    let rolling = memory.rollout.as_ref().filter(|rollout| rollout.purpose == Purpose::Forward);
+    let rolling = rolling.map(|rollout| &rollout.to).filter(|to| {
+        !memory
+            .refused
+            .iter()
+            .any(|it| it.holds(&question.spec_hash, question.now) && it.image.digest == to.digest)
+    });
+    let of_repository = |image: &&Image| image.repository == question.repository.normalized();
+    let remembered = memory.last_good.iter().chain(rolling).filter(of_repository);
+    let versions = remembered.filter_map(|image| semver::Version::parse(image.version.as_deref()?).ok());
+    if memory.last_good.is_some() {
+        return versions.max_by(semver::Version::cmp_precedence);
     }
+    let observed = question.observed?;
     let image = observed.image().filter(|image| image.repository == *question.repository)?;
     let label = observed.label(labels::VERSION).filter(|_| question.owned);
     label.and_then(|version| semver::Version::parse(version).ok()).or_else(|| {
@@ -338,6 +426,14 @@ fn eligible_platforms(
     }
     let eligible = observed.nodes.values().filter(|node| placement::is_eligible(node, &spec));
     eligible.filter_map(|node| node.platform.clone()).collect()
+}
+
+fn passed_over(why: &NoChoice) -> &[Rejected] {
+    match why {
+        NoChoice::NoVersionFits { passed_over }
+        | NoChoice::WouldDowngrade { passed_over, .. }
+        | NoChoice::Refused { passed_over, .. } => passed_over,
+    }
 }
 
 fn unavailable(error: &RegistryError) -> DesiredImage {

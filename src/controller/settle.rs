@@ -1,17 +1,22 @@
 //! Brings the record up to what is observed: open intents get their outcome, rollouts are
 //! seen to complete, to fail, to be rolled back.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::apply::close;
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
-use crate::memory::{Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
+use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
-use crate::plan::{Plan, desired_hash, fingerprint, service_name};
+use crate::plan::{Plan, Waiting, desired_hash, is_applied, service_name};
 use crate::spec;
-use crate::state::{ObservedService, ObservedState};
+use crate::state::{ObservedService, ObservedState, WaitingReason};
 
 /// Looks at rollouts and intents.
 #[derive(Clone)]
@@ -30,7 +35,7 @@ impl Settler {
             let applied = match service {
                 Some(key) => {
                     let found = observed.services.get(&service_name(&customer.name, key));
-                    found.is_some_and(|found| Some(fingerprint(&found.spec)) == intent.target)
+                    found.zip(intent.target.as_ref()).is_some_and(|(found, target)| is_applied(target, found))
                 }
                 None => intent.target.as_ref().is_some_and(|name| observed.networks.contains_key(name)),
             };
@@ -39,7 +44,7 @@ impl Settler {
             }
             self.recorder.tell(vec![close(about, &intent, Phase::Done, "")]).await;
             if let Some(service) = service.and_then(|key| customer.services.get(key)) {
-                self.resume_rollout(customer, service, observed, &intent);
+                self.resume_rollout(customer, service, observed, &intent).await;
             }
         }
     }
@@ -48,13 +53,22 @@ impl Settler {
     pub async fn abandon(&self, about: &About, customer: &str, plan: &Plan) {
         let still_planned =
             |intent: &Event| plan.steps.iter().any(|step| Some(&step.target) == intent.target.as_ref());
-        let stale = self.recorder.open_intents(customer).into_iter().filter(|intent| !still_planned(intent));
+        // Where nobody can tell what is wanted now, the intent waits.
+        let undecided = |intent: &Event| {
+            let of_service = |waiting: &&Waiting| Some(waiting.service.as_str()) == intent.service.as_deref();
+            plan.waiting.iter().filter(of_service).any(|waiting| {
+                use WaitingReason as W;
+                matches!(waiting.reason, W::RegistryUnavailable | W::TagListTruncated | W::Suspended)
+            })
+        };
+        let open = self.recorder.open_intents(customer).into_iter();
+        let stale = open.filter(|intent| !still_planned(intent) && !undecided(intent));
         let closing =
             stale.map(|intent| close(about, &intent, Phase::Failed, "not applied, and no longer wanted"));
         self.recorder.tell(closing.collect()).await;
     }
 
-    fn resume_rollout(
+    async fn resume_rollout(
         &self,
         customer: &spec::Customer,
         service: &spec::Service,
@@ -90,7 +104,7 @@ impl Settler {
             after_index: 0,
             failed: None,
         });
-        self.remember(&name, memory);
+        self.remember(&name, memory).await;
     }
 
     /// Judges every rollout of the customer. The names of those that go on come back.
@@ -106,7 +120,7 @@ impl Settler {
             let memory = self.memory.service(&name);
             let Some(rollout) = memory.rollout.clone() else { continue };
             let Some(found) = observed.services.get(&name) else {
-                self.remember(&name, ServiceMemory { rollout: None, ..memory });
+                self.remember(&name, ServiceMemory { rollout: None, ..memory }).await;
                 continue;
             };
             let context = Context { about, key, name: &name, rollout };
@@ -116,7 +130,7 @@ impl Settler {
                 rolling.push(name.clone());
             }
             if next != memory {
-                self.remember(&name, next);
+                self.remember(&name, next).await;
             }
         }
         rolling
@@ -130,7 +144,10 @@ impl Settler {
         observed: &ObservedState,
     ) -> ServiceMemory {
         let rollout = &context.rollout;
-        if found.version_index <= rollout.after_index {
+        // An older view than the write's result. (A Swarm that was restored from a backup counts
+        // from less; that is no reason to wait for ever.)
+        let age = self.recorder.now().duration_since(rollout.started);
+        if found.version_index <= rollout.after_index && age < OLDER_VIEW_MAX {
             return memory;
         }
         let tally = converge::tally(found, &observed.nodes);
@@ -149,7 +166,8 @@ impl Settler {
             }
             // Somebody wrote another image meanwhile: what stands there is for the planner.
             Progress::Converged => memory.rollout = None,
-            Progress::Failed(failure) if rollout.failed.is_none() => {
+            // The second time only if it is the version's fault after all.
+            Progress::Failed(failure) if rollout.failed.is_none() || failure.refuse => {
                 let events = context.failed(&failure);
                 memory = after_failure(memory, rollout, &failure, self.recorder.now());
                 self.recorder.tell(events).await;
@@ -159,12 +177,17 @@ impl Settler {
         memory
     }
 
-    fn remember(&self, name: &str, memory: ServiceMemory) {
-        if let Err(error) = self.memory.put_service(name, memory) {
+    async fn remember(&self, name: &str, memory: ServiceMemory) {
+        if let Err(error) = memory::put_service(&self.memory, name, memory).await {
             tracing::error!(service = name, %error, "cannot remember how the rollout stands");
         }
     }
 }
+
+/// A view of the Swarm is never older than this.
+const OLDER_VIEW_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// How long a version is refused that nodes could not pull.
+const REFUSED_FOR_A_WHILE: SignedDuration = SignedDuration::from_secs(600);
 
 /// A rollout with what its events say.
 struct Context<'a> {
@@ -259,6 +282,7 @@ fn after_failure(
             why: crate::text::printable(&failure.why, 500),
             time: now,
             rolled_back: failure.swarm_rolls_back,
+            until: failure.for_a_while.then(|| now + REFUSED_FOR_A_WHILE),
         });
     }
     memory.rollout = match &rollout.from {
@@ -267,6 +291,8 @@ fn after_failure(
             to: from.clone(),
             from: Some(rollout.to.clone()),
             purpose: Purpose::RollBack,
+            // The way back has its own time.
+            started: now,
             ..rollout.clone()
         }),
         // The planner writes the last good image back, or there is none.

@@ -116,6 +116,8 @@ async fn swarm(swarm: Arc<dyn Swarm>, send: mpsc::Sender<Wake>) {
                 Ok(Wakeup::Service(name)) => Wake::Service(name),
                 Err(error) => {
                     tracing::debug!(%error, "event stream");
+                    // What the first pass saw is as old as the failure.
+                    first = false;
                     break;
                 }
             };

@@ -15,7 +15,7 @@ use super::{Memory, RepositoryMemory, ServiceMemory};
 const FORMAT: u32 = 1;
 
 /// Writers of different names need not wait for each other's disk.
-const WRITE_LOCKS: usize = 16;
+const WRITE_LOCKS: usize = 64;
 
 /// File systems take 255 bytes; the suffixes `.json.corrupt` and `.json.tmp` must fit too.
 const FILE_STEM_BYTES_MAX: usize = 200;
@@ -87,7 +87,7 @@ struct Store<T> {
     dir: PathBuf,
     mode: Mode,
     values: RwLock<BTreeMap<String, T>>,
-    locks: [Mutex<()>; WRITE_LOCKS],
+    locks: Vec<Mutex<()>>,
     /// Names whose last write failed, so that nobody knows what is on disk.
     unsure: Mutex<BTreeSet<String>>,
 }
@@ -98,7 +98,13 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Store<T> {
             fs::create_dir_all(&dir).map_err(|e| at(&dir, &e))?;
         }
         let values = RwLock::new(load(&dir, mode)?);
-        Ok(Self { dir, mode, values, locks: Default::default(), unsure: Mutex::default() })
+        Ok(Self {
+            dir,
+            mode,
+            values,
+            locks: (0..WRITE_LOCKS).map(|_| Mutex::new(())).collect(),
+            unsure: Mutex::default(),
+        })
     }
 
     fn get(&self, name: &str) -> T {

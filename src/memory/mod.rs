@@ -5,6 +5,7 @@ mod disk;
 mod in_memory;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use disk::{Disk, Mode};
 pub use in_memory::InMemory;
@@ -23,6 +24,17 @@ pub trait Memory: Send + Sync {
     /// # Errors
     /// When the disk does not take it; nothing is changed then.
     fn put_repository(&self, name: &str, memory: RepositoryMemory) -> std::io::Result<()>;
+}
+
+/// `Memory::put_service` on a thread that may wait for the disk, so that what is written for
+/// several services goes to the disk at the same time.
+///
+/// # Errors
+/// As `Memory::put_service`.
+pub async fn put_service(store: &Arc<dyn Memory>, name: &str, memory: ServiceMemory) -> std::io::Result<()> {
+    let (store, name) = (Arc::clone(store), name.to_owned());
+    let put = tokio::task::spawn_blocking(move || store.put_service(&name, memory));
+    put.await.map_err(std::io::Error::other)?
 }
 
 /// More refusals of one service than anybody looks at; the oldest give way.
@@ -79,6 +91,17 @@ pub struct Refusal {
     /// Whether the last good image was written back already, which is done once.
     #[serde(default)]
     pub rolled_back: bool,
+    /// Until when it holds, if not for good: nodes could not pull, which a registry's outage
+    /// may have been the cause of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<jiff::Timestamp>,
+}
+
+impl Refusal {
+    /// Whether it keeps this spec from this content now.
+    pub fn holds(&self, spec: &str, now: jiff::Timestamp) -> bool {
+        self.spec == spec && self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// A rollout under way.

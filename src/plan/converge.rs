@@ -1,5 +1,8 @@
 //! Whether a service's tasks are what its spec says, and whether its rollout failed.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,6 +26,10 @@ pub struct Tally {
     pub right: u64,
     /// How many still run as an older spec said.
     pub outdated: u64,
+    /// Of a job: how many run or are about to.
+    pub active: u64,
+    /// When the youngest of those that are right began to run.
+    pub youngest: Option<Timestamp>,
     /// Why the newest task that is not right is not, in Swarm's words, if it says.
     pub problem: Option<Problem>,
 }
@@ -50,13 +57,20 @@ impl Tally {
     }
 }
 
+/// Whether the service's tasks are to end: any update of it begins them anew.
+pub fn is_job(spec: &Value) -> bool {
+    ["ReplicatedJob", "GlobalJob"]
+        .iter()
+        .any(|mode| spec.pointer(&format!("/Mode/{mode}")).is_some_and(Value::is_object))
+}
+
 /// Counts a service's tasks.
 pub fn tally(service: &ObservedService, nodes: &BTreeMap<String, ObservedNode>) -> Tally {
     let mode = service.spec.get("Mode");
     let of_mode = |pointer: &str| mode.and_then(|mode| mode.pointer(pointer)).and_then(Value::as_u64);
     let has = |key: &str| mode.is_some_and(|mode| mode.get(key).is_some_and(|value| !value.is_null()));
     let eligible = || nodes.values().filter(|node| placement::is_eligible(node, &service.spec));
-    let is_job = has("ReplicatedJob") || has("GlobalJob");
+    let is_job = is_job(&service.spec);
     let wanted = if has("Global") || has("GlobalJob") {
         eligible().count() as u64
     } else if is_job {
@@ -65,15 +79,19 @@ pub fn tally(service: &ObservedService, nodes: &BTreeMap<String, ObservedNode>) 
     } else {
         of_mode("/Replicated/Replicas").unwrap_or(1)
     };
-    let counts_on = |task: &&ObservedTask| !has("Global") || on_eligible_node(task, nodes, &service.spec);
-    let right =
-        service.tasks.iter().filter(|task| is_right(task, service, is_job, nodes)).filter(counts_on).count()
-            as u64;
+    // Of tasks on nodes that take none (paused, for instance) Swarm leaves alone what is there.
+    let everywhere = has("Global") || has("GlobalJob");
+    let counted =
+        || service.tasks.iter().filter(|task| !everywhere || on_eligible_node(task, nodes, &service.spec));
+    let right_tasks = || counted().filter(|task| is_right(task, service, is_job, nodes));
+    let right = right_tasks().count() as u64;
+    let youngest = right_tasks().filter_map(|task| task.timestamp).max();
     let outdated =
-        service.tasks.iter().filter(|task| !is_job && !task.current && still_runs(task, nodes)).count()
-            as u64;
+        counted().filter(|task| !is_job && !task.current && still_runs(task, nodes)).count() as u64;
+    let is_active = |task: &&ObservedTask| task.job_iteration == service.job_iteration && !has_ended(task);
+    let active = if is_job { counted().filter(is_active).count() as u64 } else { 0 };
     let problem = if right >= wanted { None } else { problem(service) };
-    Tally { wanted, right, outdated, problem }
+    Tally { wanted, right, outdated, active, youngest, problem }
 }
 
 fn is_right(
@@ -101,6 +119,10 @@ fn still_runs(task: &ObservedTask, nodes: &BTreeMap<String, ObservedNode>) -> bo
     matches!(task.state.as_str(), "starting" | "running") && on_live_node(task, nodes)
 }
 
+fn has_ended(task: &ObservedTask) -> bool {
+    matches!(task.state.as_str(), "complete" | "shutdown" | "failed" | "rejected" | "remove" | "orphaned")
+}
+
 /// What the newest unhappy task says.
 fn problem(service: &ObservedService) -> Option<Problem> {
     let unhappy = service.tasks.iter().filter(|task| task.current && !task.message.is_empty());
@@ -109,11 +131,14 @@ fn problem(service: &ObservedService) -> Option<Problem> {
     Some(Problem { kind, message: task.message.clone(), since: task.timestamp })
 }
 
+/// What a node says that could neither pull the image nor has it.
+const NO_IMAGE: &str = "no such image";
+
 fn problem_kind(task: &ObservedTask) -> Option<ProblemKind> {
     let says = |text: &str| task.message.to_ascii_lowercase().contains(text);
     match task.state.as_str() {
         "pending" if says("no suitable node") => Some(ProblemKind::Unschedulable),
-        "rejected" | "failed" | "preparing" if says("no such image") => Some(ProblemKind::NoImage),
+        "rejected" | "failed" | "preparing" if says(NO_IMAGE) => Some(ProblemKind::NoImage),
         "rejected" | "failed" => Some(ProblemKind::Failing),
         _ => None,
     }
@@ -138,6 +163,8 @@ pub struct Failure {
     pub refuse: bool,
     /// Whether Swarm rolls back (or did) by itself.
     pub swarm_rolls_back: bool,
+    /// The registry may be to blame: what is refused for that is tried again after a while.
+    pub for_a_while: bool,
 }
 
 /// Judges a rollout by the tasks and Swarm's own status.
@@ -154,7 +181,44 @@ pub fn progress(
         Purpose::Forward => forward(status, tally, service, rollout),
         Purpose::RollBack => backward(status, tally),
     };
-    verdict.unwrap_or_else(|| by_time(tally, rollout, timeout, now))
+    let verdict = verdict.unwrap_or_else(|| by_time(tally, rollout, timeout, now));
+    // Where Swarm has not watched the tasks itself, one look at a crash loop may find it running.
+    let unwatched = !matches!(status, Some(("completed" | "rollback_completed", _)));
+    match verdict {
+        Progress::Converged | Progress::PausedButRight
+            if unwatched && !is_stable(service, tally, Some(rollout.started), now) =>
+        {
+            Progress::InProgress
+        }
+        verdict => verdict,
+    }
+}
+
+/// How long tasks must have run before they count as running, where the service's
+/// `update_config.monitor` does not say: Swarm's own default.
+const MONITOR_DEFAULT_MS: i64 = 5_000;
+/// Longer than this nobody waits for proof that Swarm does not ask for either.
+const MONITOR_MS_MAX: i64 = 60_000;
+/// An update that is just accepted has not touched a task yet.
+const SETTLING_MS: i64 = 1_000;
+
+/// Whether the right tasks have run for as long as Swarm would watch them after an update.
+pub fn is_stable(
+    service: &ObservedService,
+    tally: &Tally,
+    started: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
+    if tally.wanted == 0 {
+        return true;
+    }
+    let monitor =
+        service.spec.pointer("/UpdateConfig/Monitor").and_then(Value::as_i64).unwrap_or(0) / 1_000_000;
+    let monitor_ms = if monitor == 0 { MONITOR_DEFAULT_MS } else { monitor.clamp(0, MONITOR_MS_MAX) };
+    let age = |since: Timestamp| now.as_millisecond() - since.as_millisecond();
+    let old_enough =
+        is_job(&service.spec) || tally.youngest.is_none_or(|youngest| age(youngest) >= monitor_ms);
+    old_enough && started.is_none_or(|started| age(started) >= SETTLING_MS)
 }
 
 type Status<'a> = Option<(&'a str, &'a str)>;
@@ -198,6 +262,10 @@ fn by_time(tally: &Tally, rollout: &Rollout, timeout: Duration, now: Timestamp) 
     if now.duration_since(rollout.started)
         < jiff::SignedDuration::try_from(timeout).unwrap_or(jiff::SignedDuration::MAX)
     {
+        return Progress::InProgress;
+    }
+    // A job takes as long as it takes; ended early, it would only begin again.
+    if tally.active > 0 && tally.right + tally.active >= tally.wanted {
         return Progress::InProgress;
     }
     let infrastructure = is_kind(tally, ProblemKind::NoImage) || is_kind(tally, ProblemKind::Unschedulable);
@@ -245,5 +313,6 @@ fn with_last_words(why: String, service: &ObservedService, rollout: &Rollout) ->
 }
 
 fn failed(why: String, refuse: bool, swarm_rolls_back: bool) -> Progress {
-    Progress::Failed(Failure { why, refuse, swarm_rolls_back })
+    let for_a_while = why.to_ascii_lowercase().contains(NO_IMAGE);
+    Progress::Failed(Failure { why, refuse, swarm_rolls_back, for_a_while })
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::image::ImageRef;
 use crate::memory::ServiceMemory;
 use crate::spec;
-use crate::state::{DesiredCustomer, ObservedState, Target, WaitingReason};
+use crate::state::{DesiredCustomer, ObservedService, ObservedState, Target, WaitingReason};
 use converge::Tally;
 
 /// Labels that skep writes on services and networks (contract §2).
@@ -247,6 +247,24 @@ pub fn fingerprint(spec: &Value) -> String {
         fields::image(spec),
         text_hash(&serde_json::json!([values, stamped]).to_string())
     )
+}
+
+/// What recognises a write that changes nothing but the version index, which was `index`.
+pub fn unchanged_after(spec: &Value, index: u64) -> String {
+    format!("{}{AFTER}{index}", fingerprint(spec))
+}
+
+const AFTER: &str = " after ";
+
+/// Whether the service shows that the write with this target was applied.
+pub fn is_applied(target: &str, found: &ObservedService) -> bool {
+    match target.rsplit_once(AFTER) {
+        Some((unchanged, index)) => {
+            let moved = index.parse::<u64>().is_ok_and(|index| found.version_index > index);
+            moved && fingerprint(&found.spec) == unchanged
+        }
+        None => fingerprint(&found.spec) == target,
+    }
 }
 
 /// Hash of all that the spec says about a service, its version policy included: a refusal

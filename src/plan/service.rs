@@ -5,13 +5,20 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::converge::{self, Tally};
-use super::{Action, Cause, Change, ImageView, Input, ObjectKind, Step, Sync, Waiting, Write};
-use super::{ServiceView, fields, fingerprint, labels, service_name};
+use super::{Action, Cause, Change, ImageView, Input, ObjectKind, Step, Waiting, Write};
+use super::{ServiceView, fields, fingerprint, labels, service_name, unchanged_after};
 use crate::image::ImageRef;
 use crate::memory::{Purpose, ServiceMemory};
-use crate::spec::{self, ImagePolicy, OnFailure, Retag};
+use crate::spec;
 use crate::state::{DesiredImage, ObservedService, Target, WaitingReason};
-use crate::version::RejectReason;
+
+mod image;
+mod view;
+
+use image::ImageDecision;
+
+/// Swarm takes up a written service within milliseconds, unless a leader is elected meanwhile (measured: 11 s).
+const TAKE_UP_MS: i64 = 20_000;
 
 /// What is decided about a service: at most one step, the reasons why nothing (or not all)
 /// is done, and how it stands.
@@ -74,7 +81,7 @@ impl Case<'_> {
             waiting.push(self.wait(WaitingReason::Suspended, message));
             return (None, waiting);
         }
-        waiting.extend(self.refused_target());
+        waiting.extend(self.refused());
         let (step, more) = match self.observed {
             None => self.create(),
             Some(observed) => self.update(observed),
@@ -124,6 +131,9 @@ impl Case<'_> {
 
     fn create(&self) -> Act {
         let DesiredImage::Chosen(target) = &self.image else { return (None, Vec::new()) };
+        if self.is_refused(target.digest.as_str()) {
+            return (None, Vec::new());
+        }
         let customer = &self.input.desired.spec;
         let fields = match self.desired_fields() {
             Ok(fields) => fields,
@@ -157,7 +167,7 @@ impl Case<'_> {
         if let Some(why) = fields::mode_change(&observed.spec, &fields) {
             return (None, vec![self.wait(WaitingReason::SpecInvalid, why)]);
         }
-        if let Some(wait) = self.rolling_back() {
+        if let Some(wait) = self.rolling_back(observed) {
             return (None, vec![wait]);
         }
         let mut waiting = Vec::new();
@@ -166,174 +176,21 @@ impl Case<'_> {
             ImageDecision::Keep => None,
             ImageDecision::Wait(wait) => {
                 waiting.push(wait);
-                // What is written must hold a digest, and what is there has none.
-                if observed.image().is_none_or(|image| image.digest.is_none()) {
-                    return (None, waiting);
-                }
                 None
             }
             ImageDecision::RollBack(spec) => return (Some(self.roll_back(observed, spec)), waiting),
             ImageDecision::Stay => return (None, waiting),
         };
+        // What is written must hold a digest, and what is there has none.
+        if target.is_none() && observed.image().is_none_or(|image| image.digest.is_none()) {
+            return (None, waiting);
+        }
         let step =
             self.difference(observed, &fields, target).or_else(|| self.mend_tasks(observed, &mut waiting));
         if step.is_none() {
             waiting.extend(self.rollout_in_progress());
         }
         (step, waiting)
-    }
-
-    /// The image to write: a new one, or the one that is there.
-    fn image_decision(&self, observed: &ObservedService) -> ImageDecision<'_> {
-        let current = observed.image();
-        match &self.image {
-            DesiredImage::Chosen(target) => {
-                if let Some(decision) = self.after_failure(observed, current.as_ref(), target) {
-                    return decision;
-                }
-                match current.filter(|image| self.is_held_move(image, target)) {
-                    Some(image) => ImageDecision::Wait(self.wait(
-                        WaitingReason::TagMoved,
-                        format!(
-                            "tag {} now has {} in the registry; retag = \"hold\" keeps {}",
-                            target.tag.as_deref().unwrap_or("?"),
-                            target.digest,
-                            image.digest.as_ref().map_or("?", |digest| digest.as_str()),
-                        ),
-                    )),
-                    None => ImageDecision::Go(target),
-                }
-            }
-            DesiredImage::None { reason, .. } => {
-                let running =
-                    current.as_ref().and_then(|image| image.digest.as_ref()).map(ToString::to_string);
-                let Some(running) = running else { return ImageDecision::Stay };
-                if !self.is_refused(&running) {
-                    return ImageDecision::Keep;
-                }
-                match (reason, self.service.on_failure) {
-                    (WaitingReason::VersionRefused | WaitingReason::WouldDowngrade, OnFailure::Rollback) => {
-                        self.last_good(observed, &running)
-                            .map_or(ImageDecision::Stay, ImageDecision::RollBack)
-                    }
-                    _ => ImageDecision::Stay,
-                }
-            }
-        }
-    }
-
-    /// What follows when what is wanted or what runs has failed before; `None`: go on with the target.
-    fn after_failure(
-        &self,
-        observed: &ObservedService,
-        current: Option<&ImageRef>,
-        target: &Target,
-    ) -> Option<ImageDecision<'_>> {
-        let wanted = target.digest.to_string();
-        let running = current.and_then(|image| image.digest.as_ref()).map(ToString::to_string);
-        let failed = running.as_ref().filter(|running| self.is_refused(running));
-        let Some(running) = failed else {
-            // What is written must hold a digest.
-            let other = if running.is_some() { ImageDecision::Keep } else { ImageDecision::Stay };
-            return self.is_refused(&wanted).then_some(other);
-        };
-        let is_back = self.is_refused(&wanted) || self.is_step_back(running, target);
-        if self.service.on_failure == OnFailure::Hold {
-            return is_back.then_some(ImageDecision::Stay);
-        }
-        let is_last_good = self.memory.last_good.as_ref().is_some_and(|good| good.digest == wanted);
-        if self.is_refused(&wanted) || (is_back && is_last_good) {
-            let back = self.last_good(observed, running).map(ImageDecision::RollBack);
-            // Tried already, and the failed image stands there again: that is drift.
-            let otherwise = self.is_refused(&wanted).then_some(ImageDecision::Stay);
-            return back.or(otherwise);
-        }
-        None
-    }
-
-    /// Whether the target is not above the version that failed with this digest.
-    fn is_step_back(&self, failed: &str, target: &Target) -> bool {
-        let refusal = self.memory.refused.iter().rev().find(|refusal| refusal.image.digest == failed);
-        let failed = refusal.and_then(|refusal| refusal.image.version.as_deref());
-        let failed = failed.and_then(|version| semver::Version::parse(version).ok());
-        match (failed, &target.version) {
-            (Some(failed), Some(target)) => target.cmp_precedence(&failed).is_lt(),
-            _ => false,
-        }
-    }
-
-    /// Says so when the version that ought to run, or a higher one than is chosen, failed before.
-    fn refused_target(&self) -> Option<Waiting> {
-        let DesiredImage::Chosen(target) = &self.image else { return None };
-        let wanted = target.digest.to_string();
-        if self.is_refused(&wanted) {
-            return Some(self.wait(WaitingReason::VersionRefused, self.refusal_message(&wanted)));
-        }
-        let passed = target.passed_over.iter().find(|passed| passed.reason == RejectReason::Refused)?;
-        let of_tag = |refusal: &&crate::memory::Refusal| {
-            refusal.spec == self.spec_hash && refusal.image.tag.as_deref() == Some(passed.tag.as_str())
-        };
-        let message = self.memory.refused.iter().rev().find(of_tag).map_or_else(
-            || format!("{}: {}", passed.tag, passed.message),
-            |refusal| self.refusal_message(&refusal.image.digest),
-        );
-        Some(self.wait(WaitingReason::VersionRefused, message))
-    }
-
-    fn is_held_move(&self, current: &ImageRef, target: &Target) -> bool {
-        let hold =
-            matches!(&self.service.image, ImagePolicy::Highest { policy, .. } if policy.retag == Retag::Hold);
-        let same_tag = current.repository == target.repository && current.tag == target.tag;
-        hold && same_tag && current.digest.as_ref().is_some_and(|digest| *digest != target.digest)
-    }
-
-    fn is_refused(&self, digest: &str) -> bool {
-        self.memory
-            .refused
-            .iter()
-            .any(|refusal| refusal.spec == self.spec_hash && refusal.image.digest == digest)
-    }
-
-    fn refusal_message(&self, digest: &str) -> String {
-        let refusal = self.memory.refused.iter().rev().find(|refusal| refusal.image.digest == digest);
-        let why = refusal.map(|refusal| refusal.why.as_str()).unwrap_or_default();
-        let version = refusal.and_then(|refusal| refusal.image.version.clone()).unwrap_or_default();
-        format!(
-            "{version} failed before: {why}; `skep retry {}/{}` tries again",
-            self.input.desired.spec.name, self.service.key
-        )
-    }
-
-    /// The spec to return to after a failure that Swarm did not roll back itself, unless that
-    /// was tried already: the engine's own previous spec where it has the last good image (so
-    /// that a failed setting goes with it), else the present one with that image.
-    fn last_good(&self, observed: &ObservedService, running: &str) -> Option<Value> {
-        let good = self
-            .memory
-            .last_good
-            .as_ref()
-            .filter(|good| good.digest != running || self.previous_differs(observed))?;
-        if self.memory.refused.iter().any(|refusal| refusal.image.digest == running && refusal.rolled_back) {
-            return None;
-        }
-        let previous =
-            observed.previous_spec.as_ref().filter(|previous| fields::image(previous).contains(&good.digest));
-        Some(previous.cloned().unwrap_or_else(|| {
-            let mut spec = observed.spec.clone();
-            let tag = good.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
-            let repository = good.repository.parse::<crate::image::Repository>();
-            let repository =
-                repository.map_or_else(|_| good.repository.clone(), |repository| repository.to_string());
-            let image = format!("{repository}{tag}@{}", good.digest);
-            fields::set_image(&mut spec, &image);
-            set_label(&mut spec, labels::STACK_IMAGE, &image);
-            set_label(&mut spec, labels::VERSION, good.version.as_deref().unwrap_or_default());
-            spec
-        }))
-    }
-
-    fn previous_differs(&self, observed: &ObservedService) -> bool {
-        observed.previous_spec.as_ref().is_some_and(|previous| *previous != observed.spec)
     }
 
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
@@ -369,6 +226,10 @@ impl Case<'_> {
         if adopting && target.is_none() {
             return None;
         }
+        // A write of labels alone would wipe what Swarm needs to roll back an update under way.
+        if adopting && changes.is_empty() && image.is_none() && self.is_updating() {
+            return None;
+        }
         if changes.is_empty() && image.is_none() && !adopting {
             return None;
         }
@@ -397,9 +258,12 @@ impl Case<'_> {
         }
         if image_changes {
             let moved = from.as_ref().is_some_and(|from| from.tag == to.tag && from.digest.is_some());
-            return match (moved, self.image_drifted(observed)) {
-                (true, _) => (Action::Repull, Cause::TagMoved),
-                (false, true) => (Action::Update, Cause::Drift),
+            let written = observed.label(labels::STACK_IMAGE).map(|image| self.image_view(image));
+            let put_back = self.image_drifted(observed)
+                && written.is_some_and(|written| written.tag == to.tag && written.digest == to.digest);
+            return match (moved, put_back) {
+                (_, true) => (Action::Update, Cause::Drift),
+                (true, false) => (Action::Repull, Cause::TagMoved),
                 (false, false) => (Action::Update, Cause::Version),
             };
         }
@@ -408,11 +272,11 @@ impl Case<'_> {
     }
 
     /// Whether somebody else wrote another image since skep's last write: skep's label names
-    /// another version than the image that stands there.
+    /// another than stands there, or the same without its digest.
     fn image_drifted(&self, observed: &ObservedService) -> bool {
         let written = observed.label(labels::STACK_IMAGE).and_then(|image| image.parse::<ImageRef>().ok());
         let owned = observed.label(labels::VERSION).is_some();
-        owned && written.is_some_and(|written| observed.image().is_none_or(|image| image.tag != written.tag))
+        owned && written.is_some_and(|written| observed.image().is_none_or(|image| image != written))
     }
 
     fn drift(
@@ -443,10 +307,16 @@ impl Case<'_> {
 
     /// The spec in the Swarm is right; are its tasks?
     fn mend_tasks(&self, observed: &ObservedService, waiting: &mut Vec<Waiting>) -> Option<Step> {
+        // A service that is not taken over yet is not ours to touch.
+        observed.label(labels::CUSTOMER)?;
         let state = observed.update_status.as_ref().map(|status| status.state.as_str());
         let mut spec = observed.spec.clone();
         let image = self.image_view(fields::image(&spec));
-        if state == Some("paused") && self.tally.is_right() {
+        let started = self.memory.rollout.as_ref().map(|rollout| rollout.started);
+        if state == Some("paused")
+            && self.tally.is_right()
+            && converge::is_stable(observed, &self.tally, started, self.input.now)
+        {
             let message = format!("{}: all tasks are right, clearing the paused update", self.service.key);
             let step = self.step(
                 Action::Update,
@@ -456,7 +326,8 @@ impl Case<'_> {
                 message,
                 spec.clone(),
             );
-            return Some(Step { write: update(observed, spec), ..step });
+            let target = unchanged_after(&spec, observed.version_index);
+            return Some(Step { target, write: update(observed, spec), ..step });
         }
         if self.memory.retry && !self.tally.is_right() {
             fields::force(&mut spec);
@@ -468,7 +339,7 @@ impl Case<'_> {
         // While Swarm or a rollout of ours replaces tasks, stale ones are expected.
         let settling =
             self.memory.rollout.is_some() || matches!(state, Some("updating" | "rollback_started"));
-        if settling || self.tally.outdated == 0 {
+        if settling || self.is_just_written(observed) || self.tally.outdated == 0 {
             return None;
         }
         if self.memory.forced.as_deref() == Some(fields::image(&spec)) {
@@ -492,11 +363,22 @@ impl Case<'_> {
         Some(Step { write: update(observed, spec), ..step })
     }
 
+    /// Somebody (a hand at the docker CLI) wrote the service just now: until Swarm takes that up and says `updating`,
+    /// its tasks are as they were. The event of that, or the resync, brings us back.
+    fn is_just_written(&self, observed: &ObservedService) -> bool {
+        let written = observed.updated_at.filter(|_| observed.update_status.is_none());
+        written.is_some_and(|at| self.input.now.as_millisecond() - at.as_millisecond() < TAKE_UP_MS)
+    }
+
     /// While the old image comes back, nothing else is written.
-    fn rolling_back(&self) -> Option<Waiting> {
-        let rollout = self.memory.rollout.as_ref()?;
-        (rollout.purpose == Purpose::RollBack && rollout.failed.is_none())
-            .then(|| self.rollout_in_progress())?
+    fn rolling_back(&self, observed: &ObservedService) -> Option<Waiting> {
+        let by_swarm =
+            observed.update_status.as_ref().is_some_and(|status| status.state == "rollback_started");
+        let rollout = self.memory.rollout.as_ref().filter(|rollout| rollout.failed.is_none());
+        let by_us = rollout.is_some_and(|rollout| rollout.purpose == Purpose::RollBack);
+        let told = || self.rollout_in_progress();
+        let untold = || self.wait(WaitingReason::RolloutInProgress, "Swarm is rolling back".to_owned());
+        (by_swarm || by_us).then(|| told().unwrap_or_else(untold))
     }
 
     fn rollout_in_progress(&self) -> Option<Waiting> {
@@ -626,103 +508,6 @@ impl Case<'_> {
     fn view_of(&self, observed: &ObservedService) -> Option<ImageView> {
         Some(self.image_view(fields::image(&observed.spec)))
     }
-
-    fn view(&self, step: Option<&Step>, waiting: &[Waiting]) -> ServiceView {
-        let desired = match &self.image {
-            DesiredImage::Chosen(target) => Some(ImageView::of_target(target)),
-            DesiredImage::None { .. } => None,
-        };
-        let first = waiting.first();
-        let state = self.sync_state(step, waiting);
-        let message = match (first, step) {
-            (Some(waiting), _) => waiting.message.clone(),
-            (None, Some(step)) => step.message.clone(),
-            (None, None) => {
-                self.tally.problem.as_ref().map(|problem| problem.message.clone()).unwrap_or_default()
-            }
-        };
-        ServiceView {
-            highest: self.highest(waiting),
-            desired,
-            state,
-            tally: self.tally.clone(),
-            exists: self.observed.is_some(),
-            running: running(self.observed, self.service.image.tags()),
-            message,
-        }
-    }
-
-    fn sync_state(&self, step: Option<&Step>, waiting: &[Waiting]) -> Sync {
-        let waits = |reason| waiting.iter().any(|waiting| waiting.reason == reason);
-        use WaitingReason as W;
-        if waits(W::Suspended) {
-            Sync::Suspended
-        } else if [
-            W::NotOwned,
-            W::NoVersionFits,
-            W::WouldDowngrade,
-            W::VersionRefused,
-            W::RolloutFailed,
-            W::NetworkMissing,
-            W::TagMoved,
-            W::SpecInvalid,
-        ]
-        .into_iter()
-        .any(waits)
-        {
-            Sync::Stalled
-        } else if waits(W::RegistryUnavailable) || waits(W::TagListTruncated) {
-            Sync::Unknown
-        } else if step.is_some() {
-            Sync::Drifted
-        } else if waits(W::RolloutInProgress) || self.tally.outdated > 0 || self.is_updating() {
-            // Tasks that do not run are a matter of health, not of this.
-            Sync::Progressing
-        } else {
-            Sync::InSync
-        }
-    }
-
-    fn is_updating(&self) -> bool {
-        let status = self.observed.and_then(|observed| observed.update_status.as_ref());
-        status.is_some_and(|status| matches!(status.state.as_str(), "updating" | "rollback_started"))
-    }
-
-    /// The question of the postmortem. Only a trusted answer of the registry makes a yes or no.
-    fn highest(&self, waiting: &[Waiting]) -> Option<bool> {
-        match &self.image {
-            DesiredImage::Chosen(target) => {
-                let newest_passed_over = !target.passed_over.is_empty();
-                Some(
-                    self.runs(target)
-                        && self.tally.is_right()
-                        && !newest_passed_over
-                        && self.observed.is_some(),
-                )
-            }
-            DesiredImage::None {
-                reason: WaitingReason::VersionRefused | WaitingReason::WouldDowngrade,
-                ..
-            } => Some(false),
-            DesiredImage::None { .. } => {
-                debug_assert!(!waiting.is_empty(), "an image that is not chosen has a reason");
-                None
-            }
-        }
-    }
-}
-
-enum ImageDecision<'a> {
-    /// Bring it to this.
-    Go(&'a Target),
-    /// Write other fields, but leave the image.
-    Keep,
-    /// The same, and say why.
-    Wait(Waiting),
-    /// Write this spec back.
-    RollBack(Value),
-    /// Touch nothing.
-    Stay,
 }
 
 fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, changes: &[Change]) -> String {
@@ -736,6 +521,10 @@ fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, c
         Cause::Adoption if was == now => format!("{key} adopted, {now} pinned to its digest"),
         Cause::Adoption => format!("{key} adopted, {image}"),
         Cause::TagMoved => format!("{key} {now} has new content, pulling it again"),
+        Cause::Drift if was == now && !image.is_empty() => {
+            let fields = if fields.is_empty() { String::new() } else { format!(", {fields}") };
+            format!("{key} put back: {now} by its digest{fields}")
+        }
         Cause::Version if was == now => format!("{key} {now} pinned to its digest"),
         Cause::Version if fields.is_empty() => format!("{key} {image}"),
         Cause::Version => format!("{key} {image}; {fields}"),
@@ -767,15 +556,4 @@ fn set_label(spec: &mut Value, key: &str, value: &str) {
     if let Some(labels) = labels.as_object_mut() {
         labels.insert(key.to_owned(), value.into());
     }
-}
-
-/// What tasks that run (or completed, of a job) were made from, most first.
-fn running(observed: Option<&ObservedService>, tags: &spec::TagPattern) -> Vec<(ImageView, u64)> {
-    let mut counts = std::collections::BTreeMap::new();
-    for task in observed.iter().flat_map(|service| &service.tasks).filter(|task| task.state == "running") {
-        *counts.entry(ImageView::of_text(&task.image, tags)).or_insert(0) += 1;
-    }
-    let mut running: Vec<_> = counts.into_iter().collect();
-    running.sort_by_key(|(_, tasks)| std::cmp::Reverse(*tasks));
-    running
 }

@@ -295,9 +295,8 @@ impl Client {
             return Ok(Value::Null);
         }
         match self.get("task_list", filtered("/tasks", &json!({"service": services}))).await {
-            // One of them is gone, which the engine takes for an error of the whole list. The
-            // snapshot shows which; the others' finished tasks can wait for the next one.
-            Err(error) if error.class == ErrorClass::Conflict => Ok(Value::Null),
+            // One of them is gone, which the engine takes for an error of the whole list.
+            Err(error) if error.class == ErrorClass::Conflict => self.get("task_list", "/tasks".into()).await,
             answer => answer,
         }
     }

@@ -52,6 +52,7 @@ fn observed_service(mut service: Value) -> Option<ObservedService> {
         name: text(&service, "/Spec/Name")?.to_owned(),
         version_index: service.pointer("/Version/Index").and_then(Value::as_u64)?,
         update_status,
+        updated_at: text(&service, "/UpdatedAt").and_then(|time| time.parse().ok()),
         job_iteration: number(&service, "/JobStatus/JobIteration/Index"),
         previous_spec: service.get_mut("PreviousSpec").map(Value::take).filter(Value::is_object),
         spec: service.get_mut("Spec").map(Value::take)?,
@@ -76,8 +77,8 @@ fn observed_task(id: &str, task: &Value, service: &ObservedService) -> ObservedT
     }
 }
 
-/// Whether the task was made from what its service says now; what Swarm compares to decide
-/// whether a task is dirty, but for what may change without a new task (placement).
+/// Whether the task was made from what its service says now. Swarm compares a little more to
+/// decide whether a task is dirty: networks and ports, which a task shows in another form.
 fn is_current(task: &Value, service_spec: &Value) -> bool {
     let same = |task_pointer: &str, spec_pointer: &str| {
         let absent = |value: Option<&Value>| match value {
@@ -91,6 +92,8 @@ fn is_current(task: &Value, service_spec: &Value) -> bool {
     same("/Spec/ContainerSpec", "/TaskTemplate/ContainerSpec")
         && same("/Spec/ForceUpdate", "/TaskTemplate/ForceUpdate")
         && same("/Spec/Resources", "/TaskTemplate/Resources")
+        && same("/Spec/RestartPolicy", "/TaskTemplate/RestartPolicy")
+        && same("/Spec/LogDriver", "/TaskTemplate/LogDriver")
 }
 
 fn observed_node(node: &Value) -> Option<ObservedNode> {

@@ -39,11 +39,11 @@
 //! `endpoint_mode: dnsrr`.
 
 mod control;
-mod http;
+pub mod http;
 mod image;
 mod leftovers;
 mod node;
-mod process;
+pub mod process;
 mod registry;
 mod wait;
 mod workspace;

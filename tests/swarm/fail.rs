@@ -34,7 +34,11 @@ fn story(ws: &Workspace<'_>, version: &str) -> Vec<String> {
 }
 
 fn status(ws: &Workspace<'_>, customer: &str, code: i32) -> Value {
-    let report = ws.skep(&["status", customer, "--output", "json"]).expect_status(code).json();
+    // An event is told before its memory is written: a moment later the two agree.
+    let report = wait_until(SOON, &format!("status of {customer} ends with {code}"), || {
+        let ran = ws.skep(&["status", customer, "--output", "json"]);
+        check(ran.status == Some(code), || format!("{ran:?}")).map(|()| ran.json())
+    });
     pick(&report["customers"][0]["services"], "service", "web").clone()
 }
 
@@ -228,7 +232,8 @@ pub fn a_first_deploy_that_fails(bed: &Bed) {
     assert_eq!(told(&ws, "failc", "RolloutFailed").len(), 2, "{}", summary(&ws));
     is_refused(&ws, "failc", "1.0.0");
 
-    // With new content under the same tag it comes up.
+    // With new content under the same tag it comes up, given time.
+    hurry(&ws, "60s");
     good(bed, "fail/c", "1.0.0");
     ws.skep(&["apply"]).ok();
     bed.wait_says("failc_web", 2, "fail/c 1.0.0");

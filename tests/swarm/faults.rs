@@ -334,7 +334,7 @@ pub fn kill_9_again_and_again(bed: &Bed) {
     };
     bed.push("often/web", "1.0.0", &Image::says("often 1.0.0"));
     ws.spec("often.toml", &[service("a", 1), service("b", 0), service("c", 0)].concat());
-    let seed = std::process::id() ^ Instant::now().elapsed().subsec_nanos();
+    let seed = std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.subsec_nanos());
     let mut random = u64::from(seed);
     for minor in 1..=VERSIONS {
         let run = ws.skep_spawn(&["run"]);
@@ -345,14 +345,14 @@ pub fn kill_9_again_and_again(bed: &Bed) {
         run.kill9();
         events(&ws);
     }
-    eprintln!("seed {seed}");
     let run = ws.skep_spawn(&["run"]);
     bed.wait_says("often_a", 1, &format!("often 1.{VERSIONS}.0"));
     let at_the_top = |key: &str| image(bed, &format!("often_{key}")).contains(&format!(":1.{VERSIONS}.0@"));
     wait_until(SOON, "all are at the highest version, and that is told", || {
         let complete = told(&ws, "often", "RolloutComplete");
         let top = complete.iter().filter(|e| e["to"]["version"] == format!("1.{VERSIONS}.0"));
-        check(top.count() == 3 && ["a", "b", "c"].into_iter().all(at_the_top), || summary(&ws))
+        let all = top.count() == 3 && ["a", "b", "c"].into_iter().all(at_the_top);
+        check(all, || format!("seed {seed}\n{}", summary(&ws)))
     });
     more_passes(&ws, 2);
     run.sigterm();
@@ -401,9 +401,11 @@ pub fn one_stuck_customer_holds_up_nobody(bed: &Bed) {
     });
     let begin = Instant::now();
     bed.push("free/web", "1.1.0", &Image::says("free 1.1.0"));
-    wait_told(&ws, "free", "RolloutComplete", 2);
+    wait_told(&ws, "free", "ImageUpdated", 1);
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(15), "{took:?}\n{}", summary(&ws));
+    // Usually 2 s; a time-out of the registry is 15 s, and what waits behind it waits longer.
+    assert!(took < Duration::from_secs(12), "{took:?}\n{}", summary(&ws));
+    wait_told(&ws, "free", "RolloutComplete", 2);
     bed.registry.private.thaw();
     let stuck = ws.skep(&["status", "stuck0", "--output", "json"]).expect_status(1).json();
     let web = pick(&stuck["customers"][0]["services"], "service", "web");

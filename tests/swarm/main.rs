@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
+mod adopt;
 #[path = "../bed/mod.rs"]
 mod bed;
 mod bed_itself;
@@ -13,10 +14,12 @@ mod deploy;
 mod fail;
 mod faults;
 mod fields;
+mod follow;
 mod look;
 mod many;
+mod postmortem;
 mod runner;
-mod stale_tag;
+mod running;
 
 use std::time::Duration;
 
@@ -77,11 +80,19 @@ fn cases() -> Vec<Case> {
         Case::new("bed::faults_of_the_registry", own(1, 1), bed_itself::faults_of_the_registry),
         Case::alone("bed::nothing_is_left_behind", bed_itself::nothing_is_left_behind),
         Case::alone("bed::kill_9_leaves_nothing_behind", bed_itself::kill_9_leaves_nothing_behind),
-        Case::new(
-            "stale_tag::a_classic_deploy_runs_the_old",
-            own(3, 1),
-            stale_tag::a_classic_deploy_runs_the_old,
-        ),
+        Case::new("postmortem::the_stale_frontend", own(3, 1), postmortem::the_stale_frontend),
+        Case::new("follow::a_new_version", ONE, follow::a_new_version),
+        Case::new("follow::spellings", ONE, follow::spellings),
+        Case::new("follow::a_tag_that_moves", ONE, follow::a_tag_that_moves),
+        Case::new("follow::a_tag_that_moves_is_held", ONE, follow::a_tag_that_moves_is_held),
+        Case::new("follow::specs_on_disk", ONE, follow::specs_on_disk),
+        Case::new("follow::drift", ONE, follow::drift),
+        Case::new("follow::a_quiet_resync", ONE, follow::a_quiet_resync),
+        Case::new("follow::no_calls_between_resyncs", own(1, 1), follow::no_calls_between_resyncs),
+        Case::new("follow::http_and_signals", ONE, follow::http_and_signals),
+        Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
+        Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),
+        Case::new("adopt::foreign_services_are_left_alone", ONE, adopt::foreign_services_are_left_alone),
     ]
 }
 

@@ -25,6 +25,7 @@ fn refused(count: usize) -> ServiceMemory {
         why: format!("{i}"),
         time: jiff::Timestamp::from_second(i as i64).unwrap(),
         rolled_back: false,
+        until: None,
     };
     ServiceMemory { refused: (0..count).map(refusal).collect(), ..ServiceMemory::default() }
 }
