@@ -335,6 +335,7 @@ mod tests {
             why: why.into(),
             time: Timestamp::UNIX_EPOCH,
             rolled_back: false,
+            until: None,
         };
         let refused = vec![
             refused("1.10.0", "now", "crashed"),
