@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::{CLEAN, Context, args::customer_name};
-use crate::events::{self, Event, Filter, Follow, Kind, Line, Reason};
+use crate::events::{self, Event, Filter, Follow, Head, Kind, Line, Reason};
 use crate::report::{Style, Tone};
 use crate::state_dir::StateDir;
 
@@ -199,20 +199,27 @@ impl Printer {
         if self.json {
             return writeln!(out, "{}", line.raw);
         }
-        let event = &line.event;
-        let object = self.style.text(&object(event), OBJECT_WIDTHS.1);
+        let head = &line.head;
+        let object = self.style.text(&object(head), OBJECT_WIDTHS.1);
         self.object_width = self.object_width.max(object.chars().count());
         if !std::mem::replace(&mut self.begun, true) {
             let header = self.columns("TIME", "TYPE", "REASON", "SERVICE");
             writeln!(out, "{}MESSAGE", self.style.paint(Tone::Strong, &header))?;
         }
-        let time = event.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let columns = self.columns(&time, event.kind.as_str(), event.reason.as_str(), &object);
-        let columns = match event.kind {
-            Kind::Warning => self.style.paint(Tone::Warn, &columns),
-            Kind::Normal => columns,
+        let time = head.time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
+        let columns = self.columns(
+            &time,
+            &self.style.text(&head.kind, 16),
+            &self.style.text(&head.reason, 64),
+            &object,
+        );
+        let columns = if head.kind == Kind::Warning.as_str() {
+            self.style.paint(Tone::Warn, &columns)
+        } else {
+            columns
         };
-        writeln!(out, "{columns}{}{}", self.style.text(&event.message, MESSAGE_CHARS_MAX), self.notes(event))
+        let notes = line.event.as_ref().map(|event| self.notes(event)).unwrap_or_default();
+        writeln!(out, "{columns}{}{notes}", self.style.text(&head.message, MESSAGE_CHARS_MAX))
     }
 
     fn columns(&self, time: &str, kind: &str, reason: &str, object: &str) -> String {
@@ -241,8 +248,8 @@ impl Printer {
 /// A message is bounded when it is written; one that is not came from elsewhere.
 const MESSAGE_CHARS_MAX: usize = events::text::MESSAGE_BYTES_MAX;
 
-fn object(event: &Event) -> String {
-    match (event.customer.as_deref(), event.service.as_deref()) {
+fn object(line: &Head) -> String {
+    match (line.customer.as_deref(), line.service.as_deref()) {
         (Some(customer), Some(service)) => format!("{customer}/{service}"),
         (Some(name), None) | (None, Some(name)) => name.to_owned(),
         (None, None) => "-".to_owned(),

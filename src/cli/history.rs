@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{CLEAN, Context, ServiceName, events::log_dir};
-use crate::events::{self, Event, Filter};
+use crate::events::{self, Event, Filter, Head};
 use crate::report::HistoryReport;
 
 /// Show a service's changes: when, from and to what, by what, and how they ended
@@ -40,8 +40,9 @@ fn report(dir: &Path, name: &ServiceName) -> anyhow::Result<HistoryReport> {
         service: Some(name.service.clone()),
         ..Filter::default()
     };
-    let events: Vec<Event> =
-        events::read(dir, &filter)?.map(|line| line.map(|l| l.event)).collect::<Result<_, _>>()?;
+    // What this skep does not understand it cannot tell the history of.
+    let lines = events::read(dir, &filter)?.filter_map(|line| line.map(|line| line.event).transpose());
+    let events: Vec<Event> = lines.collect::<Result<_, _>>()?;
     if events.is_empty() {
         anyhow::bail!("the event log at {} knows no {name}{}", dir.display(), nearest(dir, name)?);
     }
@@ -56,7 +57,7 @@ fn report(dir: &Path, name: &ServiceName) -> anyhow::Result<HistoryReport> {
 fn nearest(dir: &Path, name: &ServiceName) -> anyhow::Result<String> {
     let mut known = BTreeSet::new();
     for line in events::read(dir, &Filter::default())? {
-        if let Event { customer: Some(customer), service: Some(service), .. } = line?.event {
+        if let Head { customer: Some(customer), service: Some(service), .. } = line?.head {
             known.insert(format!("{customer}/{service}"));
         }
     }

@@ -22,6 +22,9 @@ use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
 use crate::swarm::{self, Swarm};
 
+/// How old an answer of a registry may be in a command: each is asked once a process.
+const ONCE_A_PROCESS: Duration = Duration::from_secs(24 * 3600);
+
 /// Who counts calls and events.
 #[derive(Clone)]
 pub struct Observers {
@@ -47,9 +50,6 @@ pub struct Session {
     /// How old an answer of a registry may be.
     pub max_age: Duration,
 }
-
-/// Each registry is asked once a process.
-const ONCE: Duration = Duration::from_secs(24 * 3600);
 
 /// The specs that a command is about, and those it cannot be about.
 pub struct Chosen {
@@ -92,7 +92,14 @@ impl Session {
         let swarm: Arc<dyn Swarm> = Arc::new(swarm::Client::new(endpoint, Arc::clone(&observers.swarm)));
         let registry = registry_client(config, Arc::clone(&observers.registry));
         let resolver = Arc::new(Resolver::new(Arc::clone(&registry), Arc::clone(&memory)));
-        Ok(Self { swarm, registry, memory, resolver, rollout_timeout: config.rollout_timeout, max_age: ONCE })
+        Ok(Self {
+            swarm,
+            registry,
+            memory,
+            resolver,
+            rollout_timeout: config.rollout_timeout,
+            max_age: ONCE_A_PROCESS,
+        })
     }
 
     /// The Swarm as it is now.
@@ -149,7 +156,13 @@ pub(super) fn registry_client(config: &Config, calls: registry::Observer) -> Arc
 
 /// A request to look at a customer now; registries are asked once a process.
 pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
-    Request { customer: Arc::clone(customer), revision: None, trigger, since: Instant::now(), max_age: ONCE }
+    Request {
+        customer: Arc::clone(customer),
+        revision: None,
+        trigger,
+        since: Instant::now(),
+        max_age: ONCE_A_PROCESS,
+    }
 }
 
 /// What writing commands have besides: the lock, the log, the reconciler.
@@ -210,7 +223,7 @@ const RESTORED_EVENTS_MAX: usize = 2_000;
 fn standing_conditions(events: &std::path::Path) -> Conditions {
     let filter = Filter { last: Some(RESTORED_EVENTS_MAX), ..Filter::default() };
     let lines = match events::read(events, &filter) {
-        Ok(lines) => lines.filter_map(Result::ok).map(|line| line.event).collect::<Vec<_>>(),
+        Ok(lines) => lines.filter_map(|line| line.ok()?.event).collect::<Vec<_>>(),
         Err(error) => {
             tracing::warn!(%error, "cannot read which conditions stood when skep last ended");
             Vec::new()

@@ -41,7 +41,7 @@ impl Follow {
         loop {
             for _ in 0..LINES_AT_ONCE {
                 match self.next_now()? {
-                    Some(line) if self.filter.matches(&line.event) => return Ok(line),
+                    Some(line) if self.filter.matches(&line.head) => return Ok(line),
                     Some(_) => {}
                     None => {
                         tokio::time::sleep(LOOK_EVERY).await;

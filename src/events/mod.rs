@@ -15,7 +15,7 @@ pub use conditions::{Conditions, Held};
 pub use follow::Follow;
 pub use history::{Change, Outcome, history};
 pub use log::{Log, Options, open_intents};
-pub use read::{Filter, Line, Reader, read};
+pub use read::{Filter, Head, Line, Reader, read};
 pub use recorder::{About, Clock, EventObserver, Recorder};
 
 /// One line of the log. This is a boundary type: it is what is written and read.

@@ -11,7 +11,37 @@ use super::{Event, Kind, Reason};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     pub raw: String,
-    pub event: Event,
+    pub head: Head,
+    /// `None`: another skep wrote it, with a reason or the like that this one does not know.
+    pub event: Option<Event>,
+}
+
+/// What can be told of every line, whichever skep wrote it: it has an id and a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    pub seq: u64,
+    pub time: Option<jiff::Timestamp>,
+    pub kind: String,
+    pub reason: String,
+    pub customer: Option<String>,
+    pub service: Option<String>,
+    pub message: String,
+}
+
+impl Head {
+    fn of(line: &serde_json::Value) -> Option<Self> {
+        let text = |key: &str| line.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+        text("id")?;
+        Some(Self {
+            seq: line.get("seq")?.as_u64()?,
+            time: text("time").and_then(|time| time.parse().ok()),
+            kind: text("type").unwrap_or_default(),
+            reason: text("reason").unwrap_or_default(),
+            customer: text("customer"),
+            service: text("service"),
+            message: text("message").unwrap_or_default(),
+        })
+    }
 }
 
 /// Which lines are wanted. The default wants all.
@@ -29,14 +59,14 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether the event is wanted, `last` not considered.
-    pub fn matches(&self, event: &Event) -> bool {
+    /// Whether the line is wanted, `last` not considered.
+    pub fn matches(&self, line: &Head) -> bool {
         let same = |want: &Option<String>, have: &Option<String>| want.is_none() || want == have;
-        same(&self.customer, &event.customer)
-            && same(&self.service, &event.service)
-            && self.kind.is_none_or(|k| k == event.kind)
-            && (self.reasons.is_empty() || self.reasons.contains(&event.reason))
-            && self.since.is_none_or(|s| event.time >= s)
+        same(&self.customer, &line.customer)
+            && same(&self.service, &line.service)
+            && self.kind.is_none_or(|kind| kind.as_str() == line.kind)
+            && (self.reasons.is_empty() || self.reasons.iter().any(|reason| reason.as_str() == line.reason))
+            && self.since.is_none_or(|since| line.time.is_some_and(|time| time >= since))
     }
 }
 
@@ -70,7 +100,7 @@ impl Iterator for Reader {
         }
         loop {
             match self.cursor.next_line().transpose()? {
-                Ok(line) if !self.filter.matches(&line.event) => {}
+                Ok(line) if !self.filter.matches(&line.head) => {}
                 result => return Some(result),
             }
         }
@@ -118,7 +148,7 @@ fn before(dir: &Path, identity: Option<Identity>) -> io::Result<Vec<PathBuf>> {
 fn keep_last(cursor: &mut Cursor, filter: &Filter, last: usize) -> io::Result<VecDeque<Line>> {
     let mut kept = VecDeque::new();
     while let Some(line) = cursor.next_line()? {
-        if last > 0 && filter.matches(&line.event) {
+        if last > 0 && filter.matches(&line.head) {
             if kept.len() == last {
                 kept.pop_front();
             }
@@ -168,7 +198,7 @@ impl Cursor {
         while let Some((line, path)) = self.next_raw()? {
             match parse(&line) {
                 Some(line) => {
-                    self.last_seq = line.event.seq;
+                    self.last_seq = line.head.seq;
                     return Ok(Some(line));
                 }
                 None => tracing::warn!(
@@ -267,8 +297,9 @@ struct Next {
 
 fn parse(line: &RawLine) -> Option<Line> {
     let raw = std::str::from_utf8(&line.bytes).ok()?;
-    let event = serde_json::from_str(raw).ok()?;
-    Some(Line { raw: raw.to_owned(), event })
+    let value: serde_json::Value = serde_json::from_str(raw).ok()?;
+    let head = Head::of(&value)?;
+    Some(Line { raw: raw.to_owned(), head, event: serde_json::from_value(value).ok() })
 }
 
 #[cfg(test)]

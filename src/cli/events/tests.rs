@@ -170,3 +170,24 @@ async fn follow_ends_when_the_output_is_closed() {
     follow(&dir, Filter::default(), &mut printer, &mut out).await.unwrap_err();
     assert_eq!(String::from_utf8(out.0).unwrap().lines().count(), 5);
 }
+
+#[test]
+fn lines_of_another_skep_are_shown_as_they_are() {
+    let state = log();
+    let file = state.path().join("events/events.jsonl");
+    let foreign = r#"{"id":"x","seq":5,"time":"2026-11-23T01:00:00Z","type":"Warning","reason":"Teleported","customer":"acme","service":"web","message":"gone","new":[1]}"#;
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text += &format!("{foreign}\n{{\"seq\":6}}\n");
+    std::fs::write(&file, text).unwrap();
+    let json = shown(
+        state.path(),
+        "skep events --customer acme --type Warning --service web",
+        true,
+        Style::default(),
+    );
+    assert_eq!(json, format!("{foreign}\n"));
+    let text = shown(state.path(), "skep events -n 1", false, Style::default());
+    assert!(text.contains("Teleported") && text.contains("gone"), "{text}");
+    let none = shown(state.path(), "skep events --reason TagMoved", true, Style::default());
+    assert_eq!(none, "");
+}

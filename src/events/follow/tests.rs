@@ -13,7 +13,7 @@ fn now() -> jiff::Timestamp {
 }
 
 async fn next_seq(follow: &mut Follow) -> u64 {
-    tokio::time::timeout(Duration::from_secs(60), follow.next()).await.expect("a line").unwrap().event.seq
+    tokio::time::timeout(Duration::from_secs(60), follow.next()).await.expect("a line").unwrap().head.seq
 }
 
 #[tokio::test]
@@ -89,8 +89,7 @@ async fn goes_on_when_what_it_reads_is_removed() {
     for _ in 0..20 {
         log.append(new("x"), now()).unwrap();
     }
-    let kept =
-        crate::events::read(dir.path(), &Filter::default()).unwrap().next().unwrap().unwrap().event.seq;
+    let kept = crate::events::read(dir.path(), &Filter::default()).unwrap().next().unwrap().unwrap().head.seq;
     // The rest of the segment that it holds open, then what is left.
     let mut seqs = Vec::new();
     while seqs.last() != Some(&21) {

@@ -29,11 +29,11 @@ fn small() -> Options {
 }
 
 fn messages(dir: &Path) -> Vec<String> {
-    read(dir, &Filter::default()).unwrap().map(|l| l.unwrap().event.message).collect()
+    read(dir, &Filter::default()).unwrap().map(|l| l.unwrap().head.message).collect()
 }
 
 fn seqs(dir: &Path) -> Vec<u64> {
-    read(dir, &Filter::default()).unwrap().map(|l| l.unwrap().event.seq).collect()
+    read(dir, &Filter::default()).unwrap().map(|l| l.unwrap().head.seq).collect()
 }
 
 fn live(dir: &Path) -> PathBuf {
@@ -354,7 +354,7 @@ fn kill_9_loses_nothing_acknowledged() {
     }
     let found: Vec<String> = read(&state.events(), &Filter::default())
         .unwrap()
-        .map(|l| l.unwrap().event)
+        .map(|l| l.unwrap().event.unwrap())
         .map(|e| format!("{} id {}", e.seq, e.id))
         .collect();
     for told in &acknowledged {

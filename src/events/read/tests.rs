@@ -28,7 +28,7 @@ fn log() -> tempfile::TempDir {
 }
 
 fn seqs(dir: &Path, filter: &Filter) -> Vec<u64> {
-    read(dir, filter).unwrap().map(|l| l.unwrap().event.seq).collect()
+    read(dir, filter).unwrap().map(|l| l.unwrap().head.seq).collect()
 }
 
 #[test]
