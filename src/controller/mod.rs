@@ -15,7 +15,7 @@ pub mod specs;
 pub mod wakeups;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -37,6 +37,8 @@ pub use wakeups::{Wake, Wakeups};
 /// How often rolling services are looked at. Their tasks give no events (measured), so this is
 /// also how long after it a rollout is known to have ended.
 const ROLLING_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a customer is looked at some of whose services roll while another cannot be written.
+const ROLLING_BESIDE_FAILURE: Duration = Duration::from_secs(5);
 /// An idle loop goes round this often, to show that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A pass only makes calls that are bounded themselves; this bounds their sum at shutdown.
@@ -276,9 +278,9 @@ impl Controller {
 
     fn schedule(&mut self, key: &str, result: Result<Report, SwarmError>) {
         let now = Instant::now();
-        let next = match result {
-            Ok(report) => report.next,
-            Err(error) => Next::Retry(error.to_string()),
+        let (next, rolling) = match result {
+            Ok(report) => (report.next, report.rolling),
+            Err(error) => (Next::Retry(error.to_string()), false),
         };
         if next != Next::Again {
             self.conflicts.remove(key);
@@ -301,6 +303,8 @@ impl Controller {
             }
             Next::Retry(why) => {
                 let delay = self.retries.failed(key);
+                // What goes well beside it is not to be kept waiting.
+                let delay = if rolling { delay.min(ROLLING_BESIDE_FAILURE) } else { delay };
                 tracing::warn!(customer = key, why, ?delay, "will be tried again");
                 self.want(key, Trigger::Resync, now + delay);
             }
@@ -369,41 +373,48 @@ pub struct Applied {
     pub timed_out: bool,
 }
 
+/// Conflicts that `apply` answers at once; more are no accident.
+const APPLY_CONFLICTS_MAX: u32 = 20;
 /// Failed tries before `apply` gives a customer up.
 const APPLY_TRIES_MAX: u32 = 5;
 
 async fn apply_customer(reconciler: &Reconciler, mut request: Request, options: &ApplyOnce<'_>) -> Applied {
     let mut applied = Applied::default();
-    let retries = Mutex::new(Retries::default());
-    let mut tries = 0;
+    let mut retries = Retries::default();
+    let (mut tries, mut conflicts) = (0, 0);
     loop {
         let result = reconciler.reconcile(&request).await;
-        let next = match result {
+        let (next, rolling) = match result {
             Ok(report) => {
                 (options.progress)(&request.customer.name, &report);
                 applied.error = None;
                 applied.first.get_or_insert_with(|| report.plan.clone());
                 applied.outcomes.extend(report.outcomes);
                 applied.last = Some(report.plan);
-                report.next
+                (report.next, report.rolling)
             }
             Err(error) => {
                 let next = Next::Retry(error.to_string());
                 applied.error = Some(error);
-                next
+                (next, false)
             }
         };
         let delay = match next {
             Next::Settled => return applied,
             Next::Rolling if !options.wait => return applied,
             Next::Rolling => ROLLING_INTERVAL,
-            Next::Again => ROLLING_INTERVAL / 10,
-            Next::Retry(_) => {
+            Next::Again if conflicts < APPLY_CONFLICTS_MAX => {
+                conflicts += 1;
+                ROLLING_INTERVAL / 10
+            }
+            Next::Again | Next::Retry(_) => {
                 tries += 1;
-                if tries >= APPLY_TRIES_MAX || !options.wait {
-                    return applied;
+                match (tries < APPLY_TRIES_MAX && options.wait, rolling && options.wait) {
+                    (true, _) => retries.failed(""),
+                    // Given up; what goes well beside it is waited for.
+                    (false, true) => ROLLING_BESIDE_FAILURE,
+                    (false, false) => return applied,
                 }
-                retries.lock().map(|mut retries| retries.failed("")).unwrap_or(ROLLING_INTERVAL)
             }
         };
         let wake = Instant::now() + delay;

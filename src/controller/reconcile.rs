@@ -50,6 +50,8 @@ pub struct Report {
     pub plan: Plan,
     pub outcomes: Vec<(Step, Outcome)>,
     pub next: Next,
+    /// Whether tasks are being replaced, whatever else is next.
+    pub rolling: bool,
 }
 
 /// When the customer is to be looked at again, but for wake-ups.
@@ -98,7 +100,7 @@ impl Reconciler {
         self.tell_conditions(request, &plan).await;
         self.snapshots.set_rolling(&customer.name, rolling.clone());
         let next = next(&outcomes, !rolling.is_empty());
-        Ok(Report { plan, outcomes, next })
+        Ok(Report { plan, outcomes, next, rolling: !rolling.is_empty() })
     }
 
     /// What `reconcile` would do. Changes and records nothing.

@@ -144,10 +144,13 @@ impl Settler {
         observed: &ObservedState,
     ) -> ServiceMemory {
         let rollout = &context.rollout;
-        // An older view than the write's result. (A Swarm that was restored from a backup counts
-        // from less; that is no reason to wait for ever.)
-        let age = self.recorder.now().duration_since(rollout.started);
-        if found.version_index <= rollout.after_index && age < OLDER_VIEW_MAX {
+        // The write was not applied, or this is an older view. Nothing is judged by what stood there
+        // before; and after a while (the engine was away, or restored from a backup) there is
+        // nothing to be judged any more.
+        if found.version_index <= rollout.after_index {
+            if self.recorder.now().duration_since(rollout.started) >= OLDER_VIEW_MAX {
+                memory.rollout = None;
+            }
             return memory;
         }
         let tally = converge::tally(found, &observed.nodes);
