@@ -1,4 +1,10 @@
 use super::*;
+use jiff::Timestamp;
+
+use crate::events::{Log, Options, Trigger};
+use crate::memory::InMemory;
+use crate::spec::parse::{SpecFiles, load};
+use crate::state::UpdateStatus;
 
 fn image(version: &str) -> Image {
     Image {
@@ -84,4 +90,54 @@ fn after_an_adoption_what_ran_is_good() {
     let first = rollout(Purpose::Forward, Some("1.1.0"));
     let memory = after_failure(ServiceMemory::default(), &first, &failure, jiff::Timestamp::UNIX_EPOCH);
     assert_eq!(memory.last_good, Some(image("1.1.0")));
+}
+
+/// The Swarm with one service that another version's rollback left as it is.
+fn rolled_back_before(index: u64) -> ObservedState {
+    let service = ObservedService {
+        id: "s".into(),
+        name: "acme_web".into(),
+        version_index: index,
+        spec: serde_json::json!({ "Mode": { "Replicated": { "Replicas": 0 } } }),
+        previous_spec: None,
+        updated_at: None,
+        update_status: Some(UpdateStatus { state: "rollback_completed".into(), message: "before".into() }),
+        job_iteration: None,
+        tasks: Vec::new(),
+    };
+    ObservedState { services: [(service.name.clone(), service)].into(), ..ObservedState::default() }
+}
+
+#[tokio::test]
+async fn what_was_never_applied_is_judged_by_nothing_that_stood_there_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Arc::new(Log::open(dir.path(), Options { max_bytes: 1 << 20, keep: 2 }).unwrap());
+    let now = Timestamp::from_second(1_000_000).unwrap();
+    let recorder = Recorder::new(log, Arc::new(move || now), Arc::new(|_, _| {}), Vec::new());
+    let memory: Arc<dyn Memory> = Arc::new(InMemory::default());
+    let settler =
+        Settler { memory: Arc::clone(&memory), recorder, rollout_timeout: Duration::from_secs(600) };
+    let files = SpecFiles {
+        files: [("acme.toml".to_owned(), "[services.web]\nimage = \"r.example.com/a\"\n".to_owned())].into(),
+    };
+    let customer = load(&files).customers.remove("acme").unwrap();
+    let about = About { customer: Some("acme".into()), trigger: Trigger::Resync, revision: None };
+    let written = |age: i64| Rollout {
+        started: now - SignedDuration::from_secs(age),
+        after_index: 7,
+        ..rollout(Purpose::Forward, Some("1.2.0"))
+    };
+    let remember = |rollout| ServiceMemory { rollout: Some(rollout), ..ServiceMemory::default() };
+    // seconds since the write that nobody answered, and whether it is still waited for
+    for (age, waits) in [(5, true), (90, false)] {
+        memory.put_service("acme_web", remember(written(age))).unwrap();
+        let rolling = settler.rollouts(&about, &customer, &rolled_back_before(7)).await;
+        let after = memory.service("acme_web");
+        assert_eq!((rolling.len() == 1, after.rollout.is_some()), (waits, waits), "after {age} s");
+        assert_eq!(after.refused, Vec::new(), "after {age} s");
+    }
+    // Once the Swarm has taken the write, its word counts.
+    memory.put_service("acme_web", remember(written(5))).unwrap();
+    settler.rollouts(&about, &customer, &rolled_back_before(9)).await;
+    assert_eq!(memory.service("acme_web").refused.len(), 1);
 }
