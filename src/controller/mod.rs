@@ -160,6 +160,10 @@ impl Controller {
     fn want(&mut self, key: &str, trigger: Trigger, at: Instant) {
         let wanted = self.wanted.entry(key.to_owned()).or_insert((trigger, at));
         wanted.1 = wanted.1.max(at);
+        // Events name what brought news, not the look that happened to be due as well.
+        if wanted.0 == Trigger::Resync {
+            wanted.0 = trigger;
+        }
         self.queue.add(key.to_owned(), at);
     }
 

@@ -38,6 +38,8 @@ fn runs(bed: &Bed, service: &str, count: usize, repository: &str, tag: &str, dig
 /// A higher version is pushed: the service moves to it by digest, and one ID tells the whole story.
 pub fn a_new_version(bed: &Bed) {
     let ws = bed.workspace();
+    // So that it is the poll that finds the new version.
+    ws.write("skep.toml", &ws.default_config().replace("resync = \"5s\"", "resync = \"1h\""));
     let old = push(bed, "follow/new", "1.9.0");
     write_spec(&ws, "follownew", "follow/new", "version = \"^1\"\n");
     let controller = Controller::start(&ws);
