@@ -216,8 +216,12 @@ pub fn is_stable(
         service.spec.pointer("/UpdateConfig/Monitor").and_then(Value::as_i64).unwrap_or(0) / 1_000_000;
     let monitor_ms = if monitor == 0 { MONITOR_DEFAULT_MS } else { monitor.clamp(0, MONITOR_MS_MAX) };
     let age = |since: Timestamp| now.as_millisecond() - since.as_millisecond();
-    let old_enough =
-        is_job(&service.spec) || tally.youngest.is_none_or(|youngest| age(youngest) >= monitor_ms);
+    let lasted = |youngest: Timestamp| match age(youngest) {
+        // A node whose clock is ahead of ours: then what we know ourselves has to do.
+        ahead if ahead < 0 => started.is_none_or(|started| age(started) >= monitor_ms),
+        age => age >= monitor_ms,
+    };
+    let old_enough = is_job(&service.spec) || tally.youngest.is_none_or(lasted);
     old_enough && started.is_none_or(|started| age(started) >= SETTLING_MS)
 }
 

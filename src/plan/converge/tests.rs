@@ -201,6 +201,10 @@ fn how_long_tasks_must_run_is_the_services_own_to_say() {
     {
         assert_eq!(judge(monitor, second), expected, "monitor {monitor} s, after {second} s");
     }
+    let ahead = ObservedTask { timestamp: Some(at(3_600)), ..task("running", true, "") };
+    let skewed = service(json!({ "Replicated": { "Replicas": 1 } }), None, vec![ahead]);
+    let stable = |second| is_stable(&skewed, &tally(&skewed, &nodes()), Some(at(0)), at(second));
+    assert!(!stable(4) && stable(5), "a node's clock that is ahead keeps nothing from converging");
     let none = service(json!({ "Replicated": { "Replicas": 0 } }), None, vec![]);
     assert!(is_stable(&none, &tally(&none, &nodes()), Some(at(0)), at(0)), "nothing is to run");
 }
