@@ -53,7 +53,10 @@ impl Case<'_> {
             Sync::Unknown
         } else if step.is_some() {
             Sync::Drifted
-        } else if waits(W::RolloutInProgress) || self.tally.outdated > 0 || self.is_updating() {
+        } else if waits(W::RolloutInProgress)
+            || self.is_updating()
+            || (self.tally.outdated > 0 && !waits(W::VersionRefused))
+        {
             // Tasks that do not run are a matter of health, not of this.
             Sync::Progressing
         } else if waits(W::VersionRefused) {
