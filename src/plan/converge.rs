@@ -235,7 +235,10 @@ fn forward(
 ) -> Option<Progress> {
     match status {
         Some((state, message)) if state.starts_with("rollback") => {
-            let why = explain(message, tally, "Swarm rolled the update back");
+            // Swarm's later words (`rollback completed`) no longer say what for.
+            let later = format!("Swarm rolled the update back: {message}");
+            let message = if message.contains("rolled back") { message } else { later.as_str() };
+            let why = explain(message, tally, "");
             Some(failed(with_last_words(why, service, rollout), true, true))
         }
         Some(("paused", _)) if tally.is_right() => Some(Progress::PausedButRight),

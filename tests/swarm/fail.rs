@@ -86,7 +86,9 @@ pub fn swarm_rolls_back(bed: &Bed) {
     assert_eq!(story(&ws, "1.1.0"), expected, "{}", summary(&ws));
     let failed = &told(&ws, "faila", "RolloutFailed")[0];
     let message = failed["message"].as_str().unwrap();
-    assert!(message.contains("rolled back due to failure or early termination"), "Swarm's words: {message}");
+    // On a busy machine the rollback may be over before it is looked at; Swarm has other words then.
+    let words = ["rolled back due to failure or early termination", "Swarm rolled the update back"];
+    assert!(words.iter().any(|words| message.contains(words)), "Swarm's words: {message}");
     assert!(message.contains("non-zero exit (1)"), "and the task's: {message}");
     assert_eq!(failed["type"], "Warning");
     let ids: Vec<&Value> = vec![&failed["id"]];
