@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::bed::{Bed, Machine, Options};
 
 /// Cases at once, unless `--test-threads` says otherwise: they wait more than they compute.
-const THREADS: usize = 4;
+const THREADS: usize = 3;
 
 #[derive(Clone, Debug)]
 pub enum On {
