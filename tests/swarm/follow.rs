@@ -257,7 +257,10 @@ pub fn drift(bed: &Bed) {
     bed.wait_says("followdrift_web", 1, "follow/drift 1.2.0");
     let spec = bed.service("followdrift_web").unwrap()["Spec"].clone();
     let container = &spec["TaskTemplate"]["ContainerSpec"];
-    assert_eq!(container["Env"], json!(["API=right", "THEIRS=1"]));
+    // The docker CLI writes them in the order of a Go map, which is any; skep keeps what it finds.
+    let mut env: Vec<&str> = container["Env"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    env.sort_unstable();
+    assert_eq!(env, ["API=right", "THEIRS=1"]);
     assert_eq!(container["Labels"]["theirs"], "yes");
     assert_eq!(spec["TaskTemplate"]["Resources"]["Limits"]["MemoryBytes"], 64 << 20);
     let change = wait_events(&ws, told, "RolloutComplete");

@@ -15,6 +15,10 @@ use crate::bed::{Bed, Machine, Options};
 /// Cases at once, unless `--test-threads` says otherwise: they wait more than they compute.
 const THREADS: usize = 3;
 
+/// So many failed cases are tried once more, each alone on a fresh bed, and are then named as flaky: a
+/// loaded machine makes a real engine late. More than these are no accident.
+const FLAKY_MAX: usize = 2;
+
 #[derive(Clone, Debug)]
 pub enum On {
     /// A bed of so many hosts (one of them a manager) that other cases use at the same time: use names of your own, and
@@ -116,16 +120,38 @@ pub fn run(cases: Vec<Case>) -> ExitCode {
     let start = Instant::now();
     let prefix = Bed::prefix(std::process::id());
     let total = cases.len();
-    let mut failed = Campaign::new(cases).finish(arguments.threads.unwrap_or(THREADS));
+    let campaign = Campaign::new(cases.clone());
+    let mut failed = campaign.finish(arguments.threads.unwrap_or(THREADS));
+    let flaky = flaky(&cases, &mut failed);
     if let Some(left) = left_behind(&prefix) {
         say(&format!("\nleft behind by the beds:\n{left}"));
         failed.push("(teardown)".to_owned());
+    }
+    if !flaky.is_empty() {
+        say(&format!("\nflaky (failed beside others, passed alone):\n    {}", flaky.join("\n    ")));
     }
     if !failed.is_empty() {
         say(&format!("\nfailures:\n    {}", failed.join("\n    ")));
     }
     say(&summary(total.saturating_sub(failed.len()), &failed, 0, filtered, start.elapsed()));
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(101) }
+}
+
+/// Tries the few that failed once more and takes those that pass out of them.
+fn flaky(cases: &[Case], failed: &mut Vec<String>) -> Vec<String> {
+    if failed.len() > FLAKY_MAX {
+        return Vec::new();
+    }
+    let again = cases.iter().filter(|case| failed.iter().any(|name| name == case.name));
+    let again: Vec<String> = again
+        .filter(|case| {
+            say(&format!("test {} is tried again, alone", case.name));
+            Campaign::new(vec![(*case).clone()]).finish(1).is_empty()
+        })
+        .map(|case| case.name.to_owned())
+        .collect();
+    failed.retain(|name| !again.contains(name));
+    again
 }
 
 /// Namespaces take the kernel a moment: so wait, but not for ever.
