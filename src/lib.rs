@@ -15,6 +15,7 @@ pub mod memory;
 pub mod plan;
 pub mod registry;
 pub mod report;
+pub mod sim;
 pub mod source;
 pub mod spec;
 pub mod state;

@@ -1,0 +1,4 @@
+//! The embedded OCI registry.
+
+/// An embedded registry.
+pub struct Registry;
