@@ -1,0 +1,88 @@
+//! How services end up: what is left of their tasks when nothing moves any more.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::play::Player;
+use crate::target::Target;
+
+/// Nothing moved for so long: longer than any restart delay, monitor and crash of the sequences.
+const QUIET: Duration = Duration::from_millis(2500);
+const LOOK: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Waits until no update is under way and no task moves, and says what there is then.
+pub fn settle(player: &Player<'_>, target: &dyn Target) -> Value {
+    let start = target.elapsed();
+    let (mut last, mut since) = (look(player), target.elapsed());
+    loop {
+        target.pause(LOOK);
+        let now = look(player);
+        let time = target.elapsed();
+        if now.marks != last.marks {
+            (last, since) = (now, time);
+        } else if !now.busy && time.saturating_sub(since) >= QUIET {
+            return now.outcome;
+        }
+        if time.saturating_sub(start) > LIMIT {
+            return json!({"never settled": last.outcome});
+        }
+    }
+}
+
+struct Look {
+    /// Changes when anything does.
+    marks: Vec<String>,
+    busy: bool,
+    outcome: Value,
+}
+
+fn look(player: &Player<'_>) -> Look {
+    let mut look = Look { marks: Vec::new(), busy: false, outcome: Value::Null };
+    let mut services: BTreeMap<String, Value> = BTreeMap::new();
+    let tasks = player.engine("GET", "/v1.41/tasks");
+    let tasks = tasks.as_array().cloned().unwrap_or_default();
+    for id in player.services() {
+        let service = player.engine("GET", &format!("/v1.41/services/{id}"));
+        let Some(name) = service["Spec"]["Name"].as_str() else { continue };
+        let state = &service["UpdateStatus"]["State"];
+        look.busy |= *state == "updating" || *state == "rollback_started";
+        look.marks.push(service["Version"].to_string());
+        let mut all: Vec<Value> = Vec::new();
+        for task in tasks.iter().filter(|task| task["ServiceID"] == id) {
+            look.marks.push(format!("{} {} {}", task["ID"], task["DesiredState"], task["Status"]["State"]));
+            look.busy |= moves(task);
+            all.push(outcome(task));
+        }
+        all.sort_by_key(Value::to_string);
+        let update = json!({"State": state, "Message": service["UpdateStatus"]["Message"]});
+        services.insert(name.to_owned(), json!({"update": update, "tasks": all}));
+    }
+    look.marks.sort();
+    look.outcome = json!(services);
+    look
+}
+
+fn moves(task: &Value) -> bool {
+    let state = task["Status"]["State"].as_str().unwrap_or_default();
+    let desired = task["DesiredState"].as_str().unwrap_or_default();
+    let ended = ["complete", "shutdown", "failed", "rejected", "orphaned", "remove"].contains(&state);
+    let there = state == desired || (state == "pending" && task["NodeID"].as_str().is_none());
+    !ended && !there
+}
+
+fn outcome(task: &Value) -> Value {
+    let status = &task["Status"];
+    json!({
+        "desired": task["DesiredState"],
+        "state": status["State"],
+        "message": status["Message"],
+        "error": status["Err"],
+        "exit": status["ContainerStatus"]["ExitCode"],
+        "image": task["Spec"]["ContainerSpec"]["Image"],
+        "slot": task["Slot"],
+        "node": if task["Slot"].is_null() { task["NodeID"].clone() } else { Value::Null },
+    })
+}
