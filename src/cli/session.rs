@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read};
 use crate::controller::{Reconciler, Request, Settler, Snapshots, is_condition, plan_only};
-use crate::events::{self, Conditions, EventObserver, Filter, Log, Options, Recorder, Trigger};
+use crate::events::{self, Clock, Conditions, Event, EventObserver, Filter, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
 use crate::plan::{Plan, Waiting, service_name};
 use crate::registry::{self, Registry};
@@ -37,6 +37,27 @@ impl Default for Observers {
     /// Counts nothing.
     fn default() -> Self {
         Self { swarm: Arc::new(|_, _| {}), registry: Arc::new(|_, _| {}), events: Arc::new(|_, _| {}) }
+    }
+}
+
+/// The outside worlds.
+#[derive(Clone)]
+pub struct Clients {
+    pub swarm: Arc<dyn Swarm>,
+    pub registry: Arc<dyn Registry>,
+}
+
+impl Clients {
+    /// Those that the configuration names.
+    ///
+    /// # Errors
+    /// Configuration that cannot be carried out.
+    pub fn new(config: &Config, observers: &Observers) -> anyhow::Result<Self> {
+        let endpoint = swarm::Endpoint::new(&config.docker).map_err(|message| anyhow!(message))?;
+        Ok(Self {
+            swarm: Arc::new(swarm::Client::new(endpoint, Arc::clone(&observers.swarm))),
+            registry: registry_client(config, Arc::clone(&observers.registry)),
+        })
     }
 }
 
@@ -88,18 +109,14 @@ impl Session {
     /// # Errors
     /// Configuration that cannot be carried out.
     pub fn new(config: &Config, memory: Arc<dyn Memory>, observers: &Observers) -> anyhow::Result<Self> {
-        let endpoint = swarm::Endpoint::new(&config.docker).map_err(|message| anyhow!(message))?;
-        let swarm: Arc<dyn Swarm> = Arc::new(swarm::Client::new(endpoint, Arc::clone(&observers.swarm)));
-        let registry = registry_client(config, Arc::clone(&observers.registry));
+        Ok(Self::with_clients(Clients::new(config, observers)?, memory, config.rollout_timeout))
+    }
+
+    /// With clients that are there already, whatever they talk to.
+    pub fn with_clients(clients: Clients, memory: Arc<dyn Memory>, rollout_timeout: Duration) -> Self {
+        let Clients { swarm, registry } = clients;
         let resolver = Arc::new(Resolver::new(Arc::clone(&registry), Arc::clone(&memory)));
-        Ok(Self {
-            swarm,
-            registry,
-            memory,
-            resolver,
-            rollout_timeout: config.rollout_timeout,
-            max_age: ONCE_A_PROCESS,
-        })
+        Self { swarm, registry, memory, resolver, rollout_timeout, max_age: ONCE_A_PROCESS }
     }
 
     /// The Swarm as it is now.
@@ -170,7 +187,56 @@ pub struct Writer {
     pub session: Session,
     pub reconciler: Arc<Reconciler>,
     /// Held as long as this lives.
-    _lock: Lock,
+    _lock: Option<Lock>,
+}
+
+/// What a [`Writer`] is made of.
+pub struct Parts {
+    pub clients: Clients,
+    pub memory: Arc<dyn Memory>,
+    pub log: Arc<Log>,
+    /// The intents in the log that have no outcome.
+    pub open: Vec<Event>,
+    /// What the log says that still holds.
+    pub conditions: Conditions,
+    /// Stamps the events.
+    pub clock: Clock,
+    pub observer: EventObserver,
+    pub rollout_timeout: Duration,
+    /// On the directory of the memory and the log, if they are on disk.
+    pub lock: Option<Lock>,
+}
+
+impl Parts {
+    /// Takes the lock on the state directory, and opens what is in it for writing.
+    ///
+    /// # Errors
+    /// When another skep holds the lock, or the state directory cannot be written.
+    pub fn open(
+        config: &Config,
+        clients: Clients,
+        clock: Clock,
+        observer: EventObserver,
+    ) -> anyhow::Result<Self> {
+        let dir = StateDir::open(&config.state_dir)?;
+        let lock = dir.lock()?;
+        let memory = Disk::open(&dir.memory(), Mode::ReadWrite)
+            .with_context(|| format!("cannot open the memory in {}", config.state_dir.display()))?;
+        let options = Options { max_bytes: config.events_max_bytes, keep: config.events_keep };
+        let log = Log::open(&dir.events(), options)
+            .with_context(|| format!("cannot open the event log in {}", dir.events().display()))?;
+        Ok(Self {
+            clients,
+            memory: Arc::new(memory),
+            open: log.open_intents(),
+            log: Arc::new(log),
+            conditions: standing_conditions(&dir.events()),
+            clock,
+            observer,
+            rollout_timeout: config.rollout_timeout,
+            lock: Some(lock),
+        })
+    }
 }
 
 impl Writer {
@@ -179,24 +245,16 @@ impl Writer {
     /// # Errors
     /// When another skep holds the lock, or the state directory cannot be written.
     pub fn open(config: &Config, observers: &Observers) -> anyhow::Result<Self> {
-        let dir = StateDir::open(&config.state_dir)?;
-        let lock = dir.lock()?;
-        let memory: Arc<dyn Memory> = Arc::new(
-            Disk::open(&dir.memory(), Mode::ReadWrite)
-                .with_context(|| format!("cannot open the memory in {}", config.state_dir.display()))?,
-        );
-        let options = Options { max_bytes: config.events_max_bytes, keep: config.events_keep };
-        let log = Log::open(&dir.events(), options)
-            .with_context(|| format!("cannot open the event log in {}", dir.events().display()))?;
-        let open = log.open_intents();
-        let session = Session::new(config, Arc::clone(&memory), observers)?;
-        let recorder =
-            Recorder::new(Arc::new(log), Arc::new(Timestamp::now), Arc::clone(&observers.events), open);
-        let settler = Settler {
-            memory: Arc::clone(&memory),
-            recorder: recorder.clone(),
-            rollout_timeout: config.rollout_timeout,
-        };
+        let clients = Clients::new(config, observers)?;
+        let clock: Clock = Arc::new(Timestamp::now);
+        Ok(Self::new(Parts::open(config, clients, clock, Arc::clone(&observers.events))?))
+    }
+
+    pub fn new(parts: Parts) -> Self {
+        let Parts { clients, memory, log, open, conditions, clock, observer, rollout_timeout, lock } = parts;
+        let session = Session::with_clients(clients, Arc::clone(&memory), rollout_timeout);
+        let recorder = Recorder::new(log, clock, observer, open);
+        let settler = Settler { memory: Arc::clone(&memory), recorder: recorder.clone(), rollout_timeout };
         let applier = Applier {
             swarm: Arc::clone(&session.swarm),
             registry: Arc::clone(&session.registry),
@@ -210,9 +268,9 @@ impl Writer {
             applier,
             settler,
             recorder,
-            conditions: Mutex::new(standing_conditions(&dir.events())),
+            conditions: Mutex::new(conditions),
         });
-        Ok(Self { session, reconciler, _lock: lock })
+        Self { session, reconciler, _lock: lock }
     }
 }
 
@@ -220,7 +278,7 @@ impl Writer {
 const RESTORED_EVENTS_MAX: usize = 2_000;
 
 /// What was told before a restart and may still hold, so that it is not told again.
-fn standing_conditions(events: &std::path::Path) -> Conditions {
+pub fn standing_conditions(events: &std::path::Path) -> Conditions {
     let filter = Filter { last: Some(RESTORED_EVENTS_MAX), ..Filter::default() };
     let lines = match events::read(events, &filter) {
         Ok(lines) => lines.filter_map(|line| line.ok()?.event).collect::<Vec<_>>(),
