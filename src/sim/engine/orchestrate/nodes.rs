@@ -136,6 +136,7 @@ impl Pass<'_> {
                 self.remove_task(&task);
             }
         }
+        self.state.work.used.remove(id);
     }
 
     /// Tasks that may no longer be where they are are rejected.
