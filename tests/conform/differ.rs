@@ -1,5 +1,7 @@
 //! What two transcripts differ in.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::exceptions::Exceptions;
@@ -17,41 +19,37 @@ pub struct Difference {
     pub sim: Option<Value>,
 }
 
-/// The first entry with differences that no exception explains, as text.
-pub fn first(name: &str, real: &[Entry], sim: &[Entry], exceptions: &Exceptions) -> Option<String> {
-    for (at, real_entry) in real.iter().enumerate() {
-        let found = match sim.get(at) {
-            Some(sim_entry) => differences(real_entry, sim_entry),
-            None => vec![Difference {
-                call: real_entry.call.clone(),
-                field: String::new(),
-                real: Some(real_entry.as_json()),
-                sim: None,
-            }],
-        };
-        let found: Vec<Difference> = found.into_iter().filter(|one| !exceptions.explain(one)).collect();
-        if !found.is_empty() {
-            return Some(explain(name, &real[..=at], &found));
+/// Entries shown beyond the first: what follows from a difference differs too.
+const ENTRIES_MAX: usize = 3;
+const FIELDS_MAX: usize = 12;
+
+/// The first entries with differences that no exception explains, after all that led to them.
+pub fn explain(name: &str, real: &[Entry], sim: &[Entry], exceptions: &Exceptions) -> Option<String> {
+    let mut out = format!("sequence {name}:\n");
+    let mut entries = 0;
+    for (at, entry) in real.iter().enumerate() {
+        let mut found = sim.get(at).map_or_else(|| vec![missing(entry)], |sim| differences(entry, sim));
+        found.retain(|one| !exceptions.explain(one));
+        out += &format!("  {} -> {}\n", entry.shown, entry.status);
+        found.iter().take(FIELDS_MAX).for_each(|one| out += &one.to_string());
+        entries += usize::from(!found.is_empty());
+        if entries == ENTRIES_MAX {
+            break;
         }
     }
-    None
+    (entries > 0).then_some(out)
 }
 
-fn explain(name: &str, so_far: &[Entry], found: &[Difference]) -> String {
-    let mut out = format!("sequence {name}:\n");
-    for entry in so_far {
-        out += &format!("  {} -> {}\n", entry.shown, entry.status);
-    }
-    for difference in found.iter().take(12) {
+fn missing(entry: &Entry) -> Difference {
+    Difference { call: entry.call.clone(), field: String::new(), real: Some(entry.as_json()), sim: None }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |value: &Option<Value>| value.as_ref().map_or("(absent)".to_owned(), Value::to_string);
-        out += &format!(
-            "  DIFFERS at {}\n    real: {}\n    sim:  {}\n",
-            difference.field,
-            text(&difference.real),
-            text(&difference.sim)
-        );
+        let (real, sim) = (text(&self.real), text(&self.sim));
+        writeln!(f, "    DIFFERS at {}\n      real: {real}\n      sim:  {sim}", self.field)
     }
-    out
 }
 
 fn differences(real: &Entry, sim: &Entry) -> Vec<Difference> {

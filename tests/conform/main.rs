@@ -10,6 +10,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
+#[expect(dead_code, unused_imports, reason = "the Swarm suite needs more of the bed")]
 #[path = "../bed/mod.rs"]
 mod bed;
 mod differ;
@@ -32,6 +33,9 @@ use written::{objects, outcomes, registry, services, system};
 
 /// A manager and a worker; all sequences run there, under names of their own.
 const BED: On = On::Shared(2);
+
+/// Sequences at once: those with tasks wait nearly all the time.
+const AT_ONCE: usize = 7;
 
 macro_rules! cases {
     ($($module:ident: $($name:ident)*;)*) => {
@@ -77,6 +81,6 @@ fn cases() -> Vec<Case> {
 }
 
 fn main() -> std::process::ExitCode {
-    let passed = runner::run(cases());
+    let passed = runner::run_at_once(cases(), AT_ONCE);
     suite::finish(passed)
 }

@@ -47,6 +47,7 @@ impl Normal {
             }
             ("Addresses", Value::Array(all)) => all.iter().map(|_| Value::from("<address>")).collect(),
             ("com.docker.network.driver.overlay.vxlanid_list", Value::String(_)) => "<vxlan>".into(),
+            ("Name" | "name", Value::String(text)) if is_random_name(&text) => "<random name>".into(),
             (_, Value::String(text)) => Value::String(self.text(&text)),
             (_, Value::Array(all)) => all.into_iter().map(|one| self.at("", one)).collect(),
             (_, Value::Object(all)) => {
@@ -130,6 +131,12 @@ impl Normal {
 
 fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// `intelligent_satoshi`: given to what was made without a name. Names of sequences hold a digit.
+fn is_random_name(text: &str) -> bool {
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    text.split_once('_').is_some_and(|(left, right)| word(left) && word(right)) && text != "docker_gwbridge"
 }
 
 fn is_time(text: &str) -> bool {

@@ -208,6 +208,7 @@ pub fn running(name: &str, image: &str, replicas: u64) -> Value {
                 "RestartPolicy": {"Condition": "none", "Delay": 100_000_000_u64},
             },
             "Mode": {"Replicated": {"Replicas": replicas}},
+            "UpdateConfig": {"Monitor": 500_000_000},
         }),
     )
 }

@@ -1,24 +1,25 @@
 //! How services end up: what is left of their tasks when nothing moves any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::play::Player;
-use crate::target::Target;
 
-/// Nothing moved for so long: longer than any restart delay, monitor and crash of the sequences.
-const QUIET: Duration = Duration::from_millis(2500);
+/// Nothing moved for so long: longer than any delay before a restart, and than what a failing container runs.
+const QUIET: Duration = Duration::from_millis(1200);
 const LOOK: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until no update is under way and no task moves, and says what there is then.
-pub fn settle(player: &Player<'_>, target: &dyn Target) -> Value {
+pub fn settle(player: &mut Player<'_>) -> Value {
+    let target = player.target;
     let start = target.elapsed();
     let (mut last, mut since) = (look(player), target.elapsed());
     loop {
         target.pause(LOOK);
+        player.read_events(Duration::ZERO);
         let now = look(player);
         let time = target.elapsed();
         if now.marks != last.marks {
@@ -50,15 +51,21 @@ fn look(player: &Player<'_>) -> Look {
         let state = &service["UpdateStatus"]["State"];
         look.busy |= *state == "updating" || *state == "rollback_started";
         look.marks.push(service["Version"].to_string());
-        let mut all: Vec<Value> = Vec::new();
+        let (mut live, mut past) = (Vec::new(), BTreeSet::new());
         for task in tasks.iter().filter(|task| task["ServiceID"] == id) {
             look.marks.push(format!("{} {} {}", task["ID"], task["DesiredState"], task["Status"]["State"]));
             look.busy |= moves(task);
-            all.push(outcome(task));
+            if task["DesiredState"] == "shutdown" {
+                past.insert(outcome(task).to_string());
+            } else {
+                live.push(outcome(task));
+            }
         }
-        all.sort_by_key(Value::to_string);
+        live.sort_by_key(Value::to_string);
+        // How often something was tried, and which slot came first, is chance on a real Swarm.
+        let past: Vec<Value> = past.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
         let update = json!({"State": state, "Message": service["UpdateStatus"]["Message"]});
-        services.insert(name.to_owned(), json!({"update": update, "tasks": all}));
+        services.insert(name.to_owned(), json!({"update": update, "live": live, "past": past}));
     }
     look.marks.sort();
     look.outcome = json!(services);
@@ -82,7 +89,6 @@ fn outcome(task: &Value) -> Value {
         "error": status["Err"],
         "exit": status["ContainerStatus"]["ExitCode"],
         "image": task["Spec"]["ContainerSpec"]["Image"],
-        "slot": task["Slot"],
         "node": if task["Slot"].is_null() { task["NodeID"].clone() } else { Value::Null },
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::bed::http::Answer;
@@ -24,8 +25,12 @@ const HEADERS: [&str; 8] = [
     "location",
     "www-authenticate",
 ];
+/// How often what is still used is asked to go, every tenth of a second.
+const CLEAR_TRIES: usize = 50;
 /// Between two looks at something that the Swarm fills in by itself.
 const LOOK: Duration = Duration::from_millis(20);
+/// Events come a little after what they tell of.
+const LAST_EVENTS: Duration = Duration::from_millis(150);
 
 /// One operation and its outcome, comparable with the other side's.
 #[derive(Clone, Debug)]
@@ -48,7 +53,7 @@ impl Entry {
 /// Plays all of it and clears away what it made.
 pub fn play(target: &dyn Target, sequence: &Sequence, prefix: &str) -> Vec<Entry> {
     let mut player = Player::new(target, prefix);
-    player.begin(sequence);
+    player.begin();
     for op in &sequence.ops {
         player.step(op);
     }
@@ -69,7 +74,7 @@ struct Bound {
 }
 
 pub struct Player<'a> {
-    target: &'a dyn Target,
+    pub target: &'a dyn Target,
     prefix: String,
     bound: BTreeMap<String, Bound>,
     /// What `{index:KEY}` last was.
@@ -79,8 +84,10 @@ pub struct Player<'a> {
     made: Vec<Bound>,
     normal: Normal,
     entries: Vec<Entry>,
-    /// On the engine's clock.
-    began: String,
+    /// Of this and later moments, events were not read yet.
+    events_since: Timestamp,
+    /// By time, so that none counts twice.
+    events: BTreeMap<String, Value>,
 }
 
 impl<'a> Player<'a> {
@@ -94,29 +101,18 @@ impl<'a> Player<'a> {
             made: Vec::new(),
             normal: Normal::default(),
             entries: Vec::new(),
-            began: String::new(),
+            events_since: target.now(),
+            events: BTreeMap::new(),
         }
     }
 
-    fn begin(&mut self, sequence: &Sequence) {
+    fn begin(&mut self) {
         for node in self.engine("GET", "/v1.41/nodes").as_array().into_iter().flatten() {
             let text = |pointer: &str| node.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let (id, host) = (text("/ID").to_owned(), text("/Description/Hostname").to_owned());
             self.bound.insert(host.clone(), Bound { kind: "/v1.41/nodes".into(), id: id.clone() });
             self.normal.name(&id, format!("<node {host}>"));
         }
-        if sequence.ops.iter().any(|op| matches!(op, Op::Events)) {
-            self.began = self.clock(Duration::ZERO);
-        }
-    }
-
-    /// The engine's time, and so much more, as `/events` takes it.
-    fn clock(&self, more: Duration) -> String {
-        let info = self.engine("GET", "/v1.41/info");
-        let time: jiff::Timestamp =
-            info["SystemTime"].as_str().and_then(|t| t.parse().ok()).expect("/info has SystemTime");
-        let nanos = time.as_nanosecond() + i128::try_from(more.as_nanos()).unwrap_or_default();
-        format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
     }
 
     /// Asks for something that is not part of the record.
@@ -136,7 +132,7 @@ impl<'a> Player<'a> {
             }
             Op::DeleteTag { app, tag } => self.target.delete_tag(&self.repository(app), tag),
             Op::Settle => {
-                let outcome = outcome::settle(self, self.target);
+                let outcome = outcome::settle(self);
                 let outcome = self.normal.value(outcome);
                 self.entries.push(Entry {
                     call: "settle".into(),
@@ -227,7 +223,11 @@ impl<'a> Player<'a> {
             Err(_) => Value::String(String::from_utf8_lossy(&answer.body).trim_end().to_owned()),
         };
         let body = self.ours(call, body);
-        let body = self.normal.value(body);
+        let mut body = self.normal.value(body);
+        if call.path.starts_with("/v1.41/tasks") {
+            // Whose task moved first is chance.
+            forget_indices(&mut body);
+        }
         self.entries.push(Entry {
             call: format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default()),
             shown,
@@ -261,22 +261,34 @@ impl<'a> Player<'a> {
     }
 
     fn events(&mut self) {
-        let until = self.clock(Duration::from_millis(200));
-        let path = format!("/v1.41/events?since={}&until={until}", self.began);
-        let answer = self.target.ask(Ask { to: To::Engine, method: "GET", path: &path, headers: &[], body: b"" });
-        let text = answer.text();
-        let events = serde_json::Deserializer::from_str(&text).into_iter::<Value>().filter_map(Result::ok);
-        let mut ours: Vec<Value> = Vec::new();
-        for event in events {
-            let id = event["Actor"]["ID"].as_str().unwrap_or_default();
-            if event["scope"] == "swarm" && self.made.iter().any(|made| made.id == id) {
-                let (kind, action) = (&event["Type"], &event["Action"]);
-                ours.push(json!({"Type": kind, "Action": action, "Actor": event["Actor"]}));
-            }
-        }
+        self.read_events(LAST_EVENTS);
+        let made = |event: &&Value| self.made.iter().any(|made| event["Actor"]["ID"] == made.id.as_str());
+        let ours: Vec<Value> = self.events.values().filter(made).cloned().collect();
         let body = self.normal.value(ours.into());
         let (call, shown) = ("events".to_owned(), "events".to_owned());
-        self.entries.push(Entry { call, shown, status: answer.status, headers: Map::new(), body });
+        self.entries.push(Entry { call, shown, status: 200, headers: Map::new(), body });
+    }
+
+    /// Reads what happened since it was read last, and `more` from now on. The engine keeps 256, of containers too:
+    /// so do it often.
+    pub fn read_events(&mut self, more: Duration) {
+        let seconds = |time: Timestamp| {
+            format!("{}.{:09}", time.as_second(), time.as_nanosecond().rem_euclid(1_000_000_000))
+        };
+        let now = self.target.now();
+        let until = now + SignedDuration::try_from(more).unwrap_or_default();
+        let (since, until) = (seconds(self.events_since), seconds(until));
+        let path = format!("/v1.41/events?since={since}&until={until}");
+        let answer = self.target.ask(Ask { to: To::Engine, method: "GET", path: &path, headers: &[], body: b"" });
+        let text = answer.text();
+        for event in serde_json::Deserializer::from_str(&text).into_iter::<Value>().filter_map(Result::ok) {
+            if event["scope"] == "swarm" {
+                let told = json!({"Type": event["Type"], "Action": event["Action"], "Actor": event["Actor"]});
+                self.events.insert(format!("{} {told}", event["timeNano"]), told);
+            }
+        }
+        // Those that were on their way come with the next look.
+        self.events_since = now - SignedDuration::from_secs(1);
     }
 
     // --- placeholders ---
@@ -336,7 +348,7 @@ impl<'a> Player<'a> {
         self.made.sort_by_key(|made| !made.kind.ends_with("/services"));
         for made in &self.made {
             let path = format!("{}/{}", made.kind, made.id);
-            for _ in 0..100 {
+            for _ in 0..CLEAR_TRIES {
                 let ask = Ask { to: To::Engine, method: "DELETE", path: &path, headers: &[], body: b"" };
                 // What tasks still use cannot go yet.
                 if matches!(self.target.ask(ask).status, 200..=299 | 404) {
@@ -345,6 +357,17 @@ impl<'a> Player<'a> {
                 self.target.pause(Duration::from_millis(100));
             }
         }
+    }
+}
+
+fn forget_indices(value: &mut Value) {
+    match value {
+        Value::Array(all) => all.iter_mut().for_each(forget_indices),
+        Value::Object(all) => {
+            all.shift_remove("Index");
+            all.values_mut().for_each(forget_indices);
+        }
+        _ => {}
     }
 }
 

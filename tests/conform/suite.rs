@@ -43,7 +43,7 @@ fn compare(bed: &Bed, sequence: &Sequence) -> Option<String> {
         Some(_) => play(&Real::new(bed), sequence, &prefix),
         None => play(&Sim::new(), sequence, &prefix),
     };
-    let found = differ::first(&sequence.name, &real, &other, &EXCEPTIONS);
+    let found = differ::explain(&sequence.name, &real, &other, &EXCEPTIONS);
     if found.is_some() {
         FAILED.store(true, Ordering::Relaxed);
     }

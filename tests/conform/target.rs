@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::bed::http::{Answer, Request, over_socket};
 use crate::bed::{self, Bed, Image};
 use crate::op::{Does, To};
@@ -23,6 +25,8 @@ pub trait Target {
     fn delete_tag(&self, repository: &str, tag: &str);
     /// Lets time pass on the Swarm.
     fn pause(&self, time: Duration);
+    /// The time of its events.
+    fn now(&self) -> Timestamp;
     /// On its clock, since any moment.
     fn elapsed(&self) -> Duration;
 }
@@ -67,6 +71,11 @@ impl Target for Real<'_> {
 
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn now(&self) -> Timestamp {
+        // The daemons run on this machine's clock.
+        Timestamp::now()
     }
 
     fn elapsed(&self) -> Duration {
