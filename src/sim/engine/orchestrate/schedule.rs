@@ -120,7 +120,7 @@ impl Pass<'_> {
             .services
             .get(&task.service)
             .is_some_and(|service| service.spec_index > task.spec_index);
-        if task.desired > TaskState::Complete && (outdated || task.node.is_some()) {
+        if task.desired > TaskState::Complete && outdated && task.node.is_none() {
             self.state.work.pending.remove(id);
             self.status(id, TaskState::Shutdown, PENDING, None);
         } else if task.error.as_deref() != Some(error) {

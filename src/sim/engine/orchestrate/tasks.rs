@@ -171,6 +171,7 @@ fn new_task(service: &Service, place: &Place, desired: TaskState) -> Task {
         },
         service: service.object.id.clone(),
         endpoint: spec::endpoint(service),
+        auth: service.auth.clone(),
         slot,
         node,
         spec_index: service.spec_index,
