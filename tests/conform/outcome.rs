@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::play::Player;
 
 /// Nothing moved for so long: longer than any delay before a restart, and than what a failing container runs.
-const QUIET: Duration = Duration::from_millis(1200);
+const QUIET: Duration = Duration::from_millis(1500);
 const LOOK: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(60);
 

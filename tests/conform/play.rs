@@ -29,6 +29,7 @@ const HEADERS: [&str; 8] = [
 const CLEAR_TRIES: usize = 50;
 /// Between two looks at something that the Swarm fills in by itself.
 const LOOK: Duration = Duration::from_millis(20);
+const LOOKS_MAX: usize = 100;
 /// Events come a little after what they tell of.
 const LAST_EVENTS: Duration = Duration::from_millis(150);
 
@@ -86,8 +87,8 @@ pub struct Player<'a> {
     entries: Vec<Entry>,
     /// Of this and later moments, events were not read yet.
     events_since: Timestamp,
-    /// By time, so that none counts twice.
-    events: BTreeMap<String, Value>,
+    /// By time and content, so that none counts twice.
+    events: BTreeMap<(u64, String), Value>,
 }
 
 impl<'a> Player<'a> {
@@ -190,20 +191,23 @@ impl<'a> Player<'a> {
         self.bound.insert(key, bound);
     }
 
-    /// The allocator gives addresses and ports after the answer: until two looks agree.
+    /// The allocator gives addresses and ports after the answer, and an updater without tasks is done after it: until
+    /// two looks agree and nothing rolls back.
     fn let_allocate(&self, call: &Call, body: &str) {
-        let kind = call.path.starts_with("/v1.41/networks");
-        if !kind && !body.contains("\"Ports\"") && !body.contains("\"Networks\"") {
+        let rolls = call.path.contains("rollback=");
+        let network = call.path.starts_with("/v1.41/networks");
+        if !network && !rolls && !body.contains("\"Ports\"") && !body.contains("\"Networks\"") {
             return;
         }
         let look = || -> Vec<Value> {
             self.made.iter().map(|made| self.engine("GET", &format!("{}/{}", made.kind, made.id))).collect()
         };
         let mut before = look();
-        for _ in 0..20 {
+        for _ in 0..LOOKS_MAX {
             self.target.pause(LOOK);
             let now = look();
-            if now == before {
+            let rolling = |object: &Value| object["UpdateStatus"]["State"] == "rollback_started";
+            if now == before && !now.iter().any(rolling) {
                 return;
             }
             before = now;
@@ -240,7 +244,7 @@ impl<'a> Player<'a> {
     /// Of a list, what belongs to this sequence, in an order that does not depend on IDs.
     fn ours(&self, call: &Call, body: Value) -> Value {
         if call.to == To::Registry {
-            return body;
+            return sorted_tags(body);
         }
         let Value::Array(mut all) = body else { return body };
         let text = |item: &Value, pointer: &str| {
@@ -284,7 +288,8 @@ impl<'a> Player<'a> {
         for event in serde_json::Deserializer::from_str(&text).into_iter::<Value>().filter_map(Result::ok) {
             if event["scope"] == "swarm" {
                 let told = json!({"Type": event["Type"], "Action": event["Action"], "Actor": event["Actor"]});
-                self.events.insert(format!("{} {told}", event["timeNano"]), told);
+                let time = event["timeNano"].as_u64().unwrap_or_default();
+                self.events.insert((time, told.to_string()), told);
             }
         }
         // Those that were on their way come with the next look.
@@ -369,6 +374,14 @@ fn forget_indices(value: &mut Value) {
         }
         _ => {}
     }
+}
+
+/// docker-registry 2.8.2 lists tags as its file system does.
+fn sorted_tags(mut body: Value) -> Value {
+    if let Some(tags) = body.get_mut("tags").and_then(Value::as_array_mut) {
+        tags.sort_by_key(Value::to_string);
+    }
+    body
 }
 
 /// An upload's place is random.

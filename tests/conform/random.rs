@@ -160,8 +160,13 @@ const PARTS: &[(usize, fn(&mut Random) -> Value)] = &[
         "ConfigID": "{id:k}", "ConfigName": "{p}k", "File": {"Name": "x", "UID": "0", "GID": "0", "Mode": 292}}]}}})),
 ];
 
-const IMAGES: [(&str, Does); 4] =
-    [("1.0.0", Does::Runs), ("2.0.0", Does::Runs), ("3.0.0", Does::Fails), ("4.0.0", Does::Finishes)];
+const IMAGES: [(&str, Does); 5] = [
+    ("1.0.0", Does::Runs),
+    ("2.0.0", Does::Healthy),
+    ("3.0.0", Does::Fails),
+    ("4.0.0", Does::Finishes),
+    ("5.0.0", Does::Crashes),
+];
 const TASK_OPS: usize = 3;
 
 /// With tasks: a service, and a few changes, each until nothing moves.
@@ -179,7 +184,7 @@ pub fn tasks(seed: u64) -> Sequence {
 
 /// `good`: how often in a hundred the image is one that runs.
 fn task_spec(random: &mut Random, good: usize) -> Value {
-    let tag = if random.chance(good) { random.pick(&["1.0.0", "2.0.0"]) } else { random.pick(&["3.0.0", "4.0.0", "9.0.0"]) };
+    let tag = if random.chance(good) { random.pick(&["1.0.0", "2.0.0"]) } else { random.pick(&["3.0.0", "4.0.0", "5.0.0", "9.0.0"]) };
     let mut image = format!("{{repo}}app:{tag}");
     if tag != "9.0.0" && random.chance(40) {
         image += &format!("@{{digest:app:{tag}}}");

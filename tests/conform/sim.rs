@@ -19,6 +19,9 @@ use crate::op::{Does, To};
 use crate::play::REGISTRY;
 use crate::target::{Ask, Target};
 
+/// What a request takes.
+const TICK: Duration = Duration::from_millis(1);
+
 pub struct Sim {
     runtime: Runtime,
     engine: Memory,
@@ -51,6 +54,8 @@ impl Sim {
     }
 
     async fn exchange(&self, ask: &Ask<'_>) -> Answer {
+        // No two things happen at the same moment, as on a real clock.
+        tokio::time::sleep(TICK).await;
         let server = match ask.to {
             To::Engine => &self.engine,
             To::Registry => &self.door,
@@ -96,7 +101,7 @@ impl Target for Sim {
     }
 
     fn pause(&self, time: Duration) {
-        self.runtime.block_on(tokio::time::sleep(time));
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
     fn now(&self) -> Timestamp {

@@ -12,9 +12,6 @@ use std::time::{Duration, Instant};
 
 use crate::bed::{Bed, Machine, Options};
 
-/// Cases at once: they wait more than they compute.
-const THREADS: usize = 3;
-
 /// So many failed cases are tried once more, each alone on a fresh bed, and are then named as flaky: a
 /// loaded machine makes a real engine late. More than these are no accident.
 const FLAKY_MAX: usize = 2;
@@ -96,13 +93,8 @@ impl Arguments {
     }
 }
 
-/// Runs [`THREADS`] cases at once.
-pub fn run(cases: Vec<Case>) -> ExitCode {
-    run_at_once(cases, THREADS)
-}
-
-/// Runs so many cases at once, unless `--test-threads` says otherwise.
-pub fn run_at_once(cases: Vec<Case>, threads: usize) -> ExitCode {
+/// Runs so many cases at once, unless `--test-threads` says otherwise: they wait more than they compute.
+pub fn run(cases: Vec<Case>, threads: usize) -> ExitCode {
     let arguments = Arguments::read(std::env::args().skip(1));
     let all = cases.len();
     let cases: Vec<Case> = cases.into_iter().filter(|case| arguments.wants(case.name)).collect();
