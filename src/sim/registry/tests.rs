@@ -466,6 +466,8 @@ async fn other_paths_and_methods_are_refused_as_they_are() {
         let (got, headers, _) = ask(&registry, request, b"").await;
         assert_eq!(got, status, "{method} {path}");
         assert_eq!(headers["docker-distribution-api-version"], "registry/2.0");
+        let plain = headers.get("content-type").is_some_and(|kind| kind == "text/plain; charset=utf-8");
+        assert_eq!(headers.contains_key("x-content-type-options"), plain, "{method} {path}");
     }
     let path = format!("/v2/a/b/blobs/{blob}");
     let (status, headers, body) =
