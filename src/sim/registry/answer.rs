@@ -1,10 +1,10 @@
 //! Answers as docker-registry 2.8.2 words them.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::sim::handler::{Response, full};
+use crate::sim::handler::{Request, Response, full};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
@@ -40,6 +40,7 @@ pub(super) fn json_answer(status: u16, headers: &[(&str, &str)], value: &Value) 
 pub(super) fn text(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
     let mut response = answer(status, headers, format!("{body}\n"));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -49,6 +50,24 @@ pub(super) fn not_found() -> Response {
 
 pub(super) fn not_allowed(allowed: &str) -> Response {
     text(405, &[("allow", allowed)], "Method not allowed")
+}
+
+/// Outside the API.
+pub(super) fn root() -> Response {
+    let mut response = answer(200, &[("cache-control", "no-cache")], Bytes::new());
+    response.headers_mut().remove(API_VERSION);
+    response
+}
+
+/// Another path is meant; those who read get a page that says so.
+pub(super) fn moved(request: &Request, path: &str) -> Response {
+    let page = format!("<a href=\"{path}\">Moved Permanently</a>.\n\n");
+    let html = ("content-type", "text/html; charset=utf-8");
+    let cleaned = request.uri().path().contains("//");
+    match *request.method() {
+        Method::GET | Method::HEAD if !cleaned => answer(301, &[("location", path), html], page),
+        _ => answer(301, &[("location", path)], Bytes::new()),
+    }
 }
 
 /// One entry of `errors`; `detail` is left out if it is null.

@@ -18,7 +18,6 @@ mod uploads;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header;
 use jiff::Timestamp;
@@ -225,9 +224,9 @@ impl Registry {
     fn answer(&self, request: &Request, route: &Route) -> Response {
         let mut inner = self.inner();
         match route {
-            Route::Root => return answer::answer(200, &[("cache-control", "no-cache")], Bytes::new()),
+            Route::Root => return answer::root(),
             Route::Nothing => return answer::not_found(),
-            Route::Moved(path) => return answer::answer(301, &[("location", path)], Bytes::new()),
+            Route::Moved(path) => return answer::moved(request, path),
             Route::Token => return auth::give_token(&self.options().auth, &mut inner.tokens, request),
             _ => {}
         }

@@ -176,8 +176,8 @@ async fn misbehaviour_is_seen_for_what_it_is() {
         (RateLimited { retry_after: Some(7) }, Some(Kind::RateLimited), 0),
         (Fails(500), Some(Kind::Unavailable), 0),
         (Fails(503), Some(Kind::Unavailable), 0),
-        (SlowDrip(Duration::from_secs(1)), None, 4),
-        (SlowDrip(Duration::from_secs(9)), Some(Kind::Unavailable), 30),
+        (SlowDrip(Duration::from_secs(1)), None, 3),
+        (SlowDrip(Duration::from_secs(14)), Some(Kind::Unavailable), 30),
         (CutList, Some(Kind::Untrusted), 0),
         (LoopingLink, Some(Kind::Untrusted), 0),
         (ForeignLink, Some(Kind::Untrusted), 0),
@@ -466,6 +466,8 @@ async fn other_paths_and_methods_are_refused_as_they_are() {
         let (got, headers, _) = ask(&registry, request, b"").await;
         assert_eq!(got, status, "{method} {path}");
         assert_eq!(headers["docker-distribution-api-version"], "registry/2.0");
+        let plain = headers.get("content-type").is_some_and(|kind| kind == "text/plain; charset=utf-8");
+        assert_eq!(headers.contains_key("x-content-type-options"), plain, "{method} {path}");
     }
     let path = format!("/v2/a/b/blobs/{blob}");
     let (status, headers, body) =
