@@ -137,7 +137,7 @@ fn insert(state: &mut State, spec: Value, auth: Option<String>, now: Timestamp) 
     let service = Service {
         object,
         previous_spec: None,
-        // None yet: the index that the object has now is that of the first update.
+        // Until its first update.
         spec_index: 0,
         previous_spec_index: None,
         update: None,
