@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Code, Refusal, created, empty, ok};
-use super::{Call, networks, query, spec, validate, view};
+use super::{Call, allocate, networks, query, spec, validate, view};
 use crate::sim::engine::options::new_object;
 use crate::sim::engine::orchestrate;
 use crate::sim::engine::state::{Service, State, Task, TaskState, Update};
@@ -13,8 +13,10 @@ use crate::sim::engine::state::{Service, State, Task, TaskState, Update};
 const FILTERS: [&str; 5] = ["name", "id", "label", "mode", "runtime"];
 
 pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
+    // Only here are filters that cannot be read the client's fault.
+    call.query.any_filters().map_err(|refusal| Refusal::bad(refusal.message))?;
     let filters = call.query.filters(&FILTERS)?;
-    let status = call.query.flag("status");
+    let status = call.query.bool("status")?;
     call.engine.with_read(|state| {
         let fits = |service: &&Service| {
             let spec = &service.object.spec;
@@ -61,7 +63,7 @@ fn counts(state: &State, service: &Service) -> Value {
 }
 
 pub(super) fn inspect(call: &Call<'_>, id: &str) -> Answer {
-    let defaults = call.query.flag("insertDefaults");
+    let defaults = call.query.bool("insertDefaults")?;
     call.engine.with_read(|state| ok(&view::service(find(state, id)?, defaults)))
 }
 
@@ -137,7 +139,7 @@ fn insert(state: &mut State, spec: Value, auth: Option<String>, now: Timestamp) 
     let service = Service {
         object,
         previous_spec: None,
-        // Until its first update.
+        // None yet: the index that the object has now is that of the first update.
         spec_index: 0,
         previous_spec_index: None,
         update: None,
@@ -147,7 +149,7 @@ fn insert(state: &mut State, spec: Value, auth: Option<String>, now: Timestamp) 
         job_began: job.then_some(now),
     };
     state.services.insert(id.clone(), service);
-    networks::allocate(state, &id, now);
+    allocate::allocate(state, &id, now);
     state.touch_service(&id);
     id
 }
@@ -260,7 +262,7 @@ fn write(state: &mut State, old: &Service, mut new: Service, now: Timestamp) {
     let id = new.object.id.clone();
     state.events.push(orchestrate::service_updated(old, &new, now));
     state.services.insert(id.clone(), new);
-    networks::allocate(state, &id, now);
+    allocate::allocate(state, &id, now);
     state.touch_service(&id);
 }
 

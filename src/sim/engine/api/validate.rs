@@ -178,11 +178,7 @@ pub(super) fn is_reference(reference: &str) -> bool {
         return false;
     }
     let (host, path) = match rest.split_once('/') {
-        Some((host, path))
-            if host.contains(['.', ':']) || host == "localhost" || host.to_lowercase() != host =>
-        {
-            (Some(host), path)
-        }
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (Some(host), path),
         _ => (None, rest),
     };
     let (path, tag) = match path.rsplit_once(':') {
@@ -358,7 +354,9 @@ mod tests {
         ] {
             assert!(is_reference(good), "{good}");
         }
-        for bad in ["BAD:::", "Upper", "a//b", "a:", "a/b@x", "a b", "-a", "a_", "a..b", ":1", "a/b:-"] {
+        for bad in
+            ["BAD:::", "Upper", "UPPER/case", "a//b", "a:", "a/b@x", "a b", "-a", "a_", "a..b", ":1", "a/b:-"]
+        {
             assert!(!is_reference(bad), "{bad}");
         }
     }
