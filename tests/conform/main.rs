@@ -36,7 +36,7 @@ use written::{objects, outcomes, registry, services, system};
 const BED: On = On::Shared(2);
 
 /// Sequences at once: those with tasks wait nearly all the time.
-const AT_ONCE: usize = 7;
+const AT_ONCE: usize = 5;
 
 macro_rules! cases {
     ($($module:ident: $($name:ident)*;)*) => {

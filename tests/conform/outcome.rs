@@ -54,11 +54,11 @@ fn look(player: &Player<'_>) -> Look {
         let (mut live, mut past) = (Vec::new(), BTreeSet::new());
         for task in tasks.iter().filter(|task| task["ServiceID"] == id) {
             look.marks.push(format!("{} {} {}", task["ID"], task["DesiredState"], task["Status"]["State"]));
-            look.busy |= moves(task);
-            if task["DesiredState"] == "shutdown" {
-                past.insert(outcome(task).to_string());
-            } else {
-                live.push(outcome(task));
+            look.busy |= moves(task, player);
+            if task["DesiredState"] != "shutdown" {
+                live.push(outcome(task, player));
+            } else if ran(task) {
+                past.insert(outcome(task, player).to_string());
             }
         }
         live.sort_by_key(Value::to_string);
@@ -72,16 +72,25 @@ fn look(player: &Player<'_>) -> Look {
     look
 }
 
-fn moves(task: &Value) -> bool {
-    let state = task["Status"]["State"].as_str().unwrap_or_default();
-    let desired = task["DesiredState"].as_str().unwrap_or_default();
+fn moves(task: &Value, player: &Player<'_>) -> bool {
+    let text = |pointer: &str| task.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (state, desired) = (text("/Status/State"), text("/DesiredState"));
     let ended = ["complete", "shutdown", "failed", "rejected", "orphaned", "remove"].contains(&state);
-    let there = state == desired || (state == "pending" && task["NodeID"].as_str().is_none());
-    !ended && !there
+    let runs = state == "running" && desired == "running" && !player.ends(text("/Spec/ContainerSpec/Image"));
+    let waits = state == "pending" && text("/NodeID").is_empty();
+    !(ended || runs || waits)
 }
 
-fn outcome(task: &Value) -> Value {
+/// Whether a task of the past came as far as to say something: what was called off before is chance.
+fn ran(task: &Value) -> bool {
     let status = &task["Status"];
+    status["State"] != "shutdown" || status["ContainerStatus"]["ExitCode"].as_i64().unwrap_or_default() != 0
+}
+
+fn outcome(task: &Value, player: &Player<'_>) -> Value {
+    let status = &task["Status"];
+    // Which node a replica came to is chance; a global service has one on each.
+    let node = task["NodeID"].as_str().filter(|_| task["Slot"].is_null()).and_then(|id| player.host(id));
     json!({
         "desired": task["DesiredState"],
         "state": status["State"],
@@ -89,6 +98,6 @@ fn outcome(task: &Value) -> Value {
         "error": status["Err"],
         "exit": status["ContainerStatus"]["ExitCode"],
         "image": task["Spec"]["ContainerSpec"]["Image"],
-        "node": if task["Slot"].is_null() { task["NodeID"].clone() } else { Value::Null },
+        "node": node,
     })
 }

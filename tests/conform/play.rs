@@ -1,6 +1,6 @@
 //! Plays a sequence on a target, and writes down what it answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::bed::http::Answer;
 use crate::normal::Normal;
-use crate::op::{Call, Op, Sequence, To, placeholder};
+use crate::op::{Call, Does, Op, Sequence, To, placeholder};
 use crate::outcome;
 use crate::target::{Ask, Target};
 
@@ -30,6 +30,7 @@ const CLEAR_TRIES: usize = 50;
 /// Between two looks at something that the Swarm fills in by itself.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS_MAX: usize = 100;
+const LOOKS_AGREED: usize = 3;
 /// Events come a little after what they tell of.
 const LAST_EVENTS: Duration = Duration::from_millis(150);
 
@@ -84,6 +85,12 @@ pub struct Player<'a> {
     /// Everything that was created, also what a sequence did not bind.
     made: Vec<Bound>,
     normal: Normal,
+    /// Something here has addresses, so that the Swarm writes to it after the answer.
+    allocates: bool,
+    /// `APP:TAG` of images whose containers end by themselves.
+    ending: BTreeSet<String>,
+    /// Host names by node ID.
+    hosts: BTreeMap<String, String>,
     entries: Vec<Entry>,
     /// Of this and later moments, events were not read yet.
     events_since: Timestamp,
@@ -101,6 +108,9 @@ impl<'a> Player<'a> {
             digests: BTreeMap::new(),
             made: Vec::new(),
             normal: Normal::default(),
+            allocates: false,
+            ending: BTreeSet::new(),
+            hosts: BTreeMap::new(),
             entries: Vec::new(),
             events_since: target.now(),
             events: BTreeMap::new(),
@@ -113,6 +123,7 @@ impl<'a> Player<'a> {
             let (id, host) = (text("/ID").to_owned(), text("/Description/Hostname").to_owned());
             self.bound.insert(host.clone(), Bound { kind: "/v1.41/nodes".into(), id: id.clone() });
             self.normal.name(&id, format!("<node {host}>"));
+            self.hosts.insert(id, host);
         }
     }
 
@@ -130,6 +141,9 @@ impl<'a> Player<'a> {
                 let digest = self.target.push(&repository, tag, says, *does);
                 self.normal.name(&digest, format!("<digest {app}:{says}>"));
                 self.digests.insert(format!("{app}:{tag}"), digest);
+                if matches!(does, Does::Fails | Does::Crashes | Does::Finishes) {
+                    self.ending.insert(format!("{}{app}:{tag}", self.prefix));
+                }
             }
             Op::DeleteTag { app, tag } => self.target.delete_tag(&self.repository(app), tag),
             Op::Settle => {
@@ -149,6 +163,17 @@ impl<'a> Player<'a> {
 
     fn repository(&self, app: &str) -> String {
         format!("conform/{}{app}", self.prefix)
+    }
+
+    /// Whether containers of an image end by themselves.
+    pub fn ends(&self, image: &str) -> bool {
+        let tagged = image.split('@').next().unwrap_or_default();
+        tagged.rsplit('/').next().is_some_and(|name| self.ending.contains(name))
+    }
+
+    /// A node's host name.
+    pub fn host(&self, id: &str) -> Option<&str> {
+        self.hosts.get(id).map(String::as_str)
     }
 
     /// The IDs of all services that were made, in order.
@@ -192,22 +217,23 @@ impl<'a> Player<'a> {
     }
 
     /// The allocator gives addresses and ports after the answer, and an updater without tasks is done after it: until
-    /// two looks agree and nothing rolls back.
-    fn let_allocate(&self, call: &Call, body: &str) {
-        let rolls = call.path.contains("rollback=");
-        let network = call.path.starts_with("/v1.41/networks");
-        if !network && !rolls && !body.contains("\"Ports\"") && !body.contains("\"Networks\"") {
+    /// looks agree and nothing rolls back.
+    fn let_allocate(&mut self, call: &Call, body: &str) {
+        let asks = ["\"EndpointSpec\"", "\"Networks\""].iter().any(|field| body.contains(field));
+        self.allocates |= asks || call.path.starts_with("/v1.41/networks");
+        if !self.allocates && !call.path.contains("rollback=") {
             return;
         }
         let look = || -> Vec<Value> {
             self.made.iter().map(|made| self.engine("GET", &format!("{}/{}", made.kind, made.id))).collect()
         };
-        let mut before = look();
+        let (mut before, mut agreed) = (look(), 0);
         for _ in 0..LOOKS_MAX {
             self.target.pause(LOOK);
             let now = look();
             let rolling = |object: &Value| object["UpdateStatus"]["State"] == "rollback_started";
-            if now == before && !now.iter().any(rolling) {
+            agreed = if now == before && !now.iter().any(rolling) { agreed + 1 } else { 0 };
+            if agreed == LOOKS_AGREED {
                 return;
             }
             before = now;
@@ -229,8 +255,7 @@ impl<'a> Player<'a> {
         let body = self.ours(call, body);
         let mut body = self.normal.value(body);
         if call.path.starts_with("/v1.41/tasks") {
-            // Whose task moved first is chance.
-            forget_indices(&mut body);
+            forget_chance(&mut body);
         }
         self.entries.push(Entry {
             call: format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default()),
@@ -365,12 +390,14 @@ impl<'a> Player<'a> {
     }
 }
 
-fn forget_indices(value: &mut Value) {
+/// Of tasks: whose moved first, and which node each is on.
+fn forget_chance(value: &mut Value) {
     match value {
-        Value::Array(all) => all.iter_mut().for_each(forget_indices),
+        Value::Array(all) => all.iter_mut().for_each(forget_chance),
         Value::Object(all) => {
             all.shift_remove("Index");
-            all.values_mut().for_each(forget_indices);
+            all.shift_remove("NodeID");
+            all.values_mut().for_each(forget_chance);
         }
         _ => {}
     }

@@ -167,14 +167,14 @@ const IMAGES: [(&str, Does); 5] = [
     ("4.0.0", Does::Finishes),
     ("5.0.0", Does::Crashes),
 ];
-const TASK_OPS: usize = 3;
+const UPDATES_MAX: usize = 2;
 
 /// With tasks: a service, and a few changes, each until nothing moves.
 pub fn tasks(seed: u64) -> Sequence {
     let mut random = Random::new(seed);
     let mut ops: Vec<Op> = IMAGES.iter().map(|(tag, does)| push("app", tag, *does)).collect();
     ops.extend([create("a", task_spec(&mut random, 70)), Op::Settle]);
-    for _ in 0..1 + random.below(TASK_OPS) {
+    for _ in 0..1 + random.below(UPDATES_MAX) {
         ops.push(update("a", task_spec(&mut random, 40)));
         ops.push(Op::Settle);
     }
@@ -201,7 +201,7 @@ fn task_spec(random: &mut Random, good: usize) -> Value {
         spec = with(spec, json!({"TaskTemplate": {"Placement": {"Constraints": ["node.hostname==nowhere"]}}}));
     }
     let config = json!({
-        "Parallelism": random.below(3), "Monitor": 1_500_000_000_u64,
+        "Parallelism": random.below(3), "Monitor": 2_500_000_000_u64,
         "FailureAction": random.pick(&["pause", "rollback", "continue"]),
         "Order": random.pick(&["stop-first", "start-first"]),
     });

@@ -20,7 +20,7 @@ const TASKS: usize = 15;
 const SEED: u64 = 1;
 /// Sequences with tasks wait; those without keep a core busy.
 const THREADS_API: usize = 2;
-const THREADS_TASKS: usize = 5;
+const THREADS_TASKS: usize = 4;
 /// More differences than these say nothing new.
 const SHOWN_MAX: usize = 8;
 

@@ -22,7 +22,7 @@ fn app(image: &str, more: Value) -> Value {
 
 /// An update that fails soon, or succeeds soon.
 fn updating(action: &str) -> Value {
-    json!({"UpdateConfig": {"Parallelism": 1, "Monitor": 1_500_000_000_u64, "FailureAction": action},
+    json!({"UpdateConfig": {"Parallelism": 1, "Monitor": 2_500_000_000_u64, "FailureAction": action},
         "RollbackConfig": {"Parallelism": 1, "Monitor": 500_000_000}})
 }
 
