@@ -234,7 +234,7 @@ pub(super) fn remove(call: &Call<'_>, id: &str) -> Answer {
             attachments(&service.object.spec).any(|attached| attached["Target"] == id.as_str())
         });
         if network.spec["Ingress"] == true {
-            let has_ingress = |service: &&Service| {
+            let has_ingress = |service: &&crate::sim::engine::state::Service| {
                 let ports = service.object.spec["EndpointSpec"]["Ports"].as_array();
                 ports.into_iter().flatten().any(|port| port["PublishMode"] == "ingress")
             };

@@ -200,6 +200,7 @@ fn check_update(state: &State, old: &Service, spec: &mut Value) -> Result<(), Re
         spec["Name"] = Value::from(format!("unnamed_{}", state.ids));
     }
     validate::spec(spec)?;
+    validate::networks(state, spec)?;
     let before = &old.object.spec;
     if spec.get("EndpointSpec").is_some() && spec["EndpointSpec"] != before["EndpointSpec"] {
         validate::ports(state, spec, Some(&old.object.id))?;
