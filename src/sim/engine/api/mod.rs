@@ -15,6 +15,7 @@ mod shapes;
 mod spec;
 mod system;
 mod tasks;
+mod template;
 mod typed;
 mod validate;
 mod view;

@@ -136,25 +136,56 @@ pub(super) fn create(call: &Call<'_>, _: &str) -> Answer {
         if name.trim().is_empty() {
             return Err(Refusal::server(format!("invalid name: {name}")));
         }
-        let swarm = spec["Driver"] == "overlay" || spec["Scope"] == "swarm";
-        if swarm {
+        let scope = check_driver(&spec)?;
+        if scope == "swarm" {
             validate::name(&name)?;
             check_ingress(state, &spec)?;
             address(state, &mut spec)?;
-        } else if spec["Driver"] == "" {
-            spec["Driver"] = json!("bridge");
+        } else {
+            local(state, &mut spec);
         }
-        spec["Scope"] = json!(if swarm { "swarm" } else { "local" });
-        let object = new_object(state, spec, now);
+        spec["Scope"] = json!(scope);
+        let mut object = new_object(state, spec, now);
+        if scope == "local" {
+            object.id = view::long_id(&object.id);
+        }
         let id = object.id.clone();
         state.networks.insert(id.clone(), object);
-        if swarm {
+        if scope == "swarm" {
             state.tell("network", "create", &id, &name, now);
             // It gets its addresses by a change of its own.
             state.tell("network", "update", &id, &name, now);
         }
         created(&json!({"Id": id, "Warning": ""}))
     })
+}
+
+/// The scope of a network to be made.
+fn check_driver(spec: &Value) -> Result<&'static str, Refusal> {
+    let forbidden = |message: String| Err(Refusal::new(StatusCode::FORBIDDEN, message));
+    let (driver, scope) = (&spec["Driver"], &spec["Scope"]);
+    match driver.as_str().unwrap_or_default() {
+        "overlay" if scope == "local" => {
+            forbidden("cannot downgrade network scope for overlay networks".to_owned())
+        }
+        "overlay" => Ok("swarm"),
+        name @ ("host" | "null") => forbidden(format!("only one instance of {name:?} network is allowed")),
+        "" | "bridge" | "macvlan" | "ipvlan" => Ok(if scope == "swarm" { "swarm" } else { "local" }),
+        name => Err(Refusal::new(StatusCode::NOT_FOUND, format!("plugin {name:?} not found"))),
+    }
+}
+
+/// A network of this host alone.
+fn local(state: &State, spec: &mut Value) {
+    if spec["Driver"] == "" {
+        spec["Driver"] = json!("bridge");
+    }
+    if spec["IPAM"]["Config"].as_array().is_none_or(Vec::is_empty) {
+        let number = 17 + state.networks.values().filter(|network| network.spec["Scope"] == "local").count();
+        let config =
+            json!([{"Subnet": format!("172.{number}.0.0/16"), "Gateway": format!("172.{number}.0.1")}]);
+        spec["IPAM"] = json!({"Driver": "default", "Options": null, "Config": config});
+    }
 }
 
 /// There is one ingress network at most.
@@ -171,6 +202,11 @@ fn check_ingress(state: &State, spec: &Value) -> Result<(), Refusal> {
 
 /// Gives a network its subnet and number.
 fn address(state: &State, spec: &mut Value) -> Result<(), Refusal> {
+    if spec["Driver"] != "overlay" {
+        // Each node gives it addresses of its own.
+        spec["IPAM"] = json!({"Driver": "", "Options": null, "Config": []});
+        return Ok(());
+    }
     let number = state.networks.values().filter_map(vxlan).max().unwrap_or(4095) + 1;
     let config = spec["IPAM"]["Config"].as_array().filter(|config| !config.is_empty()).cloned();
     let mut config = config.unwrap_or_else(|| vec![json!({"Subnet": free_subnet(state)})]);

@@ -115,7 +115,7 @@ pub(super) fn create(call: &Call<'_>, _: &str) -> Answer {
     let now = call.engine.now();
     call.engine.with(|state| {
         if spec["Name"] == "" {
-            spec["Name"] = Value::from(format!("unnamed_{}", state.ids));
+            spec["Name"] = Value::from(random_name(state));
         }
         validate::spec(&spec)?;
         validate::networks(state, &spec)?;
@@ -130,6 +130,13 @@ pub(super) fn create(call: &Call<'_>, _: &str) -> Answer {
         state.tell("service", "create", &id, &name, now);
         created(&json!({ "ID": id }))
     })
+}
+
+/// For a service that was given no name; of two words, as the engine makes them.
+fn random_name(state: &State) -> String {
+    let digits = state.ids.to_string();
+    let letters = digits.bytes().map(|digit| char::from(digit - b'0' + b'a'));
+    format!("unnamed_{}", letters.collect::<String>())
 }
 
 fn insert(state: &mut State, spec: Value, auth: Option<String>, now: Timestamp) -> String {
@@ -197,7 +204,7 @@ fn kept_auth(call: &Call<'_>, sent: Option<String>, old: &Service) -> Result<Opt
 
 fn check_update(state: &State, old: &Service, spec: &mut Value) -> Result<(), Refusal> {
     if spec["Name"] == "" {
-        spec["Name"] = Value::from(format!("unnamed_{}", state.ids));
+        spec["Name"] = Value::from(random_name(state));
     }
     validate::spec(spec)?;
     validate::networks(state, spec)?;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::answer::{Code, Refusal};
+use super::template;
 use crate::sim::engine::state::{Object, Service, State};
 
 /// A spec by itself.
@@ -106,6 +107,7 @@ fn check_constraint(text: &str) -> Result<(), Refusal> {
 fn container(container: &Value) -> Result<(), Refusal> {
     references(container, "Secrets", "secret")?;
     references(container, "Configs", "config")?;
+    template::check(container)?;
     let image = text(container, "Image");
     if image.is_empty() {
         return Err(Refusal::invalid("ContainerSpec: image reference must be provided"));
