@@ -95,7 +95,12 @@ fn task_status(task: &Task) -> Value {
 
 /// A task has a container once it was prepared.
 fn container_status(task: &Task) -> Option<Value> {
-    use crate::sim::engine::state::TaskState::{Complete, Failed, Ready, Running, Shutdown, Starting};
+    use crate::sim::engine::state::TaskState::{
+        Complete, Failed, Ready, Rejected, Running, Shutdown, Starting,
+    };
+    if task.state == Rejected {
+        return Some(json!({"ContainerID": "", "PID": 0, "ExitCode": 0}));
+    }
     let made = matches!(task.state, Ready | Starting | Running | Complete | Shutdown | Failed);
     (made && task.image.is_some()).then(|| {
         let container: String = task.object.id.bytes().cycle().take(64).map(hex_digit).collect();
