@@ -13,6 +13,7 @@ pub struct Exceptions {
 struct Exception {
     call: String,
     field: String,
+    but: Vec<String>,
     real: Option<String>,
     sim: Option<String>,
     reason: String,
@@ -31,6 +32,7 @@ impl Exceptions {
             Exception {
                 call: must("call"),
                 field: must("field"),
+                but: list(entry.get("but")),
                 real: text("real"),
                 sim: text("sim"),
                 reason: must("reason"),
@@ -53,6 +55,7 @@ impl Exceptions {
         let hit = self.all.iter().find(|one| {
             glob(&one.call, &found.call)
                 && glob(&one.field, &found.field)
+                && !one.but.iter().any(|but| glob(but, &found.field))
                 && fits(&one.real, &found.real)
                 && fits(&one.sim, &found.sim)
         });
@@ -67,6 +70,11 @@ impl Exceptions {
         let unused = self.all.iter().filter(|one| one.used.load(Ordering::Relaxed) == 0);
         unused.map(|one| format!("{} {} ({})", one.call, one.field, one.reason)).collect()
     }
+}
+
+fn list(value: Option<&toml::Value>) -> Vec<String> {
+    let all = value.and_then(toml::Value::as_array).into_iter().flatten();
+    all.filter_map(toml::Value::as_str).map(str::to_owned).collect()
 }
 
 /// `*` stands for anything, slashes too.

@@ -133,8 +133,12 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// `intelligent_satoshi`: given to what was made without a name. Names of sequences hold a digit.
+/// `intelligent_satoshi`, and the embedded engine's `unnamed_7`: given to what was made without a name. Names of
+/// sequences begin otherwise.
 fn is_random_name(text: &str) -> bool {
+    if text.strip_prefix("unnamed_").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
+        return true;
+    }
     let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
     text.split_once('_').is_some_and(|(left, right)| word(left) && word(right)) && text != "docker_gwbridge"
 }

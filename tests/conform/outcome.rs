@@ -9,6 +9,8 @@ use crate::play::Player;
 
 /// Nothing moved for so long: longer than any delay before a restart, and than what a failing container runs.
 const QUIET: Duration = Duration::from_millis(1500);
+/// An update that waits for a task that no node takes waits for ever; longer than any monitor of the sequences.
+const STUCK: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -24,7 +26,7 @@ pub fn settle(player: &mut Player<'_>) -> Value {
         let time = target.elapsed();
         if now.marks != last.marks {
             (last, since) = (now, time);
-        } else if !now.busy && time.saturating_sub(since) >= QUIET {
+        } else if time.saturating_sub(since) >= if now.busy { STUCK } else { QUIET } {
             return now.outcome;
         }
         if time.saturating_sub(start) > LIMIT {
@@ -55,10 +57,15 @@ fn look(player: &Player<'_>) -> Look {
         for task in tasks.iter().filter(|task| task["ServiceID"] == id) {
             look.marks.push(format!("{} {} {}", task["ID"], task["DesiredState"], task["Status"]["State"]));
             look.busy |= moves(task, player);
+            let mut end = outcome(task);
+            if service["Spec"]["Mode"].get("Global").is_some() {
+                // Which node a replica came to is chance; a global service has one on each.
+                end["node"] = task["NodeID"].as_str().and_then(|id| player.host(id)).into();
+            }
             if task["DesiredState"] != "shutdown" {
-                live.push(outcome(task, player));
-            } else if ran(task) {
-                past.insert(outcome(task, player).to_string());
+                live.push(end);
+            } else if counts(task, name, player) {
+                past.insert(end.to_string());
             }
         }
         live.sort_by_key(Value::to_string);
@@ -81,16 +88,17 @@ fn moves(task: &Value, player: &Player<'_>) -> bool {
     !(ended || runs || waits)
 }
 
-/// Whether a task of the past came as far as to say something: what was called off before is chance.
-fn ran(task: &Value) -> bool {
-    let status = &task["Status"];
-    status["State"] != "shutdown" || status["ContainerStatus"]["ExitCode"].as_i64().unwrap_or_default() != 0
+/// Whether a task of the past is compared: one of the image that was asked for last, since how many of others are
+/// remembered is chance; and one that ran or said something, since what was called off in time is chance too.
+fn counts(task: &Value, service: &str, player: &Player<'_>) -> bool {
+    let image = task["Spec"]["ContainerSpec"]["Image"].as_str().unwrap_or_default();
+    let stopped = task["Status"]["State"] == "shutdown";
+    let exit = task["Status"]["ContainerStatus"]["ExitCode"].as_i64().unwrap_or_default();
+    player.is_told(service, image) && !(stopped && (exit == 0 || player.ends(image)))
 }
 
-fn outcome(task: &Value, player: &Player<'_>) -> Value {
+fn outcome(task: &Value) -> Value {
     let status = &task["Status"];
-    // Which node a replica came to is chance; a global service has one on each.
-    let node = task["NodeID"].as_str().filter(|_| task["Slot"].is_null()).and_then(|id| player.host(id));
     json!({
         "desired": task["DesiredState"],
         "state": status["State"],
@@ -98,6 +106,5 @@ fn outcome(task: &Value, player: &Player<'_>) -> Value {
         "error": status["Err"],
         "exit": status["ContainerStatus"]["ExitCode"],
         "image": task["Spec"]["ContainerSpec"]["Image"],
-        "node": node,
     })
 }

@@ -89,6 +89,10 @@ pub struct Player<'a> {
     allocates: bool,
     /// `APP:TAG` of images whose containers end by themselves.
     ending: BTreeSet<String>,
+    /// The image that each service was last told to run, by its name.
+    told: BTreeMap<String, String>,
+    /// Tasks ran.
+    settled: bool,
     /// Host names by node ID.
     hosts: BTreeMap<String, String>,
     entries: Vec<Entry>,
@@ -110,6 +114,8 @@ impl<'a> Player<'a> {
             normal: Normal::default(),
             allocates: false,
             ending: BTreeSet::new(),
+            told: BTreeMap::new(),
+            settled: false,
             hosts: BTreeMap::new(),
             entries: Vec::new(),
             events_since: target.now(),
@@ -147,6 +153,7 @@ impl<'a> Player<'a> {
             }
             Op::DeleteTag { app, tag } => self.target.delete_tag(&self.repository(app), tag),
             Op::Settle => {
+                self.settled = true;
                 let outcome = outcome::settle(self);
                 let outcome = self.normal.value(outcome);
                 self.entries.push(Entry {
@@ -169,6 +176,11 @@ impl<'a> Player<'a> {
     pub fn ends(&self, image: &str) -> bool {
         let tagged = image.split('@').next().unwrap_or_default();
         tagged.rsplit('/').next().is_some_and(|name| self.ending.contains(name))
+    }
+
+    /// Whether a service was last told to run this image.
+    pub fn is_told(&self, service: &str, image: &str) -> bool {
+        self.told.get(service).is_some_and(|told| told == image)
     }
 
     /// A node's host name.
@@ -196,6 +208,9 @@ impl<'a> Player<'a> {
         let ask = Ask { to: call.to, method: call.method, path: &path, headers: &headers, body: body.as_bytes() };
         let answer = self.target.ask(ask);
         self.remember(call, &answer);
+        if answer.status < 400 && call.path.contains("/services/") {
+            self.remember_image(&body);
+        }
         if answer.status < 400 && call.method == "POST" && call.to == To::Engine {
             self.let_allocate(call, &template);
         }
@@ -214,6 +229,14 @@ impl<'a> Player<'a> {
         let key = call.bind.map_or_else(|| format!("unnamed {}", self.made.len()), str::to_owned);
         self.normal.name(id, format!("<{key}>"));
         self.bound.insert(key, bound);
+    }
+
+    fn remember_image(&mut self, body: &str) {
+        let spec: Value = serde_json::from_str(body).unwrap_or(Value::Null);
+        let image = spec["TaskTemplate"]["ContainerSpec"]["Image"].as_str();
+        if let Some((name, image)) = spec["Name"].as_str().zip(image) {
+            self.told.insert(name.to_owned(), image.to_owned());
+        }
     }
 
     /// The allocator gives addresses and ports after the answer, and an updater without tasks is done after it: until
@@ -292,7 +315,12 @@ impl<'a> Player<'a> {
     fn events(&mut self) {
         self.read_events(LAST_EVENTS);
         let made = |event: &&Value| self.made.iter().any(|made| event["Actor"]["ID"] == made.id.as_str());
-        let ours: Vec<Value> = self.events.values().filter(made).cloned().collect();
+        // An updater that begins again writes its state once more: whether it does is chance.
+        let says = |event: &&Value| {
+            let attributes = event["Actor"]["Attributes"].as_object().map_or(0, Map::len);
+            !self.settled || event["Action"] != "update" || attributes > 1
+        };
+        let ours: Vec<Value> = self.events.values().filter(made).filter(says).cloned().collect();
         let body = self.normal.value(ours.into());
         let (call, shown) = ("events".to_owned(), "events".to_owned());
         self.entries.push(Entry { call, shown, status: 200, headers: Map::new(), body });
