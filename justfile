@@ -7,6 +7,11 @@ _default:
 test *arguments:
     ./test {{arguments}}
 
+# 2,000 random sequences on the embedded Swarm and a real one, and 60 with tasks; CI runs 300 and 15
+conform *arguments:
+    SKEP_CONFORM_API=${SKEP_CONFORM_API:-2000} SKEP_CONFORM_TASKS=${SKEP_CONFORM_TASKS:-60} \
+        ./test --test conform -- {{arguments}}
+
 # everything that CI checks
 ci:
     .ci/run

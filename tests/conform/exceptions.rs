@@ -28,7 +28,8 @@ impl Exceptions {
         let entries = table.get("exception").and_then(toml::Value::as_array).cloned().unwrap_or_default();
         let all = entries.iter().map(|entry| {
             let text = |key: &str| entry.get(key).and_then(toml::Value::as_str).map(str::to_owned);
-            let must = |key: &str| text(key).filter(|t| !t.is_empty()).unwrap_or_else(|| panic!("{key}: {entry}"));
+            let must =
+                |key: &str| text(key).filter(|t| !t.is_empty()).unwrap_or_else(|| panic!("{key}: {entry}"));
             Exception {
                 call: must("call"),
                 field: must("field"),

@@ -42,7 +42,9 @@ impl Normal {
             }
             ("PID" | "NodePort" | "SystemTime" | "time" | "timeNano", Value::Number(_)) => "<number>".into(),
             ("PublishedPort", Value::Number(port)) if port.as_u64() >= Some(DYNAMIC_PORT) => "<port>".into(),
-            ("Addr" | "Subnet" | "Gateway" | "IPRange" | "NodeAddr", Value::String(text)) if !text.is_empty() => {
+            ("Addr" | "Subnet" | "Gateway" | "IPRange" | "NodeAddr", Value::String(text))
+                if !text.is_empty() =>
+            {
                 "<address>".into()
             }
             ("Addresses", Value::Array(all)) => all.iter().map(|_| Value::from("<address>")).collect(),
@@ -79,7 +81,8 @@ impl Normal {
                 continue;
             }
             let (token, tail) = rest.split_at(length);
-            if let Some(hex) = token.eq("sha256").then(|| tail.get(1..65)).flatten().filter(|hex| is_hex(hex)) {
+            if let Some(hex) = token.eq("sha256").then(|| tail.get(1..65)).flatten().filter(|hex| is_hex(hex))
+            {
                 out += &self.named(&format!("sha256:{hex}"), "digest");
                 rest = &tail[65..];
                 continue;
@@ -95,7 +98,10 @@ impl Normal {
             return name.clone();
         }
         let base36 = |c: char| c.is_ascii_digit() || c.is_ascii_lowercase();
-        if token.len() == ID_CHARS && token.chars().all(base36) && token.contains(|c: char| c.is_ascii_digit()) {
+        if token.len() == ID_CHARS
+            && token.chars().all(base36)
+            && token.contains(|c: char| c.is_ascii_digit())
+        {
             return self.named(token, "id");
         }
         if token.len() == 64 && is_hex(token) {
@@ -156,9 +162,9 @@ fn addresses(text: &str) -> String {
             out.push(' ');
         }
         let host = word.split([':', '/', '-']).next().unwrap_or_default();
-        let is_address = host.parse::<std::net::Ipv4Addr>().is_ok() && host != "192.168.77.2" && host != "0.0.0.0";
+        let is_address =
+            host.parse::<std::net::Ipv4Addr>().is_ok() && host != "192.168.77.2" && host != "0.0.0.0";
         out += if is_address { "<address>" } else { word };
     }
     out
 }
-

@@ -59,7 +59,10 @@ pub enum Op {
         does: Does,
     },
     /// The tag goes, its content stays.
-    DeleteTag { app: &'static str, tag: &'static str },
+    DeleteTag {
+        app: &'static str,
+        tag: &'static str,
+    },
     /// Until nothing moves any more; then every service's tasks are compared: as a set, without their order.
     Settle,
     /// The swarm events of the sequence's objects since it began.

@@ -196,16 +196,19 @@ impl<'a> Player<'a> {
     // --- calls ---
 
     fn call(&mut self, call: &Call) {
-        let template = call.body.as_ref().map(Value::to_string).or_else(|| call.raw.clone()).unwrap_or_default();
+        let template =
+            call.body.as_ref().map(Value::to_string).or_else(|| call.raw.clone()).unwrap_or_default();
         let path = self.fill(&call.path);
         let body = self.fill(&template);
         let filled: Vec<(&str, String)> =
             call.headers.iter().map(|(name, value)| (*name, self.fill(value))).collect();
-        let mut headers: Vec<(&str, &str)> = filled.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut headers: Vec<(&str, &str)> =
+            filled.iter().map(|(name, value)| (*name, value.as_str())).collect();
         if call.body.is_some() && !headers.iter().any(|(name, _)| *name == "Content-Type") {
             headers.push(("Content-Type", "application/json"));
         }
-        let ask = Ask { to: call.to, method: call.method, path: &path, headers: &headers, body: body.as_bytes() };
+        let ask =
+            Ask { to: call.to, method: call.method, path: &path, headers: &headers, body: body.as_bytes() };
         let answer = self.target.ask(ask);
         self.remember(call, &answer);
         if answer.status < 400 && call.path.contains("/services/") {
@@ -295,9 +298,8 @@ impl<'a> Player<'a> {
             return sorted_tags(body);
         }
         let Value::Array(mut all) = body else { return body };
-        let text = |item: &Value, pointer: &str| {
-            item.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
-        };
+        let text =
+            |item: &Value, pointer: &str| item.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let name = |item: &Value| {
             let pointers = ["/Spec/Name", "/Name", "/Description/Hostname"];
             pointers.iter().find_map(|pointer| text(item, pointer)).unwrap_or_default()
@@ -336,7 +338,8 @@ impl<'a> Player<'a> {
         let until = now + SignedDuration::try_from(more).unwrap_or_default();
         let (since, until) = (seconds(self.events_since), seconds(until));
         let path = format!("/v1.41/events?since={since}&until={until}");
-        let answer = self.target.ask(Ask { to: To::Engine, method: "GET", path: &path, headers: &[], body: b"" });
+        let answer =
+            self.target.ask(Ask { to: To::Engine, method: "GET", path: &path, headers: &[], body: b"" });
         let text = answer.text();
         for event in serde_json::Deserializer::from_str(&text).into_iter::<Value>().filter_map(Result::ok) {
             if event["scope"] == "swarm" {

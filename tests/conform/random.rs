@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::op::{
-    Does, Op, Sequence, create, delete, filters, get, inspect, post, push, registry, remove, running, service, update,
-    update_stale, with,
+    Does, Op, Sequence, create, delete, filters, get, inspect, post, push, registry, remove, running,
+    service, update, update_stale, with,
 };
 
 /// A small generator, the same on every machine and for ever: splitmix64.
@@ -47,7 +47,11 @@ pub fn api(seed: u64) -> Sequence {
     while ops.len() < API_OPS {
         ops.push(api_op(&mut random));
     }
-    ops.extend([inspect("a"), get(&format!("/services{}", filters(&json!({"name": ["{p}"]})))).into(), Op::Events]);
+    ops.extend([
+        inspect("a"),
+        get(&format!("/services{}", filters(&json!({"name": ["{p}"]})))).into(),
+        Op::Events,
+    ]);
     Sequence::new(&format!("api {seed}"), ops)
 }
 
@@ -59,11 +63,15 @@ fn api_op(random: &mut Random) -> Op {
         9 => update_stale(key, spec(random, key)),
         // What skep does: the object's own spec with a change, here of nothing.
         10 => update(key, json!(format!("{{spec:{key}}}"))),
-        11 => post(&format!("/services/{{id:{key}}}/update?version={{index:{key}}}&rollback=previous"), spec(random, key))
-            .into(),
+        11 => post(
+            &format!("/services/{{id:{key}}}/update?version={{index:{key}}}&rollback=previous"),
+            spec(random, key),
+        )
+        .into(),
         12 => {
             let from = random.pick(&["spec", "previous-spec"]);
-            let path = format!("/services/{{id:{key}}}/update?version={{index:{key}}}&registryAuthFrom={from}");
+            let path =
+                format!("/services/{{id:{key}}}/update?version={{index:{key}}}&registryAuthFrom={from}");
             post(&path, spec(random, key)).into()
         }
         13..=14 => inspect(key),
@@ -132,32 +140,59 @@ fn spec(random: &mut Random, key: &str) -> Value {
     spec
 }
 
+type Part = fn(&mut Random) -> Value;
+
 /// Parts of specs, with how often each is there in a hundred.
-const PARTS: &[(usize, fn(&mut Random) -> Value)] = &[
+const PARTS: &[(usize, Part)] = &[
     (25, |random| json!({"TaskTemplate": {"ForceUpdate": random.below(3)}})),
-    (20, |random| json!({"TaskTemplate": {"ContainerSpec": {"Env": random.pick(&[vec!["A=1"], vec!["A=2", "B=1"], vec![]])}}})),
+    (
+        20,
+        |random| json!({"TaskTemplate": {"ContainerSpec": {"Env": random.pick(&[vec!["A=1"], vec!["A=2", "B=1"], vec![]])}}}),
+    ),
     (15, |random| json!({"TaskTemplate": {"ContainerSpec": {"Labels": labels(random)}}})),
-    (15, |random| json!({"TaskTemplate": {"RestartPolicy": {
+    (15, |random| {
+        json!({"TaskTemplate": {"RestartPolicy": {
         "Condition": random.pick(&["any", "none", "on-failure", "any", "none", "nonsense"]),
-        "Delay": random.pick(&[0_i64, 5_000_000_000, 1, -1]), "MaxAttempts": random.below(3)}}})),
-    (20, |random| json!({"UpdateConfig": {
+        "Delay": random.pick(&[0_i64, 5_000_000_000, 1, -1]), "MaxAttempts": random.below(3)}}})
+    }),
+    (20, |random| {
+        json!({"UpdateConfig": {
         "Parallelism": random.below(3), "FailureAction": random.pick(&["pause", "rollback", "continue", "nonsense", ""]),
-        "Order": random.pick(&["start-first", "stop-first", "", "stop-first", "nonsense"])}})),
-    (10, |random| json!({"RollbackConfig": {"Parallelism": random.below(3), "MaxFailureRatio": random.pick(&[0.0, 0.5, 1.0, 1.5])}})),
-    (10, |random| json!({"TaskTemplate": {"Placement": {
-        "Constraints": random.pick(&[vec!["node.role==manager"], vec!["node.labels.x!=1"], vec![], vec!["nonsense"]])}}})),
-    (10, |random| json!({"TaskTemplate": {"Resources": {"Limits": {
-        "MemoryBytes": random.pick(&[0_i64, 8_388_608, 1]), "NanoCPUs": random.pick(&[0_i64, 1_000_000_000, -1])}}}})),
-    (10, |random| json!({"TaskTemplate": {"ContainerSpec": {"Healthcheck": {
-        "Test": ["CMD", "x"], "Interval": random.pick(&[0_i64, 2_000_000_000, 1]), "Retries": random.below(3)}}}})),
+        "Order": random.pick(&["start-first", "stop-first", "", "stop-first", "nonsense"])}})
+    }),
+    (
+        10,
+        |random| json!({"RollbackConfig": {"Parallelism": random.below(3), "MaxFailureRatio": random.pick(&[0.0, 0.5, 1.0, 1.5])}}),
+    ),
+    (10, |random| {
+        json!({"TaskTemplate": {"Placement": {
+        "Constraints": random.pick(&[vec!["node.role==manager"], vec!["node.labels.x!=1"], vec![], vec!["nonsense"]])}}})
+    }),
+    (10, |random| {
+        json!({"TaskTemplate": {"Resources": {"Limits": {
+        "MemoryBytes": random.pick(&[0_i64, 8_388_608, 1]), "NanoCPUs": random.pick(&[0_i64, 1_000_000_000, -1])}}}})
+    }),
+    (10, |random| {
+        json!({"TaskTemplate": {"ContainerSpec": {"Healthcheck": {
+        "Test": ["CMD", "x"], "Interval": random.pick(&[0_i64, 2_000_000_000, 1]), "Retries": random.below(3)}}}})
+    }),
     (8, |random| json!({"EndpointSpec": {"Mode": random.pick(&["vip", "dnsrr", "nonsense"])}})),
-    (8, |random| json!({"TaskTemplate": {"ContainerSpec": {"Mounts": [{
-        "Type": random.pick(&["volume", "tmpfs", "nonsense"]), "Target": random.pick(&["/x", "/y", ""])}]}}})),
-    (5, |_| json!({"Mode": {"Replicated": null, "Global": {}}, "TaskTemplate": {"Placement": {"Constraints": ["node.labels.none==1"]}}})),
-    (8, |random| json!({"TaskTemplate": {"ContainerSpec": {
-        "StopGracePeriod": random.pick(&[0_i64, 1_000_000_000]), "TTY": random.chance(50), "Hostname": random.pick(&["", "h"])}}})),
-    (6, |_| json!({"TaskTemplate": {"ContainerSpec": {"Configs": [{
-        "ConfigID": "{id:k}", "ConfigName": "{p}k", "File": {"Name": "x", "UID": "0", "GID": "0", "Mode": 292}}]}}})),
+    (8, |random| {
+        json!({"TaskTemplate": {"ContainerSpec": {"Mounts": [{
+        "Type": random.pick(&["volume", "tmpfs", "nonsense"]), "Target": random.pick(&["/x", "/y", ""])}]}}})
+    }),
+    (
+        5,
+        |_| json!({"Mode": {"Replicated": null, "Global": {}}, "TaskTemplate": {"Placement": {"Constraints": ["node.labels.none==1"]}}}),
+    ),
+    (8, |random| {
+        json!({"TaskTemplate": {"ContainerSpec": {
+        "StopGracePeriod": random.pick(&[0_i64, 1_000_000_000]), "TTY": random.chance(50), "Hostname": random.pick(&["", "h"])}}})
+    }),
+    (6, |_| {
+        json!({"TaskTemplate": {"ContainerSpec": {"Configs": [{
+        "ConfigID": "{id:k}", "ConfigName": "{p}k", "File": {"Name": "x", "UID": "0", "GID": "0", "Mode": 292}}]}}})
+    }),
 ];
 
 const IMAGES: [(&str, Does); 5] = [
@@ -184,21 +219,27 @@ pub fn tasks(seed: u64) -> Sequence {
 
 /// `good`: how often in a hundred the image is one that runs.
 fn task_spec(random: &mut Random, good: usize) -> Value {
-    let tag = if random.chance(good) { random.pick(&["1.0.0", "2.0.0"]) } else { random.pick(&["3.0.0", "4.0.0", "5.0.0", "9.0.0"]) };
+    let tag = if random.chance(good) {
+        random.pick(&["1.0.0", "2.0.0"])
+    } else {
+        random.pick(&["3.0.0", "4.0.0", "5.0.0", "9.0.0"])
+    };
     let mut image = format!("{{repo}}app:{tag}");
     if tag != "9.0.0" && random.chance(40) {
         image += &format!("@{{digest:app:{tag}}}");
     }
     let mut spec = running("a", &image, 1 + random.below(3) as u64);
     if random.chance(30) {
-        let policy = json!({"Condition": random.pick(&["any", "on-failure"]), "MaxAttempts": 1, "Delay": 100_000_000});
+        let policy =
+            json!({"Condition": random.pick(&["any", "on-failure"]), "MaxAttempts": 1, "Delay": 100_000_000});
         spec = with(spec, json!({"TaskTemplate": {"RestartPolicy": policy}}));
     }
     if random.chance(30) {
         spec = with(spec, json!({"TaskTemplate": {"ForceUpdate": 1}}));
     }
     if random.chance(10) {
-        spec = with(spec, json!({"TaskTemplate": {"Placement": {"Constraints": ["node.hostname==nowhere"]}}}));
+        spec =
+            with(spec, json!({"TaskTemplate": {"Placement": {"Constraints": ["node.hostname==nowhere"]}}}));
     }
     let config = json!({
         "Parallelism": random.below(3), "Monitor": 2_500_000_000_u64,

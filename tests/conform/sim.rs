@@ -32,7 +32,8 @@ pub struct Sim {
 
 impl Sim {
     pub fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let entered = runtime.enter();
         let options = registry::Options { host: REGISTRY.to_owned(), ..registry::Options::default() };
         let registry = Registry::new(options);
@@ -61,9 +62,11 @@ impl Sim {
             To::Registry => &self.door,
         };
         let stream = (server.dialer())().await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let mut request = http::Request::builder().method(ask.method).uri(ask.path).header("Host", "localhost");
+        let mut request =
+            http::Request::builder().method(ask.method).uri(ask.path).header("Host", "localhost");
         for (name, value) in ask.headers {
             request = request.header(*name, *value);
         }

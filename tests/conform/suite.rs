@@ -106,6 +106,10 @@ pub fn finish(passed: ExitCode) -> ExitCode {
         && setting("SKEP_CONFORM_SEED").is_none()
         && !FAILED.load(Ordering::Relaxed);
     let unused = EXCEPTIONS.unused();
-    assert!(!everything || unused.is_empty(), "exceptions.toml has what nothing needs:\n  {}", unused.join("\n  "));
+    assert!(
+        !everything || unused.is_empty(),
+        "exceptions.toml has what nothing needs:\n  {}",
+        unused.join("\n  ")
+    );
     passed
 }

@@ -92,7 +92,9 @@ fn network(name: &str, more: Value) -> Value {
 
 pub fn networks() -> Vec<Op> {
     vec![
-        post("/networks/create", network("a", json!({"Labels": {"x": "1"}, "Attachable": true}))).named("a").into(),
+        post("/networks/create", network("a", json!({"Labels": {"x": "1"}, "Attachable": true})))
+            .named("a")
+            .into(),
         get("/networks/{id:a}").into(),
         get("/networks/{p}a").into(),
         get("/networks/nobody").into(),
@@ -111,15 +113,23 @@ pub fn networks() -> Vec<Op> {
 
 pub fn networks_with_options() -> Vec<Op> {
     vec![
-        post("/networks/create", network("a", json!({"Internal": true, "Options": {"o": "1"},
-            "IPAM": {"Driver": "default", "Config": [{"Subnet": "10.99.7.0/24", "Gateway": "10.99.7.1"}]}})))
+        post(
+            "/networks/create",
+            network(
+                "a",
+                json!({"Internal": true, "Options": {"o": "1"},
+            "IPAM": {"Driver": "default", "Config": [{"Subnet": "10.99.7.0/24", "Gateway": "10.99.7.1"}]}}),
+            ),
+        )
         .named("a")
         .into(),
         get("/networks/{id:a}").into(),
         post("/networks/create", network("", json!({"Name": ""}))).into(),
         post("/networks/create", network("x", json!({"Driver": "nonsense"}))).into(),
         post("/networks/create", json!({})).into(),
-        post("/networks/create", network("y", json!({"Scope": "swarm", "Driver": "bridge"}))).named("y").into(),
+        post("/networks/create", network("y", json!({"Scope": "swarm", "Driver": "bridge"})))
+            .named("y")
+            .into(),
         get("/networks/{id:y}").into(),
     ]
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::op::{Does, Op, create, delete, get, inspect, post, push, push_again, remove, running, update, with};
+use crate::op::{
+    Does, Op, create, delete, get, inspect, post, push, push_again, remove, running, update, with,
+};
 
 const ONE: &str = "{repo}app:1.0.0";
 const TWO: &str = "{repo}app:2.0.0";
@@ -44,7 +46,10 @@ pub fn a_rolling_update() -> Vec<Op> {
 }
 
 pub fn start_first() -> Vec<Op> {
-    update_to(Does::Runs, json!({"UpdateConfig": {"Parallelism": 1, "Order": "start-first", "Monitor": 500_000_000}}))
+    update_to(
+        Does::Runs,
+        json!({"UpdateConfig": {"Parallelism": 1, "Order": "start-first", "Monitor": 500_000_000}}),
+    )
 }
 
 pub fn all_at_once() -> Vec<Op> {
@@ -111,8 +116,14 @@ pub fn no_node_fits() -> Vec<Op> {
         vec![
             create("a", app(ONE, nowhere.clone())),
             Op::Settle,
-            create("m", with(running("m", ONE, 1), json!({"TaskTemplate": {"Resources":
-                {"Reservations": {"MemoryBytes": 1_000_000_000_000_000_u64}}}}))),
+            create(
+                "m",
+                with(
+                    running("m", ONE, 1),
+                    json!({"TaskTemplate": {"Resources":
+                {"Reservations": {"MemoryBytes": 1_000_000_000_000_000_u64}}}}),
+                ),
+            ),
             Op::Settle,
             update("a", app(TWO, json!({}))),
             Op::Settle,
@@ -121,7 +132,9 @@ pub fn no_node_fits() -> Vec<Op> {
 }
 
 pub fn up_and_down() -> Vec<Op> {
-    let scaled = |replicas: u64| update("a", with(app(ONE, json!({})), json!({"Mode": {"Replicated": {"Replicas": replicas}}})));
+    let scaled = |replicas: u64| {
+        update("a", with(app(ONE, json!({})), json!({"Mode": {"Replicated": {"Replicas": replicas}}})))
+    };
     then(
         pushed(Does::Runs),
         vec![
@@ -146,7 +159,13 @@ pub fn a_global_service() -> Vec<Op> {
     };
     then(
         pushed(Does::Runs),
-        vec![create("a", global(ONE)), Op::Settle, get("/tasks").into(), update("a", global(TWO)), Op::Settle],
+        vec![
+            create("a", global(ONE)),
+            Op::Settle,
+            get("/tasks").into(),
+            update("a", global(TWO)),
+            Op::Settle,
+        ],
     )
 }
 
@@ -168,9 +187,7 @@ pub fn a_job() -> Vec<Op> {
 }
 
 pub fn restarts_that_end() -> Vec<Op> {
-    let restart = |condition: &str, attempts: u64| {
-        json!({"TaskTemplate": {"RestartPolicy": {"Condition": condition, "MaxAttempts": attempts, "Delay": 100_000_000}}})
-    };
+    let restart = |condition: &str, attempts: u64| json!({"TaskTemplate": {"RestartPolicy": {"Condition": condition, "MaxAttempts": attempts, "Delay": 100_000_000}}});
     vec![
         push("bad", "1.0.0", Does::Fails),
         push("job", "1.0.0", Does::Finishes),
@@ -229,13 +246,22 @@ pub fn a_bare_tag_that_moves() -> Vec<Op> {
 
 pub fn a_node_is_drained() -> Vec<Op> {
     let node = |availability: &str| -> Op {
-        post("/nodes/{id:n1}/update?version={index:n1}", json!({"Role": "worker", "Availability": availability, "Labels": {}}))
-            .into()
+        post(
+            "/nodes/{id:n1}/update?version={index:n1}",
+            json!({"Role": "worker", "Availability": availability, "Labels": {}}),
+        )
+        .into()
     };
     then(
         pushed(Does::Runs),
         vec![
-            create("a", app(ONE, json!({"TaskTemplate": {"RestartPolicy": {"Condition": "any", "Delay": 100_000_000}}}))),
+            create(
+                "a",
+                app(
+                    ONE,
+                    json!({"TaskTemplate": {"RestartPolicy": {"Condition": "any", "Delay": 100_000_000}}}),
+                ),
+            ),
             Op::Settle,
             node("drain"),
             get("/nodes/{id:n1}").into(),
@@ -251,11 +277,17 @@ pub fn ports_and_secrets_of_tasks() -> Vec<Op> {
     vec![
         push("app", "1.0.0", Does::Runs),
         post("/secrets/create", json!({"Name": "{p}s", "Data": "eA=="})).named("s").into(),
-        create("a", with(running("a", ONE, 3), json!({
-            "EndpointSpec": {"Ports": port},
-            "TaskTemplate": {"ContainerSpec": {"Secrets": [
-                {"SecretID": "{id:s}", "SecretName": "{p}s", "File": {"Name": "x", "UID": "0", "GID": "0", "Mode": 292}}]}},
-        }))),
+        create(
+            "a",
+            with(
+                running("a", ONE, 3),
+                json!({
+                    "EndpointSpec": {"Ports": port},
+                    "TaskTemplate": {"ContainerSpec": {"Secrets": [
+                        {"SecretID": "{id:s}", "SecretName": "{p}s", "File": {"Name": "x", "UID": "0", "GID": "0", "Mode": 292}}]}},
+                }),
+            ),
+        ),
         Op::Settle,
         delete("/secrets/{id:s}").into(),
         remove("a"),

@@ -60,7 +60,13 @@ pub fn label_only_updates() -> Vec<Op> {
 }
 
 pub fn an_update_that_changes_nothing() -> Vec<Op> {
-    vec![create("a", service("a")), update("a", service("a")), inspect("a"), update("a", service("a")), inspect("a")]
+    vec![
+        create("a", service("a")),
+        update("a", service("a")),
+        inspect("a"),
+        update("a", service("a")),
+        inspect("a"),
+    ]
 }
 
 pub fn rollback_to_the_previous_spec() -> Vec<Op> {
@@ -83,7 +89,8 @@ pub fn rollback_to_the_previous_spec() -> Vec<Op> {
 
 pub fn registry_auth_from() -> Vec<Op> {
     let from = |from: &str| -> Op {
-        post(&format!("/services/{{id:a}}/update?version={{index:a}}&registryAuthFrom={from}"), service("a")).into()
+        post(&format!("/services/{{id:a}}/update?version={{index:a}}&registryAuthFrom={from}"), service("a"))
+            .into()
     };
     vec![
         create("a", service("a")),
@@ -94,7 +101,10 @@ pub fn registry_auth_from() -> Vec<Op> {
         inspect("a"),
         post("/services/create", service("b")).header("X-Registry-Auth", "bm9uc2Vuc2U=").named("b").into(),
         post("/services/create", service("c")).header("X-Registry-Auth", "not base64!").named("c").into(),
-        post("/services/create", service("d")).header("X-Registry-Auth", "eyJ1c2VybmFtZSI6ImNpIn0=").named("d").into(),
+        post("/services/create", service("d"))
+            .header("X-Registry-Auth", "eyJ1c2VybmFtZSI6ImNpIn0=")
+            .named("d")
+            .into(),
         post("/services/{id:d}/update?version={index:d}", service("d"))
             .header("X-Registry-Auth", "eyJ1c2VybmFtZSI6ImNpIn0=")
             .into(),
@@ -151,7 +161,10 @@ pub fn images_that_are_not() -> Vec<Op> {
 pub fn modes() -> Vec<Op> {
     let mode = |name: &str, mode: Value| {
         with(
-            with(service(name), json!({"Mode": null, "TaskTemplate": {"Placement": {"Constraints": ["node.labels.none==1"]}}})),
+            with(
+                service(name),
+                json!({"Mode": null, "TaskTemplate": {"Placement": {"Constraints": ["node.labels.none==1"]}}}),
+            ),
             json!({"Mode": mode}),
         )
     };
@@ -202,8 +215,11 @@ pub fn jobs_that_are_not() -> Vec<Op> {
 
 pub fn unknown_networks_secrets_configs() -> Vec<Op> {
     let reference = |kind: &str, id: &str, name: &str| {
-        let (key, id_key, name_key) =
-            if kind == "secret" { ("Secrets", "SecretID", "SecretName") } else { ("Configs", "ConfigID", "ConfigName") };
+        let (key, id_key, name_key) = if kind == "secret" {
+            ("Secrets", "SecretID", "SecretName")
+        } else {
+            ("Configs", "ConfigID", "ConfigName")
+        };
         with(
             service("a"),
             json!({"TaskTemplate": {"ContainerSpec": {key: [
@@ -211,7 +227,8 @@ pub fn unknown_networks_secrets_configs() -> Vec<Op> {
             ]}}}),
         )
     };
-    let network = |target: &str| with(service("a"), json!({"TaskTemplate": {"Networks": [{"Target": target}]}}));
+    let network =
+        |target: &str| with(service("a"), json!({"TaskTemplate": {"Networks": [{"Target": target}]}}));
     vec![
         post("/secrets/create", json!({"Name": "{p}s", "Data": "eA=="})).named("s").into(),
         post("/configs/create", json!({"Name": "{p}c", "Data": "eA=="})).named("c").into(),
@@ -316,11 +333,20 @@ pub fn update_configs() -> Vec<Op> {
     vec![
         create("a", config(json!({}))),
         inspect("a"),
-        update("a", config(json!({"Parallelism": 2, "Delay": 5, "FailureAction": "rollback", "Monitor": 7,
-            "MaxFailureRatio": 0.5, "Order": "start-first"}))),
+        update(
+            "a",
+            config(json!({"Parallelism": 2, "Delay": 5, "FailureAction": "rollback", "Monitor": 7,
+            "MaxFailureRatio": 0.5, "Order": "start-first"})),
+        ),
         inspect("a"),
         get("/services/{id:a}?insertDefaults=true").into(),
-        update("a", with(service("a"), json!({"RollbackConfig": {"FailureAction": "continue", "Order": "stop-first"}}))),
+        update(
+            "a",
+            with(
+                service("a"),
+                json!({"RollbackConfig": {"FailureAction": "continue", "Order": "stop-first"}}),
+            ),
+        ),
         inspect("a"),
         update("a", config(json!({"FailureAction": "nonsense"}))),
         update("a", config(json!({"Order": "nonsense"}))),
@@ -355,10 +381,15 @@ pub fn restart_policies() -> Vec<Op> {
 
 pub fn resources_and_placement() -> Vec<Op> {
     vec![
-        create("a", task(json!({"Resources": {"Limits": {"NanoCPUs": 500_000_000, "MemoryBytes": 67_108_864, "Pids": 10},
+        create(
+            "a",
+            task(
+                json!({"Resources": {"Limits": {"NanoCPUs": 500_000_000, "MemoryBytes": 67_108_864, "Pids": 10},
             "Reservations": {"NanoCPUs": 1000, "MemoryBytes": 4096}},
             "Placement": {"Constraints": ["node.role==manager"], "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.z"}}],
-            "MaxReplicas": 2, "Platforms": [{"Architecture": "amd64", "OS": "linux"}]}}))),
+            "MaxReplicas": 2, "Platforms": [{"Architecture": "amd64", "OS": "linux"}]}}),
+            ),
+        ),
         inspect("a"),
         update("a", task(json!({"Placement": {"Constraints": ["nonsense"]}}))),
         update("a", task(json!({"Placement": {"Constraints": ["node.colour==red"]}}))),
@@ -387,8 +418,13 @@ pub fn every_field_of_a_container() -> Vec<Op> {
         "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}], "Privileges": {"CredentialSpec": null, "SELinuxContext": null},
     });
     vec![
-        create("a", task(json!({"ContainerSpec": container, "LogDriver": {"Name": "json-file", "Options": {"max-size": "1m"}},
-            "ForceUpdate": 7, "Runtime": "container"}))),
+        create(
+            "a",
+            task(
+                json!({"ContainerSpec": container, "LogDriver": {"Name": "json-file", "Options": {"max-size": "1m"}},
+            "ForceUpdate": 7, "Runtime": "container"}),
+            ),
+        ),
         inspect("a"),
         update("a", service("a")),
         inspect("a"),
@@ -400,8 +436,11 @@ pub fn fields_that_nobody_knows() -> Vec<Op> {
     vec![
         create("a", with(service("a"), json!({"Colour": "red", "TaskTemplate": {"Colour": "red"}}))),
         inspect("a"),
-        update("a", json!({"name": "{p}a", "taskTemplate": {"containerSpec": {"image": "{repo}app:2.0.0"}},
-            "mode": {"replicated": {"replicas": 0}}})),
+        update(
+            "a",
+            json!({"name": "{p}a", "taskTemplate": {"containerSpec": {"image": "{repo}app:2.0.0"}},
+            "mode": {"replicated": {"replicas": 0}}}),
+        ),
         inspect("a"),
     ]
 }
@@ -413,8 +452,11 @@ pub fn mounts_that_are_not() -> Vec<Op> {
         create("x", mount(json!({"Type": "bind", "Source": "", "Target": "/x"}))),
         create("x", mount(json!({"Type": "nonsense", "Source": "v", "Target": "/x"}))),
         create("x", mount(json!({"Type": "tmpfs", "Source": "v", "Target": "/x"}))),
-        create("x", task(json!({"ContainerSpec": {"Mounts": [
-            {"Type": "tmpfs", "Target": "/x"}, {"Type": "tmpfs", "Target": "/x"}]}}))),
+        create(
+            "x",
+            task(json!({"ContainerSpec": {"Mounts": [
+            {"Type": "tmpfs", "Target": "/x"}, {"Type": "tmpfs", "Target": "/x"}]}})),
+        ),
         create("x", mount(json!({"Type": "bind", "Source": "relative", "Target": "/x"}))),
     ]
 }
@@ -455,8 +497,13 @@ pub fn prefixes_of_ids() -> Vec<Op> {
 }
 
 pub fn scale_of_zero() -> Vec<Op> {
-    let sized = |replicas: Value| with(service("a"), json!({"Mode": {"Replicated": {"Replicas": replicas}},
-        "TaskTemplate": {"Placement": {"Constraints": ["node.labels.none==1"]}}}));
+    let sized = |replicas: Value| {
+        with(
+            service("a"),
+            json!({"Mode": {"Replicated": {"Replicas": replicas}},
+        "TaskTemplate": {"Placement": {"Constraints": ["node.labels.none==1"]}}}),
+        )
+    };
     vec![
         create("a", sized(json!(0))),
         update("a", with(sized(json!(0)), json!({"TaskTemplate": {"ForceUpdate": 1}}))),

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::op::{Op, bare, create, delete, filters, get, inspect, post, post_raw, remove, service, update, with};
+use crate::op::{
+    Op, bare, create, delete, filters, get, inspect, post, post_raw, remove, service, update, with,
+};
 
 pub fn ping() -> Vec<Op> {
     vec![
@@ -67,8 +69,10 @@ pub fn node_refusals() -> Vec<Op> {
         post("/nodes/{id:n1}/update", spec.clone()).into(),
         post("/nodes/{id:n1}/update?version=x", spec.clone()).into(),
         post("/nodes/nobody/update?version=1", spec).into(),
-        post("/nodes/{id:n1}/update?version={index:n1}", json!({"Role": "boss", "Availability": "active"})).into(),
-        post("/nodes/{id:n1}/update?version={index:n1}", json!({"Role": "worker", "Availability": "x"})).into(),
+        post("/nodes/{id:n1}/update?version={index:n1}", json!({"Role": "boss", "Availability": "active"}))
+            .into(),
+        post("/nodes/{id:n1}/update?version={index:n1}", json!({"Role": "worker", "Availability": "x"}))
+            .into(),
     ]
 }
 
@@ -77,11 +81,17 @@ pub fn events() -> Vec<Op> {
     vec![
         create("a", service("a")),
         update("a", label("1")),
-        update("a", with(label("2"), json!({"TaskTemplate": {"ContainerSpec": {"Image": "{repo}app:2.0.0"}}}))),
+        update(
+            "a",
+            with(label("2"), json!({"TaskTemplate": {"ContainerSpec": {"Image": "{repo}app:2.0.0"}}})),
+        ),
         update("a", label("2")),
         post("/configs/create", json!({"Name": "{p}c", "Data": "eA=="})).named("c").into(),
-        post("/configs/{id:c}/update?version={index:c}", json!({"Name": "{p}c", "Labels": {"x": "y"}, "Data": "eA=="}))
-            .into(),
+        post(
+            "/configs/{id:c}/update?version={index:c}",
+            json!({"Name": "{p}c", "Labels": {"x": "y"}, "Data": "eA=="}),
+        )
+        .into(),
         post("/secrets/create", json!({"Name": "{p}s", "Data": "eA=="})).named("s").into(),
         delete("/configs/{id:c}").into(),
         delete("/secrets/{id:s}").into(),
@@ -105,8 +115,11 @@ pub fn filters_of_lists() -> Vec<Op> {
     vec![
         create("a", with(service("a"), json!({"Labels": {"x": "1", "y": "2"}}))),
         create("ab", with(service("ab"), json!({"Labels": {"x": "2"}}))),
-        create("g", json!({"Name": "{p}g", "TaskTemplate": {"ContainerSpec": {"Image": "{repo}app:1.0.0"},
-            "Placement": {"Constraints": ["node.labels.none==1"]}}, "Mode": {"Global": {}}})),
+        create(
+            "g",
+            json!({"Name": "{p}g", "TaskTemplate": {"ContainerSpec": {"Image": "{repo}app:1.0.0"},
+            "Placement": {"Constraints": ["node.labels.none==1"]}}, "Mode": {"Global": {}}}),
+        ),
         list(json!({"name": ["{p}a"]})),
         list(json!({"name": ["{p}ab", "{p}g"]})),
         list(json!({"name": ["nobody"]})),
@@ -161,7 +174,9 @@ pub fn bodies_that_are_not_json() -> Vec<Op> {
             .header("Content-Type", "application/json")
             .into(),
         post_raw("/services/{id:a}/update?version={index:a}", "").into(),
-        post_raw("/services/{id:a}/update?version={index:a}", "x").header("Content-Type", "application/json").into(),
+        post_raw("/services/{id:a}/update?version={index:a}", "x")
+            .header("Content-Type", "application/json")
+            .into(),
         post_raw("/networks/create", "{").header("Content-Type", "application/json").into(),
         post_raw("/configs/create", "{\"Data\":\"***\"}").header("Content-Type", "application/json").into(),
     ]
