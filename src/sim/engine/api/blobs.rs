@@ -78,11 +78,10 @@ impl Kind {
     }
 
     fn list(&self, call: &Call<'_>) -> Answer {
-        let filters = call.query.filters(&["names", "name", "id", "label"])?;
+        let filters = call.query.filters(&["name", "id", "label"])?;
         call.engine.with_read(|state| {
             let fits = |object: &&Object| {
-                filters.exact("names", name(object))
-                    && filters.prefix("name", name(object))
+                filters.prefix("name", name(object))
                     && filters.prefix("id", &object.id)
                     && filters.labels("label", object.spec.get("Labels"))
             };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Pass;
 use super::spec::{self, Mode};
 use super::timing::after;
+use super::used::Use;
 use super::work::{Alarm, Place, unlink};
 use crate::sim::engine::state::{Object, Service, Task, TaskState};
 
@@ -84,12 +85,20 @@ impl Pass<'_> {
             return;
         }
         let index = self.state.next_index();
-        if let Some(task) = self.state.tasks.get_mut(id) {
-            with(task);
-            task.object.index = index;
-            task.object.updated = self.now;
-            self.state.work.changed.push_back(id.to_owned());
+        let Some(task) = self.state.tasks.get_mut(id) else { return };
+        let (used, was_failed) = (Use::of(task), failed(task));
+        with(task);
+        task.object.index = index;
+        task.object.updated = self.now;
+        let work = &mut self.state.work;
+        if let Some(node) = &task.node {
+            let on_node = work.used.entry(node.clone()).or_default();
+            on_node.change(task, used, Use::of(task));
+            if failed(task) && !was_failed && task.slot.is_some() {
+                on_node.failed(task, self.now);
+            }
         }
+        work.changed.push_back(id.to_owned());
     }
 
     /// It is gone, as if it had never been.
@@ -100,6 +109,9 @@ impl Pass<'_> {
         unlink(&mut work.of_service, &task.service, id);
         if let Some(node) = &task.node {
             unlink(&mut work.on_node, node, id);
+            if let Some(used) = work.used.get_mut(node) {
+                used.change(&task, Use::of(&task), Use::Nothing);
+            }
         }
         work.pending.remove(id);
         if let Some(delay) = work.delays.remove(id)
@@ -159,6 +171,7 @@ fn new_task(service: &Service, place: &Place, desired: TaskState) -> Task {
         },
         service: service.object.id.clone(),
         endpoint: spec::endpoint(service),
+        auth: service.auth.clone(),
         slot,
         node,
         spec_index: service.spec_index,
@@ -173,6 +186,10 @@ fn new_task(service: &Service, place: &Place, desired: TaskState) -> Task {
         due: None,
         stopping: false,
     }
+}
+
+fn failed(task: &Task) -> bool {
+    matches!(task.state, TaskState::Failed | TaskState::Rejected)
 }
 
 /// Where the task is one of those that should be one.

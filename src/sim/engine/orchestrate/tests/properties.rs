@@ -106,6 +106,10 @@ fn check(world: &World, id: &str, count: usize) {
     assert_eq!(of_service, world.state.tasks.keys().collect::<Vec<_>>());
     let on_node = world.state.work.on_node.values().map(std::collections::BTreeSet::len).sum::<usize>();
     assert_eq!(on_node, world.state.tasks.values().filter(|task| task.node.is_some()).count());
+    for node in world.state.nodes.keys() {
+        let active = world.running(id).iter().filter(|task| task.node.as_ref() == Some(node)).count();
+        assert_eq!(world.state.work.used.get(node).map_or(0, |used| used.active_of(id)), active);
+    }
     let work = &world.state.work;
     assert!(work.updaters.is_empty() && work.delays.is_empty() && work.awaited.is_empty());
     assert!(work.pending.is_empty() && work.changed.is_empty());
