@@ -100,7 +100,12 @@ fn task_status(task: &Task) -> Value {
 
 /// A task has a container once it was prepared.
 fn container_status(task: &Task) -> Option<Value> {
-    use crate::sim::engine::state::TaskState::{Complete, Failed, Ready, Running, Shutdown, Starting};
+    use crate::sim::engine::state::TaskState::{
+        Complete, Failed, Ready, Rejected, Running, Shutdown, Starting,
+    };
+    if task.state == Rejected {
+        return Some(json!({"ContainerID": "", "PID": 0, "ExitCode": 0}));
+    }
     let made = matches!(task.state, Ready | Starting | Running | Complete | Shutdown | Failed);
     (made && task.image.is_some()).then(|| {
         json!({"ContainerID": long_id(&task.object.id), "PID": 0, "ExitCode": task.exit_code.unwrap_or(0)})

@@ -1,6 +1,9 @@
 //! Every change of a task.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::Pass;
 use super::spec::{self, Mode};
@@ -21,7 +24,6 @@ impl Pass<'_> {
         let task = Task {
             object: Object { id: id.clone(), index, created: self.now, updated: self.now, ..task.object },
             since: self.now,
-            due: Some(after(self.now, self.timing.allocate)),
             job_iteration: if mode.job() { task.job_iteration } else { None },
             ..task
         };
@@ -30,21 +32,19 @@ impl Pass<'_> {
         if let Place::Node(node) = place {
             work.on_node.entry(node.clone()).or_default().insert(id.clone());
         }
-        if let Some(due) = task.due {
-            work.alarm(due, Alarm::Task(id.clone()));
-        }
         self.state.tasks.insert(id.clone(), task);
+        self.task_after(&id, self.timing.allocate);
         self.crowd(service, place.clone());
         Some(id)
     }
 
     /// A new status.
     pub(super) fn status(&mut self, id: &str, state: TaskState, message: &str, error: Option<&str>) {
+        self.set_due(id, None);
         self.change(id, |task| {
             task.state = state;
             message.clone_into(&mut task.message);
             task.error = error.map(str::to_owned);
-            task.due = None;
             if state > TaskState::Running {
                 task.stopping = false;
             }
@@ -72,11 +72,18 @@ impl Pass<'_> {
     }
 
     /// Looks at the task again after `pause`.
-    pub(super) fn task_after(&mut self, id: &str, pause: std::time::Duration) {
-        let due = after(self.now, pause);
-        if let Some(task) = self.state.tasks.get_mut(id) {
-            task.due = Some(due);
-            self.state.work.alarm(due, Alarm::Task(id.to_owned()));
+    pub(super) fn task_after(&mut self, id: &str, pause: Duration) {
+        self.set_due(id, Some(after(self.now, pause)));
+    }
+
+    fn set_due(&mut self, id: &str, due: Option<Timestamp>) {
+        let Some(task) = self.state.tasks.get_mut(id) else { return };
+        let alarms = &mut self.state.work.alarms;
+        if let Some(before) = std::mem::replace(&mut task.due, due) {
+            alarms.remove(&(before, Alarm::Task(id.to_owned())));
+        }
+        if let Some(due) = due {
+            alarms.insert((due, Alarm::Task(id.to_owned())));
         }
     }
 
@@ -106,6 +113,9 @@ impl Pass<'_> {
         let Some(task) = self.state.tasks.remove(id) else { return };
         self.state.next_index();
         let work = &mut self.state.work;
+        if let Some(due) = task.due {
+            work.alarms.remove(&(due, Alarm::Task(id.to_owned())));
+        }
         unlink(&mut work.of_service, &task.service, id);
         if let Some(node) = &task.node {
             unlink(&mut work.on_node, node, id);

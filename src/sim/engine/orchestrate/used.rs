@@ -21,9 +21,9 @@ pub(super) struct Used {
     pub(super) ports: BTreeMap<(String, u64), usize>,
     /// Tasks that should run.
     pub(super) active: usize,
-    of_service: BTreeMap<String, usize>,
+    pub(super) of_service: BTreeMap<String, usize>,
     /// When tasks failed here, by service and spec.
-    failures: BTreeMap<(String, u64), Vec<Timestamp>>,
+    pub(super) failures: BTreeMap<(String, u64), Vec<Timestamp>>,
 }
 
 /// What a task means for its node: whether it uses anything, and whether it should run.
