@@ -4,7 +4,7 @@ pub mod apply;
 mod args;
 pub mod audit;
 pub mod completions;
-mod compose;
+pub(crate) mod compose;
 pub mod convert;
 pub mod doctor;
 pub mod events;
