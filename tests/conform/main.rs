@@ -30,7 +30,7 @@ mod written;
 
 use runner::{Case, On};
 use suite::written_case as run;
-use written::{objects, outcomes, registry, services, system};
+use written::{objects, outcomes, refusals, registry, services, system};
 
 /// A manager and a worker; all sequences run there, under names of their own.
 const BED: On = On::Shared(2);
@@ -62,20 +62,20 @@ fn cases() -> Vec<Case> {
         system: ping version_and_info api_version_prefixes unknown_paths nodes node_refusals events event_requests
             filters_of_lists filters_of_tasks bodies_that_are_not_json;
         services: create_inspect_remove stale_version label_only_updates an_update_that_changes_nothing
-            rollback_to_the_previous_spec registry_auth_from names_that_conflict names_that_are_not
-            images_that_are_not modes a_mode_cannot_change jobs_that_are_not unknown_networks_secrets_configs
-            attached_networks networks_of_the_service_itself ports_of_hosts ingress_ports_that_conflict
-            ports_that_are_not update_configs restart_policies resources_and_placement every_field_of_a_container
-            fields_that_nobody_knows mounts_that_are_not health_checks_and_signals_that_are_not templates_that_are_not
-            prefixes_of_ids scale_of_zero;
+            rollback_to_the_previous_spec registry_auth_from names_that_conflict modes a_mode_cannot_change attached_networks
+            networks_of_the_service_itself ports_of_hosts ingress_ports_that_conflict update_configs restart_policies
+            resources_and_placement every_field_of_a_container fields_that_nobody_knows prefixes_of_ids scale_of_zero;
+        refusals: names_that_are_not images_that_are_not jobs_that_are_not unknown_networks_secrets_configs
+            ports_that_are_not mounts_that_are_not health_checks_and_signals_that_are_not templates_that_are_not;
         objects: configs secrets configs_that_are_not secrets_that_are_not lists_of_configs lists_of_secrets networks
             networks_with_options;
-        registry: the_base tags manifests a_tag_that_moves deletion uploads;
+        registry: the_base tags manifests a_tag_that_moves deletion uploads distribution;
     });
     cases.push(Case::new("random::api", BED, suite::random_api));
-    // A node that drains moves what others have on it.
+    // A node that drains moves what others have on it; they would see its labels.
     let own = On::Own(bed::Options { hosts: 2, ..bed::Options::default() });
     cases.push(Case::new("outcomes::a_node_is_drained", own, |bed| {
+        run(bed, "node_labels", system::node_labels());
         run(bed, "a_node_is_drained", outcomes::a_node_is_drained());
     }));
     cases

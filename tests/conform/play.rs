@@ -1,9 +1,12 @@
 //! Plays a sequence on a target, and writes down what it answered.
 
+mod events;
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::bed::http::Answer;
@@ -14,25 +17,12 @@ use crate::target::{Ask, Target};
 
 /// Where the registry is, in the names of images, on both sides.
 pub const REGISTRY: &str = "192.168.77.2:5000";
-/// What of an answer's headers is compared.
-const HEADERS: [&str; 8] = [
-    "api-version",
-    "content-type",
-    "docker-content-digest",
-    "docker-distribution-api-version",
-    "docker-experimental",
-    "link",
-    "location",
-    "www-authenticate",
-];
 /// How often what is still used is asked to go, every tenth of a second.
 const CLEAR_TRIES: usize = 50;
 /// Between two looks at something that the Swarm fills in by itself.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS_MAX: usize = 100;
 const LOOKS_AGREED: usize = 3;
-/// Events come a little after what they tell of.
-const LAST_EVENTS: Duration = Duration::from_millis(150);
 
 /// One operation and its outcome, comparable with the other side's.
 #[derive(Clone, Debug)]
@@ -266,92 +256,6 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn record(&mut self, call: &Call, shown: String, answer: &Answer) {
-        let mut headers = Map::new();
-        for name in HEADERS {
-            if let Some(value) = answer.header(name) {
-                let value = self.normal.text(value);
-                headers.insert(name.to_owned(), upload(&value).into());
-            }
-        }
-        let body = match serde_json::from_slice::<Value>(&answer.body) {
-            Ok(body) => body,
-            Err(_) => Value::String(String::from_utf8_lossy(&answer.body).trim_end().to_owned()),
-        };
-        let body = self.ours(call, body);
-        let mut body = self.normal.value(body);
-        if call.path.starts_with("/v1.41/tasks") {
-            forget_chance(&mut body);
-        }
-        self.entries.push(Entry {
-            call: format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default()),
-            shown,
-            status: answer.status,
-            headers,
-            body,
-        });
-    }
-
-    /// Of a list, what belongs to this sequence, in an order that does not depend on IDs.
-    fn ours(&self, call: &Call, body: Value) -> Value {
-        if call.to == To::Registry {
-            return sorted_tags(body);
-        }
-        let Value::Array(mut all) = body else { return body };
-        let text =
-            |item: &Value, pointer: &str| item.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let name = |item: &Value| {
-            let pointers = ["/Spec/Name", "/Name", "/Description/Hostname"];
-            pointers.iter().find_map(|pointer| text(item, pointer)).unwrap_or_default()
-        };
-        let path = call.path.trim_start_matches("/v1.41");
-        if path.starts_with("/tasks") {
-            all.retain(|task| self.services().any(|id| task["ServiceID"] == id));
-        } else if !path.starts_with("/nodes") {
-            all.retain(|item| name(item).starts_with(&self.prefix));
-        }
-        all.sort_by_key(|item| (name(item), item["Slot"].as_u64(), text(item, "/CreatedAt")));
-        Value::Array(all)
-    }
-
-    fn events(&mut self) {
-        self.read_events(LAST_EVENTS);
-        let made = |event: &&Value| self.made.iter().any(|made| event["Actor"]["ID"] == made.id.as_str());
-        // An updater that begins again writes its state once more: whether it does is chance.
-        let says = |event: &&Value| {
-            let attributes = event["Actor"]["Attributes"].as_object().map_or(0, Map::len);
-            !self.settled || event["Action"] != "update" || attributes > 1
-        };
-        let ours: Vec<Value> = self.events.values().filter(made).filter(says).cloned().collect();
-        let body = self.normal.value(ours.into());
-        let (call, shown) = ("events".to_owned(), "events".to_owned());
-        self.entries.push(Entry { call, shown, status: 200, headers: Map::new(), body });
-    }
-
-    /// Reads what happened since it was read last, and `more` from now on. The engine keeps 256, of containers too:
-    /// so do it often.
-    pub fn read_events(&mut self, more: Duration) {
-        let seconds = |time: Timestamp| {
-            format!("{}.{:09}", time.as_second(), time.as_nanosecond().rem_euclid(1_000_000_000))
-        };
-        let now = self.target.now();
-        let until = now + SignedDuration::try_from(more).unwrap_or_default();
-        let (since, until) = (seconds(self.events_since), seconds(until));
-        let path = format!("/v1.41/events?since={since}&until={until}");
-        let answer =
-            self.target.ask(Ask { to: To::Engine, method: "GET", path: &path, headers: &[], body: b"" });
-        let text = answer.text();
-        for event in serde_json::Deserializer::from_str(&text).into_iter::<Value>().filter_map(Result::ok) {
-            if event["scope"] == "swarm" {
-                let told = json!({"Type": event["Type"], "Action": event["Action"], "Actor": event["Actor"]});
-                let time = event["timeNano"].as_u64().unwrap_or_default();
-                self.events.insert((time, told.to_string()), told);
-            }
-        }
-        // Those that were on their way come with the next look.
-        self.events_since = now - SignedDuration::from_secs(1);
-    }
-
     // --- placeholders ---
 
     fn fill(&mut self, text: &str) -> String {
@@ -418,35 +322,6 @@ impl<'a> Player<'a> {
                 self.target.pause(Duration::from_millis(100));
             }
         }
-    }
-}
-
-/// Of tasks: whose moved first, and which node each is on.
-fn forget_chance(value: &mut Value) {
-    match value {
-        Value::Array(all) => all.iter_mut().for_each(forget_chance),
-        Value::Object(all) => {
-            all.shift_remove("Index");
-            all.shift_remove("NodeID");
-            all.values_mut().for_each(forget_chance);
-        }
-        _ => {}
-    }
-}
-
-/// docker-registry 2.8.2 lists tags as its file system does.
-fn sorted_tags(mut body: Value) -> Value {
-    if let Some(tags) = body.get_mut("tags").and_then(Value::as_array_mut) {
-        tags.sort_by_key(Value::to_string);
-    }
-    body
-}
-
-/// An upload's place is random.
-fn upload(value: &str) -> String {
-    match value.split_once("/blobs/uploads/") {
-        Some((start, _)) => format!("{start}/blobs/uploads/<upload>"),
-        None => value.to_owned(),
     }
 }
 

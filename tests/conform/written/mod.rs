@@ -2,6 +2,7 @@
 
 pub mod objects;
 pub mod outcomes;
+pub mod refusals;
 pub mod registry;
 pub mod services;
 pub mod system;

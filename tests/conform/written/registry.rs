@@ -1,6 +1,6 @@
 //! The registry's API, as skep and engines use it.
 
-use crate::op::{Does, Op, bare, push, push_again, registry, registry_body};
+use crate::op::{self, Does, Op, bare, push, push_again, registry, registry_body};
 
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const ANY: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -59,6 +59,20 @@ pub fn manifests() -> Vec<Op> {
         get("/v2/{name}app/manifests/-bad-"),
         head("/v2/{name}none/manifests/1.0.0"),
         get("/v2/{name}none/manifests/1.0.0"),
+    ]
+}
+
+/// What the engine says of an image in a registry.
+pub fn distribution() -> Vec<Op> {
+    let ask = |image: &str| -> Op { op::get(&format!("/distribution/{image}/json")).into() };
+    vec![
+        push("app", "1.0.0", Does::Runs),
+        ask("{repo}app:1.0.0"),
+        ask("{repo}app:1.0.0@{digest:app:1.0.0}"),
+        ask("{repo}app:2.0.0"),
+        ask("{repo}none:1.0.0"),
+        ask("{repo}app"),
+        ask("UPPER"),
     ]
 }
 

@@ -10,7 +10,7 @@ fn labelled(value: &str) -> Value {
     with(service("a"), json!({"Labels": {"l": value}}))
 }
 
-fn image(name: &str, image: &str) -> Value {
+pub(super) fn image(name: &str, image: &str) -> Value {
     with(service(name), json!({"TaskTemplate": {"ContainerSpec": {"Image": image}}}))
 }
 
@@ -127,37 +127,6 @@ pub fn names_that_conflict() -> Vec<Op> {
     ]
 }
 
-pub fn names_that_are_not() -> Vec<Op> {
-    let named = |name: &str| with(service("a"), json!({"Name": name}));
-    vec![
-        create("x", named("")),
-        create("x", with(service("a"), json!({"Name": null}))),
-        create("x", named("{p}a b")),
-        create("x", named("-{p}a")),
-        create("x", named("{p}a.b")),
-        create("x", named("{p}a_b")),
-        create("x", named("{p}ä")),
-        create("x", named(&format!("{{p}}{}", "y".repeat(70)))),
-        create("x", named("{p}a/b")),
-    ]
-}
-
-pub fn images_that_are_not() -> Vec<Op> {
-    vec![
-        create("x", image("a", "")),
-        create("x", image("a", "UPPER/case")),
-        create("x", image("a", "a b")),
-        create("x", image("a", "{repo}app:")),
-        create("x", image("a", "{repo}app@sha256:12")),
-        create("b", image("b", "{repo}app")),
-        create("c", image("c", "plain")),
-        inspect("c"),
-        create("x", with(service("a"), json!({"TaskTemplate": null}))),
-        create("x", with(service("a"), json!({"TaskTemplate": {"ContainerSpec": null}}))),
-        create("x", json!({})),
-    ]
-}
-
 pub fn modes() -> Vec<Op> {
     let mode = |name: &str, mode: Value| {
         with(
@@ -195,62 +164,6 @@ pub fn a_mode_cannot_change() -> Vec<Op> {
     vec![create("a", service("a")), update("a", global), update("a", job), inspect("a")]
 }
 
-pub fn jobs_that_are_not() -> Vec<Op> {
-    let job = |more: Value| {
-        with(
-            json!({"Name": "{p}j", "Mode": {"ReplicatedJob": {"MaxConcurrent": 0, "TotalCompletions": 0}},
-                "TaskTemplate": {"ContainerSpec": {"Image": "{repo}app:1.0.0"}}}),
-            more,
-        )
-    };
-    vec![
-        create("x", job(json!({"UpdateConfig": {"Parallelism": 1}}))),
-        create("x", job(json!({"RollbackConfig": {"Parallelism": 1}}))),
-        create("x", job(json!({"TaskTemplate": {"RestartPolicy": {"Condition": "any"}}}))),
-        create("j", job(json!({"TaskTemplate": {"RestartPolicy": {"Condition": "none"}}}))),
-        update("j", job(json!({"TaskTemplate": {"ForceUpdate": 1, "RestartPolicy": {"Condition": "none"}}}))),
-        inspect("j"),
-    ]
-}
-
-pub fn unknown_networks_secrets_configs() -> Vec<Op> {
-    let reference = |kind: &str, id: &str, name: &str| {
-        let (key, id_key, name_key) = if kind == "secret" {
-            ("Secrets", "SecretID", "SecretName")
-        } else {
-            ("Configs", "ConfigID", "ConfigName")
-        };
-        with(
-            service("a"),
-            json!({"TaskTemplate": {"ContainerSpec": {key: [
-                {id_key: id, name_key: name, "File": {"Name": "x", "UID": "0", "GID": "0", "Mode": 0o444}}
-            ]}}}),
-        )
-    };
-    let network =
-        |target: &str| with(service("a"), json!({"TaskTemplate": {"Networks": [{"Target": target}]}}));
-    vec![
-        post("/secrets/create", json!({"Name": "{p}s", "Data": "eA=="})).named("s").into(),
-        post("/configs/create", json!({"Name": "{p}c", "Data": "eA=="})).named("c").into(),
-        create("x", reference("secret", "nothing", "nothing")),
-        create("x", reference("config", "nothing", "nothing")),
-        create("x", reference("secret", "{id:s}", "{p}other")),
-        create("x", reference("config", "{id:c}", "{p}other")),
-        create("x", network("{p}nowhere")),
-        create("x", network("host")),
-        create("x", network("bridge")),
-        create("a", reference("secret", "{id:s}", "{p}s")),
-        inspect("a"),
-        update("a", reference("config", "{id:c}", "{p}c")),
-        inspect("a"),
-        update("a", reference("config", "nothing", "nothing")),
-        delete("/configs/{id:c}").into(),
-        delete("/secrets/{id:s}").into(),
-        update("a", service("a")),
-        delete("/configs/{id:c}").into(),
-    ]
-}
-
 pub fn attached_networks() -> Vec<Op> {
     let on = |targets: Value| with(service("a"), json!({"TaskTemplate": {"Networks": targets}}));
     vec![
@@ -278,11 +191,11 @@ pub fn networks_of_the_service_itself() -> Vec<Op> {
     ]
 }
 
-fn port(mode: &str, published: u64, protocol: &str) -> Value {
+pub(super) fn port(mode: &str, published: u64, protocol: &str) -> Value {
     json!({"Protocol": protocol, "TargetPort": 80, "PublishedPort": published, "PublishMode": mode})
 }
 
-fn ports(name: &str, ports: Value) -> Value {
+pub(super) fn ports(name: &str, ports: Value) -> Value {
     with(service(name), json!({"EndpointSpec": {"Ports": ports}}))
 }
 
@@ -310,21 +223,6 @@ pub fn ingress_ports_that_conflict() -> Vec<Op> {
         create("d", ports("d", json!([port("host", 18090, "tcp")]))),
         update("a", with(service("a"), json!({"EndpointSpec": {"Mode": "dnsrr"}}))),
         inspect("a"),
-    ]
-}
-
-pub fn ports_that_are_not() -> Vec<Op> {
-    let dnsrr = |mode: &str| {
-        with(service("x"), json!({"EndpointSpec": {"Mode": "dnsrr", "Ports": [port(mode, 18100, "tcp")]}}))
-    };
-    vec![
-        create("x", dnsrr("ingress")),
-        create("y", dnsrr("host")),
-        create("x", ports("x", json!([port("ingress", 18101, "tcp"), port("ingress", 18101, "tcp")]))),
-        create("x", ports("x", json!([port("host", 70000, "tcp")]))),
-        create("x", ports("x", json!([port("ingress", 18102, "icmp")]))),
-        create("x", ports("x", json!([port("nonsense", 18103, "tcp")]))),
-        create("x", with(service("x"), json!({"EndpointSpec": {"Mode": "nonsense"}}))),
     ]
 }
 
@@ -358,7 +256,7 @@ pub fn update_configs() -> Vec<Op> {
     ]
 }
 
-fn task(value: Value) -> Value {
+pub(super) fn task(value: Value) -> Value {
     with(service("a"), json!({"TaskTemplate": value}))
 }
 
@@ -441,46 +339,6 @@ pub fn fields_that_nobody_knows() -> Vec<Op> {
             json!({"name": "{p}a", "taskTemplate": {"containerSpec": {"image": "{repo}app:2.0.0"}},
             "mode": {"replicated": {"replicas": 0}}}),
         ),
-        inspect("a"),
-    ]
-}
-
-pub fn mounts_that_are_not() -> Vec<Op> {
-    let mount = |value: Value| task(json!({"ContainerSpec": {"Mounts": [value]}}));
-    vec![
-        create("x", mount(json!({"Type": "volume", "Source": "v", "Target": ""}))),
-        create("x", mount(json!({"Type": "bind", "Source": "", "Target": "/x"}))),
-        create("x", mount(json!({"Type": "nonsense", "Source": "v", "Target": "/x"}))),
-        create("x", mount(json!({"Type": "tmpfs", "Source": "v", "Target": "/x"}))),
-        create(
-            "x",
-            task(json!({"ContainerSpec": {"Mounts": [
-            {"Type": "tmpfs", "Target": "/x"}, {"Type": "tmpfs", "Target": "/x"}]}})),
-        ),
-        create("x", mount(json!({"Type": "bind", "Source": "relative", "Target": "/x"}))),
-    ]
-}
-
-pub fn health_checks_and_signals_that_are_not() -> Vec<Op> {
-    let container = |value: Value| task(json!({"ContainerSpec": value}));
-    vec![
-        create("x", container(json!({"Healthcheck": {"Test": ["CMD", "x"], "Interval": 1}}))),
-        create("x", container(json!({"Healthcheck": {"Test": ["CMD", "x"], "Interval": -1}}))),
-        create("x", container(json!({"Healthcheck": {"Test": ["CMD", "x"], "Retries": -1}}))),
-        create("y", container(json!({"Healthcheck": {"Test": ["NONE"]}}))),
-        create("x", container(json!({"Env": [""]}))),
-        create("x", container(json!({"StopSignal": "NONSENSE"}))),
-        create("x", container(json!({"Hostname": "-bad-"}))),
-        create("x", container(json!({"Isolation": "nonsense"}))),
-    ]
-}
-
-pub fn templates_that_are_not() -> Vec<Op> {
-    let container = |value: Value| task(json!({"ContainerSpec": value}));
-    vec![
-        create("a", container(json!({"Env": ["X={{.Service.Name}}"], "Hostname": "h-{{.Task.Slot}}"}))),
-        create("x", container(json!({"Env": ["X={{.Nonsense}}"]}))),
-        create("x", container(json!({"Env": ["X={{"]}))),
         inspect("a"),
     ]
 }

@@ -76,6 +76,22 @@ pub fn node_refusals() -> Vec<Op> {
     ]
 }
 
+pub fn node_labels() -> Vec<Op> {
+    let label = |value: &str| -> Op {
+        let spec = json!({"Role": "worker", "Availability": "active", "Labels": {"conform": value}});
+        post("/nodes/{id:n1}/update?version={index:n1}", spec).into()
+    };
+    let stale = json!({"Role": "worker", "Availability": "active"});
+    vec![
+        label("1"),
+        get("/nodes/{id:n1}").into(),
+        post("/nodes/{id:n1}/update?version={stale:n1}", stale).into(),
+        get(&format!("/nodes{}", filters(&json!({"node.label": ["conform=1"]})))).into(),
+        label("2"),
+        get("/nodes/{id:n1}").into(),
+    ]
+}
+
 pub fn events() -> Vec<Op> {
     let label = |value: &str| with(service("a"), json!({"Labels": {"l": value}}));
     vec![
