@@ -90,7 +90,7 @@ impl Normal {
             out += &self.token(token);
             rest = tail;
         }
-        addresses(&out)
+        sorted_users(&addresses(&out))
     }
 
     fn token(&mut self, token: &str) -> String {
@@ -152,6 +152,14 @@ fn is_random_name(text: &str) -> bool {
 fn is_time(text: &str) -> bool {
     let shape = text.as_bytes().first_chunk::<11>().map(|head| (head[4], head[7], head[10]));
     shape == Some((b'-', b'-', b'T')) && text.parse::<jiff::Timestamp>().is_ok()
+}
+
+/// `… is in use by the following services: b, a`: in the order of their IDs.
+fn sorted_users(text: &str) -> String {
+    let Some((what, users)) = text.split_once("by the following services: ") else { return text.to_owned() };
+    let mut users: Vec<&str> = users.split(", ").collect();
+    users.sort_unstable();
+    format!("{what}by the following services: {}", users.join(", "))
 }
 
 /// IPv4 addresses with their ports, but for the registry's, which stands in image names.

@@ -204,17 +204,28 @@ const IMAGES: [(&str, Does); 5] = [
 ];
 const UPDATES_MAX: usize = 2;
 
-/// With tasks: a service, and a few changes, each until nothing moves.
+/// With tasks: a service, and a few changes, each until nothing moves. Replicas change alone: which slots go, and which
+/// are updated first, is a race on a real Swarm.
 pub fn tasks(seed: u64) -> Sequence {
     let mut random = Random::new(seed);
     let mut ops: Vec<Op> = IMAGES.iter().map(|(tag, does)| push("app", tag, *does)).collect();
-    ops.extend([create("a", task_spec(&mut random, 70)), Op::Settle]);
+    let mut spec = task_spec(&mut random, 70);
+    ops.extend([create("a", spec.clone()), Op::Settle]);
     for _ in 0..1 + random.below(UPDATES_MAX) {
-        ops.push(update("a", task_spec(&mut random, 40)));
-        ops.push(Op::Settle);
+        if random.chance(20) {
+            spec = with(spec, replicas(&mut random));
+        } else {
+            let mode = spec["Mode"].clone();
+            spec = with(task_spec(&mut random, 40), json!({"Mode": mode}));
+        }
+        ops.extend([update("a", spec.clone()), Op::Settle]);
     }
     ops.push(Op::Events);
     Sequence::new(&format!("tasks {seed}"), ops)
+}
+
+fn replicas(random: &mut Random) -> Value {
+    json!({"Mode": {"Replicated": {"Replicas": 1 + random.below(3)}}})
 }
 
 /// `good`: how often in a hundred the image is one that runs.

@@ -22,7 +22,10 @@ impl Player<'_> {
             !self.settled || event["Action"] != "update" || attributes > 1
         };
         let ours: Vec<Value> = self.events.values().filter(made).filter(says).cloned().collect();
-        let body = self.normal.value(ours.into());
+        let mut told: Vec<Value> = ours.into_iter().map(|event| self.normal.value(event)).collect();
+        // Of different objects, which comes first is chance when one change follows the other closely.
+        told.sort_by_key(|event| event["Actor"]["ID"].to_string());
+        let body = told.into();
         let (call, shown) = ("events".to_owned(), "events".to_owned());
         self.entries.push(Entry { call, shown, status: 200, headers: Map::new(), body });
     }
