@@ -178,7 +178,7 @@ fn summary(passed: usize, failed: &[String], ignored: usize, filtered: usize, to
 }
 
 /// A whole line at once, also when several threads speak.
-fn say(text: &str) {
+pub fn say(text: &str) {
     let mut out = io::stdout().lock();
     // Nobody is left to be told when stdout is closed.
     writeln!(out, "{text}").and_then(|()| out.flush()).ok();
