@@ -1,0 +1,129 @@
+//! What the demo is about: the fleet of `specs/`, and the images that it runs.
+
+use std::path::Path;
+use std::{fs, io};
+
+/// The files of `specs/`, with their paths in it.
+const FILES: &[(&str, &str)] = &[
+    ("templates/saas.toml", include_str!("../../../specs/templates/saas.toml")),
+    ("acme.toml", include_str!("../../../specs/acme.toml")),
+    ("eu/globex.toml", include_str!("../../../specs/eu/globex.toml")),
+    (INITECH, include_str!("../../../specs/eu/initech.toml")),
+];
+
+/// The customer whose stack was there before skep.
+pub(super) const INITECH: &str = "eu/initech.toml";
+
+/// What stands for the registry in `specs/`.
+const STAND_IN: &str = "registry.example.com";
+
+pub(super) const FRONTEND: &str = "saas/frontend";
+pub(super) const API: &str = "saas/api";
+pub(super) const CACHE: &str = "mirror/redis";
+
+/// What the registry holds at the beginning. Of each repository the specs choose one; the
+/// rest is there to be passed over.
+pub(super) const IMAGES: &[(&str, &str)] = &[
+    (FRONTEND, "1.2.0"),
+    (FRONTEND, "1.4.1"),
+    (FRONTEND, "1.4.2"),
+    (FRONTEND, "2.0.0-beta.1"),
+    (API, "2.4.3"),
+    (API, "2.5.1"),
+    (API, "3.1.0"),
+    (CACHE, "7.4.0-alpine"),
+    (CACHE, "7.4.1-alpine"),
+    (CACHE, "7.4.2-alpine"),
+    (CACHE, "8.0.1-alpine"),
+];
+
+/// What a container of the image says.
+pub(super) fn says(repository: &str, version: &str) -> String {
+    let name = repository.rsplit('/').next().unwrap_or(repository);
+    format!("{name} {version}")
+}
+
+/// The spec at this path, for the demo's registry.
+fn spec(text: &str, registry: &str) -> String {
+    text.replace(STAND_IN, registry)
+}
+
+/// Writes the specs whose path `wanted` takes, each as an editor does: whole, by a rename.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub(super) fn write_specs(dir: &Path, registry: &str, wanted: impl Fn(&str) -> bool) -> io::Result<()> {
+    for (path, text) in FILES.iter().filter(|(path, _)| wanted(path)) {
+        let to = dir.join(path);
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let new = to.with_extension("new");
+        fs::write(&new, spec(text, registry))?;
+        fs::rename(&new, &to)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::parse::{SpecFiles, load};
+    use crate::spec::{Customer, ImagePolicy};
+    use crate::version;
+
+    fn fleet() -> Vec<Customer> {
+        let mut files = SpecFiles::default();
+        for (path, text) in FILES {
+            files.files.insert((*path).to_owned(), spec(text, "127.0.0.1:5000"));
+        }
+        let loaded = load(&files);
+        assert!(loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
+        loaded.customers.into_values().collect()
+    }
+
+    #[test]
+    fn every_service_finds_its_version_in_the_demos_registry() {
+        let mut chosen = Vec::new();
+        for customer in fleet() {
+            for (key, service) in &customer.services {
+                let ImagePolicy::Highest { repository, policy } = &service.image else { panic!("{key}") };
+                let path = repository.to_string().replace("127.0.0.1:5000/", "");
+                let tags: Vec<String> = IMAGES
+                    .iter()
+                    .filter(|(repository, _)| *repository == path)
+                    .map(|(_, tag)| (*tag).to_owned())
+                    .collect();
+                let best = version::rank(policy, &tags).candidates.into_iter().next().unwrap();
+                chosen.push(format!("{}/{key} {}", customer.name, best.tags[0]));
+            }
+        }
+        assert_eq!(
+            chosen,
+            [
+                "acme/api 3.1.0",
+                "acme/cache 7.4.2-alpine",
+                "acme/frontend 1.4.2",
+                "globex/api 3.1.0",
+                "globex/frontend 1.4.2",
+                "initech/api 2.4.3",
+                "initech/cache 7.4.1-alpine",
+                "initech/frontend 1.4.2",
+            ]
+        );
+    }
+
+    #[test]
+    fn specs_are_written_whole_and_only_those_that_are_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        write_specs(dir.path(), "127.0.0.1:5000", |path| path != INITECH).unwrap();
+        assert!(!dir.path().join(INITECH).exists());
+        write_specs(dir.path(), "127.0.0.1:5000", |path| path == INITECH).unwrap();
+        for (path, _) in FILES {
+            let text = fs::read_to_string(dir.path().join(path)).unwrap();
+            assert!(!text.contains(STAND_IN), "{path}");
+        }
+        let all = fs::read_dir(dir.path().join("eu")).unwrap().count();
+        assert_eq!(all, 2, "nothing but the specs is left");
+    }
+}
