@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
+mod blocking;
 pub mod cli;
 pub mod config;
 pub mod controller;
+pub mod dial;
 pub mod events;
 pub mod http;
 pub mod image;

@@ -81,9 +81,7 @@ impl Recorder {
             return Ok(Vec::new());
         }
         let (log, now) = (Arc::clone(&self.log), self.now());
-        let written = tokio::task::spawn_blocking(move || log.append_many(events, now))
-            .await
-            .map_err(io::Error::other)??;
+        let written = crate::blocking::run(move || log.append_many(events, now)).await??;
         for event in &written {
             (self.observer)(event.kind, event.reason);
             self.track(event);
