@@ -1,6 +1,7 @@
 //! What the demo is about: the fleet of `specs/`, and the images that it runs.
 
 use std::path::Path;
+use std::time::Duration;
 use std::{fs, io};
 
 /// The files of `specs/`, with their paths in it.
@@ -20,6 +21,10 @@ const STAND_IN: &str = "registry.example.com";
 pub(super) const FRONTEND: &str = "saas/frontend";
 pub(super) const API: &str = "saas/api";
 pub(super) const CACHE: &str = "mirror/redis";
+
+/// The tag that nobody should deploy, and what it was when the hosts pulled it.
+pub(super) const LATEST: &str = "latest";
+pub(super) const OLD_LATEST: &str = "1.2.0";
 
 /// What the registry holds at the beginning. Of each repository the specs choose one; the
 /// rest is there to be passed over.
@@ -43,23 +48,36 @@ pub(super) fn says(repository: &str, version: &str) -> String {
     format!("{name} {version}")
 }
 
-/// The spec at this path, for the demo's registry.
-fn spec(text: &str, registry: &str) -> String {
-    text.replace(STAND_IN, registry)
+/// How the specs are made fit for a demo.
+pub(super) struct Setting {
+    /// `host:port` of the registry.
+    pub(super) registry: String,
+    /// How long Swarm watches new tasks, for nobody watches a demo as long as `specs/` says.
+    pub(super) monitor: Duration,
+}
+
+const MONITOR: &str = "monitor = \"15s\" }";
+
+impl Setting {
+    fn spec(&self, text: &str) -> String {
+        let short = format!("monitor = \"{}ms\" }}", self.monitor.as_millis().max(1));
+        let both = format!("{short}\nrollback_config = {{ {short}");
+        text.replace(STAND_IN, &self.registry).replace(MONITOR, &both)
+    }
 }
 
 /// Writes the specs whose path `wanted` takes, each as an editor does: whole, by a rename.
 ///
 /// # Errors
 /// When the directory cannot be written.
-pub(super) fn write_specs(dir: &Path, registry: &str, wanted: impl Fn(&str) -> bool) -> io::Result<()> {
+pub(super) fn write_specs(dir: &Path, setting: &Setting, wanted: impl Fn(&str) -> bool) -> io::Result<()> {
     for (path, text) in FILES.iter().filter(|(path, _)| wanted(path)) {
         let to = dir.join(path);
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder)?;
         }
         let new = to.with_extension("new");
-        fs::write(&new, spec(text, registry))?;
+        fs::write(&new, setting.spec(text))?;
         fs::rename(&new, &to)?;
     }
     Ok(())
@@ -72,10 +90,14 @@ mod tests {
     use crate::spec::{Customer, ImagePolicy};
     use crate::version;
 
+    fn setting() -> Setting {
+        Setting { registry: "127.0.0.1:5000".into(), monitor: Duration::from_millis(1200) }
+    }
+
     fn fleet() -> Vec<Customer> {
         let mut files = SpecFiles::default();
         for (path, text) in FILES {
-            files.files.insert((*path).to_owned(), spec(text, "127.0.0.1:5000"));
+            files.files.insert((*path).to_owned(), setting().spec(text));
         }
         let loaded = load(&files);
         assert!(loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
@@ -114,14 +136,26 @@ mod tests {
     }
 
     #[test]
+    fn rollouts_and_rollbacks_are_watched_for_a_short_time() {
+        let watched = |service: &Service| {
+            let (update, rollback) = (service.deploy.update_config.clone(), service.deploy.rollback_config.clone());
+            (update.unwrap().monitor, rollback.unwrap().monitor)
+        };
+        let short = Some(Duration::from_millis(1200));
+        for customer in fleet() {
+            assert_eq!(watched(&customer.services["frontend"]), (short, short), "{}", customer.name);
+        }
+    }
+
+    #[test]
     fn specs_are_written_whole_and_only_those_that_are_wanted() {
         let dir = tempfile::tempdir().unwrap();
-        write_specs(dir.path(), "127.0.0.1:5000", |path| path != INITECH).unwrap();
+        write_specs(dir.path(), &setting(), |path| path != INITECH).unwrap();
         assert!(!dir.path().join(INITECH).exists());
-        write_specs(dir.path(), "127.0.0.1:5000", |path| path == INITECH).unwrap();
+        write_specs(dir.path(), &setting(), |path| path == INITECH).unwrap();
         for (path, _) in FILES {
             let text = fs::read_to_string(dir.path().join(path)).unwrap();
-            assert!(!text.contains(STAND_IN), "{path}");
+            assert!(!text.contains(STAND_IN) && !text.contains(MONITOR), "{path}");
         }
         let all = fs::read_dir(dir.path().join("eu")).unwrap().count();
         assert_eq!(all, 2, "nothing but the specs is left");
