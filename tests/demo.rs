@@ -118,16 +118,18 @@ fn as_json_it_shows_its_proofs() {
         .iter()
         .map(|it| (it["command"].as_str().unwrap(), it["exit"].as_u64().unwrap()))
         .collect();
-    assert_eq!(exits, [
-        ("skep plan acme", 1),
-        ("skep audit", 1),
-        ("skep plan", 1),
-        ("skep explain globex/frontend", 0),
-        ("skep audit", 2),
-        ("skep audit", 0),
-    ]);
-    let seqs: Vec<u64> =
-        of(&steps, "event").iter().map(|it| it["event"]["seq"].as_u64().unwrap()).collect();
+    assert_eq!(
+        exits,
+        [
+            ("skep plan acme", 1),
+            ("skep audit", 1),
+            ("skep plan", 1),
+            ("skep explain globex/frontend", 0),
+            ("skep audit", 2),
+            ("skep audit", 0),
+        ]
+    );
+    let seqs: Vec<u64> = of(&steps, "event").iter().map(|it| it["event"]["seq"].as_u64().unwrap()).collect();
     assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "the whole log, in order: {seqs:?}");
 
     // The stale image was really there, and is really gone.
@@ -164,8 +166,7 @@ fn as_json_it_shows_its_proofs() {
     // Three hosts, and no container of the broken version in any table.
     let all: Vec<&Value> =
         of(&steps, "containers").into_iter().flat_map(|it| it["containers"].as_array().unwrap()).collect();
-    let hosts: std::collections::BTreeSet<&str> =
-        all.iter().map(|it| it["host"].as_str().unwrap()).collect();
+    let hosts: std::collections::BTreeSet<&str> = all.iter().map(|it| it["host"].as_str().unwrap()).collect();
     assert_eq!(hosts.len(), 3, "{hosts:?}");
     assert!(all.iter().all(|it| it["says"] != "frontend 1.6.0-rc.1"));
 }
@@ -178,8 +179,7 @@ struct Going {
 
 impl Going {
     fn start(ground: &Ground, line: &str) -> Self {
-        let mut child =
-            ground.skep(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = ground.skep(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }

@@ -5,6 +5,7 @@ mod controller;
 mod fleet;
 mod layout;
 mod narrator;
+mod person;
 mod place;
 mod push;
 mod scene;

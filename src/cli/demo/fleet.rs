@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
+use jiff::Timestamp;
+
 /// The files of `specs/`, with their paths in it.
 const FILES: &[(&str, &str)] = &[
     ("templates/saas.toml", include_str!("../../../specs/templates/saas.toml")),
@@ -54,15 +56,29 @@ pub(super) struct Setting {
     pub(super) registry: String,
     /// How long Swarm watches new tasks, for nobody watches a demo as long as `specs/` says.
     pub(super) monitor: Duration,
+    /// When the freeze ends that one of the specs tells of, for a demo always comes before it.
+    pub(super) freeze: Timestamp,
 }
 
-const MONITOR: &str = "monitor = \"15s\" }";
+/// The end of that freeze in `specs/`.
+const FREEZE: &str = "2027-01-07T08:00:00Z";
+
+/// In the specs, and what stands there in a demo, with `$` for the time.
+const PATIENT: &[(&str, &str)] = &[
+    ("monitor = \"15s\" }", "monitor = \"$\" }\nrollback_config = { monitor = \"$\" }"),
+    ("{ failure_action = \"rollback\" }", "{ failure_action = \"rollback\", monitor = \"$\" }"),
+    (
+        "tags = \"{version}-alpine\" }",
+        "tags = \"{version}-alpine\" }\ndeploy = { update_config = { monitor = \"$\" } }",
+    ),
+];
 
 impl Setting {
     fn spec(&self, text: &str) -> String {
-        let short = format!("monitor = \"{}ms\" }}", self.monitor.as_millis().max(1));
-        let both = format!("{short}\nrollback_config = {{ {short}");
-        text.replace(STAND_IN, &self.registry).replace(MONITOR, &both)
+        let monitor = format!("{}ms", self.monitor.as_millis().max(1));
+        let freeze = self.freeze.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let text = text.replace(STAND_IN, &self.registry).replace(FREEZE, &freeze);
+        PATIENT.iter().fold(text, |text, (from, to)| text.replace(from, &to.replace('$', &monitor)))
     }
 }
 
@@ -91,7 +107,11 @@ mod tests {
     use crate::version;
 
     fn setting() -> Setting {
-        Setting { registry: "127.0.0.1:5000".into(), monitor: Duration::from_millis(1200) }
+        Setting {
+            registry: "127.0.0.1:5000".into(),
+            monitor: Duration::from_millis(1200),
+            freeze: Timestamp::UNIX_EPOCH,
+        }
     }
 
     fn fleet() -> Vec<Customer> {
@@ -136,14 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn rollouts_and_rollbacks_are_watched_for_a_short_time() {
-        let watched = |service: &Service| {
-            let (update, rollback) = (service.deploy.update_config.clone(), service.deploy.rollback_config.clone());
-            (update.unwrap().monitor, rollback.unwrap().monitor)
-        };
+    fn times_are_those_of_the_demo() {
         let short = Some(Duration::from_millis(1200));
         for customer in fleet() {
-            assert_eq!(watched(&customer.services["frontend"]), (short, short), "{}", customer.name);
+            for (key, service) in &customer.services {
+                let config = service.deploy.update_config.as_ref().unwrap();
+                assert_eq!(config.monitor, short, "{}/{key}", customer.name);
+            }
+            let held = customer.services["api"].suspend.as_ref().map(|suspend| suspend.until);
+            let freeze = (customer.name == "initech").then_some(Some(Timestamp::UNIX_EPOCH));
+            assert_eq!(held, freeze, "{}", customer.name);
+            let back = customer.services["frontend"].deploy.rollback_config.as_ref().unwrap();
+            assert_eq!(back.monitor, short, "{}", customer.name);
         }
     }
 
@@ -155,7 +179,7 @@ mod tests {
         write_specs(dir.path(), &setting(), |path| path == INITECH).unwrap();
         for (path, _) in FILES {
             let text = fs::read_to_string(dir.path().join(path)).unwrap();
-            assert!(!text.contains(STAND_IN) && !text.contains(MONITOR), "{path}");
+            assert!(!text.contains(STAND_IN), "{path}");
         }
         let all = fs::read_dir(dir.path().join("eu")).unwrap().count();
         assert_eq!(all, 2, "nothing but the specs is left");

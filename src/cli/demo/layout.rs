@@ -15,6 +15,18 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// As [`wrap`], but at most so many lines; words that are too long are cut as well.
+pub(super) fn wrap_at_most(text: &str, width: usize, lines_max: usize, ellipsis: &str) -> Vec<String> {
+    let mut lines = wrap(text, width);
+    let more = lines.len() > lines_max;
+    lines.truncate(lines_max);
+    if let Some(last) = lines.last_mut().filter(|_| more) {
+        let room = width.saturating_sub(ellipsis.chars().count());
+        *last = last.chars().take(room).chain(ellipsis.chars()).collect();
+    }
+    lines.iter().map(|line| fit(line, width, ellipsis)).collect()
+}
+
 /// One line of at most `width` columns: what is too long ends in `…`. Colours take no room
 /// and are ended where the line is cut.
 pub(super) fn fit(line: &str, width: usize, ellipsis: &str) -> String {
@@ -51,6 +63,14 @@ mod tests {
         assert_eq!(wrap("a bcdefghijk l", 4), ["a", "bcdefghijk", "l"]);
         assert_eq!(wrap("größe zählt", 11), ["größe zählt"]);
         assert_eq!(wrap("  ", 9), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_left_out_is_marked() {
+        assert_eq!(wrap_at_most("one two three", 7, 2, "…"), ["one two", "three"]);
+        assert_eq!(wrap_at_most("one two three", 7, 1, "…"), ["one tw…"]);
+        assert_eq!(wrap_at_most("one three four", 9, 1, "..."), ["one th..."]);
+        assert_eq!(wrap_at_most("abcdefghij k", 5, 2, "…"), ["abcd…", "k"]);
     }
 
     #[test]

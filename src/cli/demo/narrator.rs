@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::layout::{fit, wrap};
+use super::layout::{fit, wrap, wrap_at_most};
 use super::serve::Reach;
 use crate::cli::events::{self, Printer};
 use crate::cli::output::escape_json;
@@ -21,11 +21,13 @@ const INDENT: &str = "  ";
 /// Columns of an event on a terminal, but for its message: most reasons and names fit.
 const REASON_WIDTH: usize = 15;
 const OBJECT_WIDTH: usize = 16;
-/// A host's column in the table of what containers say.
-const HOST_WIDTH: usize = 20;
-/// Conditions that many services are in at once: after so many in a row they are only counted.
+/// Shown of what a container says.
+const SAYS_CHARS_MAX: usize = 30;
+/// Conditions that many services are in at once: after so many they are only counted.
 const CONDITIONS: &[&str] = &["RegistryUnavailable", "Recovered"];
 const ALIKE_MAX: usize = 2;
+/// Lines of a message on a terminal; `skep events` has all of it.
+const MESSAGE_LINES_MAX: usize = 3;
 /// A message is bounded when it is written.
 const MESSAGE_CHARS_MAX: usize = 4096;
 
@@ -82,14 +84,14 @@ pub(super) struct Narrator {
     form: Form,
     style: Style,
     events: Printer,
-    /// The reason of the last event, and how often in a row it came.
-    alike: (String, usize),
+    /// How often each of [`CONDITIONS`] was told since something else was.
+    alike: BTreeMap<String, usize>,
 }
 
 impl Narrator {
     pub(super) fn new(out: Box<dyn Write + Send>, form: Form, style: Style) -> Self {
         let events = Printer::new(false, style);
-        Self { out, form, style, events, alike: (String::new(), 0) }
+        Self { out, form, style, events, alike: BTreeMap::new() }
     }
 
     /// How commands are to print what this then shows.
@@ -136,8 +138,15 @@ impl Narrator {
         if self.form == Form::Json {
             return self.json(&Step::Does { who, what });
         }
-        let prompt = self.style.paint(Tone::Dim, &format!("{who}$"));
-        self.lines(&format!("{INDENT}{prompt} {}", self.style.paint(Tone::Strong, what)))
+        let prompt = format!("{who}$ ");
+        let room = match self.form {
+            Form::Terminal(width) => width.saturating_sub(INDENT.len() + prompt.len() + " \\".len()),
+            _ => usize::MAX,
+        };
+        let hanging = format!(" \\\n{INDENT}{:1$}", "", prompt.len());
+        let lines = wrap(what, room.max(20)).into_iter().map(|line| self.style.paint(Tone::Strong, &line));
+        let what = lines.collect::<Vec<_>>().join(&hanging);
+        self.lines(&format!("{INDENT}{}{what}", self.style.paint(Tone::Dim, &prompt)))
     }
 
     /// A command of skep that was run, and what it printed.
@@ -163,27 +172,30 @@ impl Narrator {
             // What is begun here is told with its outcome.
             Form::Terminal(_) if phase(line) == Some(Phase::Intent) => Ok(()),
             Form::Terminal(width) => {
-                if self.is_one_of_many(&line.head.reason) {
+                if self.is_one_of_many(line) {
                     return Ok(());
                 }
                 let shown = event_lines(line, width, &self.style);
                 let alike = std::mem::take(&mut self.alike);
                 self.lines(&shown)?;
-                let before = if alike.0 == line.head.reason { alike.1 } else { 0 };
-                self.alike = (line.head.reason.clone(), before + 1);
+                self.alike = alike;
                 Ok(())
             }
         }
     }
 
-    /// Whether enough was told of others that are in the same condition; else those that were
-    /// not told are counted.
-    fn is_one_of_many(&mut self, reason: &str) -> bool {
-        let many = self.alike.0 == reason && CONDITIONS.contains(&reason) && self.alike.1 >= ALIKE_MAX;
-        if many {
-            self.alike.1 += 1;
+    /// Whether enough was told of others in the same condition; such are only counted.
+    fn is_one_of_many(&mut self, line: &Line) -> bool {
+        if !CONDITIONS.contains(&line.head.reason.as_str()) {
+            return false;
         }
-        many
+        // That it is over is told by its own event.
+        if line.event.as_ref().is_some_and(|event| event.count.is_some()) {
+            return true;
+        }
+        let count = self.alike.entry(line.head.reason.clone()).or_default();
+        *count += 1;
+        *count > ALIKE_MAX
     }
 
     /// Which container says what, its hosts beside each other; what holds `odd` stands out.
@@ -233,14 +245,11 @@ impl Narrator {
 
     /// Prints lines, cut where a terminal would break them.
     fn lines(&mut self, text: &str) -> io::Result<()> {
-        let (reason, count) = std::mem::take(&mut self.alike);
-        if count > ALIKE_MAX {
-            let more = format!(
-                "{:10}{}",
-                "",
-                self.style.text(&format!("… {} more {reason}", count - ALIKE_MAX), 80)
-            );
-            writeln!(self.out, "{}", self.style.paint(Tone::Dim, &more))?;
+        for (reason, count) in std::mem::take(&mut self.alike) {
+            if count > ALIKE_MAX {
+                let more = self.style.text(&format!("… {} more {reason}", count - ALIKE_MAX), 80);
+                writeln!(self.out, "{:12}{}", "", self.style.paint(Tone::Dim, &more))?;
+            }
         }
         for line in text.split('\n').map(str::trim_end) {
             match self.form {
@@ -275,7 +284,9 @@ fn event_lines(line: &Line, width: usize, style: &Style) -> String {
     let columns =
         format!("{sign} {time}  {:REASON_WIDTH$}  {object:OBJECT_WIDTH$}  ", style.text(&head.reason, 64));
     let at = columns.chars().count();
-    let message = wrap(&style.text(&head.message, MESSAGE_CHARS_MAX), width.saturating_sub(at).max(20));
+    let room = width.saturating_sub(at).max(20);
+    let message = style.text(&head.message, MESSAGE_CHARS_MAX);
+    let message = wrap_at_most(&message, room, MESSAGE_LINES_MAX, style.glyph("…", "..."));
     let tone = if warning { Tone::Warn } else { Tone::Plain };
     format!("{}{}", style.paint(tone, &columns), message.join(&format!("\n{:at$}", "")))
 }
@@ -288,42 +299,50 @@ fn table(containers: &[Container], odd: Option<&str>, style: &Style) -> String {
         let of_host = services.entry(&it.service).or_default().entry(&it.host).or_default();
         of_host.push(&it.says);
     }
-    let first = services.keys().map(|name| name.len()).max().unwrap_or(0) + 2;
-    let mut head = format!("{INDENT}{:first$}", "");
-    hosts.iter().for_each(|host| head.push_str(&format!("{host:HOST_WIDTH$}")));
-    let mut text = style.paint(Tone::Strong, head.trim_end());
-    for (service, on) in &services {
-        text.push_str(&format!("\n{INDENT}{:first$}", style.text(service, 64)));
-        for host in &hosts {
-            let (shown, width) = cell(on.get(host).map_or(&[], Vec::as_slice), odd, style);
-            text.push_str(&shown);
-            text.push_str(&" ".repeat(HOST_WIDTH.saturating_sub(width).max(1)));
-        }
-        text.truncate(text.trim_end().len());
+    let head = std::iter::once((String::new(), Tone::Plain));
+    let head = head.chain(hosts.iter().map(|host| (style.text(host, 64), Tone::Strong)));
+    let mut rows: Vec<Vec<(String, Tone)>> = vec![head.collect()];
+    for (service, on) in services {
+        let name = std::iter::once((style.text(service, 64), Tone::Plain));
+        let cells = hosts.iter().map(|host| cell(on.get(host).map_or(&[], Vec::as_slice), odd, style));
+        rows.push(name.chain(cells).collect());
     }
-    text + "\n"
+    columns(&rows, style)
 }
 
-/// What the containers of a service say on one host, and its width.
-fn cell(says: &[&str], odd: Option<&str>, style: &Style) -> (String, usize) {
+/// What the containers of a service say on one host.
+fn cell(says: &[&str], odd: Option<&str>, style: &Style) -> (String, Tone) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     says.iter().for_each(|say| *counts.entry(say).or_default() += 1);
-    if counts.is_empty() {
-        return (style.paint(Tone::Dim, "-"), 1);
+    let each = counts.iter().map(|(say, count)| {
+        let said = style.text(say, SAYS_CHARS_MAX);
+        if *count > 1 { format!("{said} x{count}") } else { said }
+    });
+    let text = each.collect::<Vec<_>>().join(", ");
+    match says {
+        [] => ("-".to_owned(), Tone::Dim),
+        _ if odd.is_some_and(|odd| says.iter().any(|say| say.contains(odd))) => (text, Tone::Bad),
+        _ => (text, Tone::Good),
     }
-    let (mut shown, mut width) = (String::new(), 0);
-    for (say, count) in counts {
-        let mut text = style.text(say, HOST_WIDTH - 2);
-        if count > 1 {
-            text.push_str(&format!(" x{count}"));
-        }
-        let gap = if width > 0 { ", " } else { "" };
-        width += gap.len() + text.chars().count();
-        let tone = if odd.is_some_and(|odd| say.contains(odd)) { Tone::Bad } else { Tone::Good };
-        shown.push_str(gap);
-        shown.push_str(&style.paint(tone, &text));
-    }
-    (shown, width)
+}
+
+/// Cells below each other; closer together where there is little room.
+fn columns(rows: &[Vec<(String, Tone)>], style: &Style) -> String {
+    let count = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    let all = INDENT.len() + widths.iter().sum::<usize>();
+    let gap = (1..=4).rev().find(|gap| all + gap * count.saturating_sub(1) <= PROSE_WIDTH).unwrap_or(1);
+    let line = |row: &Vec<(String, Tone)>| {
+        let cells = row.iter().zip(&widths).map(|((text, tone), width)| {
+            let padding = width - text.chars().count() + gap;
+            format!("{}{:padding$}", style.paint(*tone, text), "")
+        });
+        format!("{INDENT}{}\n", cells.collect::<String>().trim_end())
+    };
+    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -84,7 +84,8 @@ pub(super) async fn service_update(
     login: &Login<'_>,
 ) -> anyhow::Result<()> {
     let mut found = call(engine, "GET", &format!("/services/{service}"), None, None).await?;
-    let index = found.pointer("/Version/Index").and_then(Value::as_u64).context("a service without a version")?;
+    let index =
+        found.pointer("/Version/Index").and_then(Value::as_u64).context("a service without a version")?;
     let id = found["ID"].as_str().context("a service without an ID")?.to_owned();
     found["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = image.into();
     let path = format!("/services/{id}/update?version={index}");

@@ -34,6 +34,7 @@ pub(super) struct Scene {
 pub(super) struct Seen<'a> {
     pub(super) events: &'a [Event],
     pub(super) containers: &'a [Container],
+    world: &'a World,
 }
 
 impl Seen<'_> {
@@ -46,6 +47,11 @@ impl Seen<'_> {
     pub(super) fn say(&self, service: &str, count: usize, says: &str) -> bool {
         let of_service = || self.containers.iter().filter(|it| it.service == service);
         of_service().count() == count && of_service().all(|it| it.says == says)
+    }
+
+    /// What Swarm says of the service's last update.
+    pub(super) fn update_state(&self, service: &str) -> &'static str {
+        self.world.update_state(service)
     }
 }
 
@@ -113,7 +119,7 @@ impl Scene {
         loop {
             self.tell_events(Instant::now() + LOOK_EVERY).await?;
             let containers = self.world.containers();
-            if reached(&Seen { events: &self.page, containers: &containers }) {
+            if reached(&Seen { events: &self.page, containers: &containers, world: &self.world }) {
                 break;
             }
             if self.skep.as_ref().is_some_and(Running::is_dead) {
@@ -155,7 +161,6 @@ impl Scene {
     /// When skep had died, or the output does not take the end.
     pub(super) async fn close(&mut self, ok: bool) -> anyhow::Result<()> {
         let stopped = self.stop_skep().await;
-        self.world.close().await;
         self.narrator.end(ok && stopped.is_ok(), self.began.elapsed())?;
         stopped
     }

@@ -2,7 +2,7 @@
 //! shows what came of it.
 
 use super::commands::Typed;
-use super::fleet::{self, API, CACHE, FRONTEND, INITECH};
+use super::fleet::{self, API, CACHE, FRONTEND, INITECH, LATEST, OLD_LATEST as STALE};
 use super::scene::{Scene, Seen};
 use crate::cli::ServiceName;
 use crate::events::Reason;
@@ -11,7 +11,6 @@ const ACTS: usize = 7;
 /// What the specs choose at first, what is pushed then, and what hosts still have.
 const BEFORE: &str = "1.4.2";
 const NEW: &str = "1.5.0";
-const STALE: &str = "1.2.0";
 const BROKEN: &str = "1.6.0-rc.1";
 const MENDED: &str = "1.6.0-rc.2";
 
@@ -46,9 +45,9 @@ async fn come_up(scene: &mut Scene) -> anyhow::Result<()> {
     scene.world.write_specs(|path| path != INITECH)?;
     scene.narrator.does("", "cat specs/acme.toml")?;
     scene.narrator.verbatim(&scene.world.read_spec("acme.toml")?)?;
-    scene.breathe(2.0).await;
+    scene.breathe(1.5).await;
     scene.command(Typed::Plan(&["acme"]), 1).await?;
-    scene.breathe(2.5).await;
+    scene.breathe(2.0).await;
     scene.start_skep()?;
     let running = [
         ("acme_frontend", 2, fleet::says(FRONTEND, BEFORE)),
@@ -64,15 +63,15 @@ async fn come_up(scene: &mut Scene) -> anyhow::Result<()> {
         })
     };
     scene.until("all services run the highest version that their specs allow", complete).await?;
-    scene.show(&[], None)?;
-    scene.breathe(2.5).await;
+    scene.show(&running.map(|(service, ..)| service), None)?;
+    scene.breathe(1.5).await;
     Ok(())
 }
 
 async fn new_version(scene: &mut Scene) -> anyhow::Result<()> {
     scene.narrator.act(2, ACTS, "A new frontend is pushed")?;
     scene.turn_page();
-    let (tag, latest) = (scene.world.push(FRONTEND, NEW)?, scene.world.push_latest(FRONTEND, NEW)?);
+    let (tag, latest) = (scene.world.push(FRONTEND, NEW)?, scene.world.push_as(FRONTEND, LATEST, NEW)?);
     scene.narrator.does("ci", &format!("docker push {tag}"))?;
     scene.narrator.does("ci", &format!("docker push {latest}"))?;
     let rolled = frontends(&[("acme", 2), ("globex", 3)]);
@@ -86,7 +85,7 @@ async fn new_version(scene: &mut Scene) -> anyhow::Result<()> {
         })
         .await?;
     scene.show(&["acme_frontend", "globex_frontend"], None)?;
-    scene.breathe(2.5).await;
+    scene.breathe(1.5).await;
     Ok(())
 }
 
@@ -98,8 +97,8 @@ async fn onboard(scene: &mut Scene) -> anyhow::Result<()> {
          and holds the api back for now.",
     )?;
     scene.show(&["initech_frontend", "initech_api", "initech_cache"], None)?;
-    scene.breathe(2.0).await;
-    scene.narrator.does("ops", &format!("cp {INITECH} specs/eu/"))?;
+    scene.breathe(1.5).await;
+    scene.narrator.does("ops", "cp initech.toml specs/eu/")?;
     scene.world.write_specs(|path| path == INITECH)?;
     let new = fleet::says(FRONTEND, NEW);
     scene
@@ -108,7 +107,7 @@ async fn onboard(scene: &mut Scene) -> anyhow::Result<()> {
         })
         .await?;
     scene.show(&["initech_frontend", "initech_api", "initech_cache"], None)?;
-    scene.breathe(2.5).await;
+    scene.breathe(1.5).await;
     Ok(())
 }
 
@@ -121,24 +120,22 @@ async fn stale_latest(scene: &mut Scene) -> anyhow::Result<()> {
          has had since last year."
     ))?;
     scene.stop_skep().await?;
-    let image = scene.world.reference(FRONTEND, "latest");
-    scene
-        .narrator
-        .does("bob", "docker service update --with-registry-auth \\\n      --image {image} acme_frontend")?;
+    let image = scene.world.reference(FRONTEND, LATEST);
+    let by_hand = "docker service update --with-registry-auth --no-resolve-image";
+    scene.narrator.does("bob", &format!("{by_hand} --image {image} acme_frontend"))?;
     scene.world.update_by_hand("acme_frontend", &image).await?;
     let stale = fleet::says(FRONTEND, STALE);
-    let swarm = scene.world.swarm();
     scene
         .until("Swarm says: update completed. The containers say what runs:", |seen| {
-            seen.say("acme_frontend", 2, &stale) && swarm.update_state("acme_frontend") == "completed"
+            seen.say("acme_frontend", 2, &stale) && seen.update_state("acme_frontend") == "completed"
         })
         .await?;
     scene.show(&["acme_frontend"], Some(STALE))?;
-    scene.breathe(2.0).await;
+    scene.breathe(1.5).await;
     scene.command(Typed::Audit, 1).await?;
-    scene.breathe(3.0).await;
-    scene.command(Typed::Plan(&[]), 1).await?;
     scene.breathe(2.0).await;
+    scene.command(Typed::Plan(&[]), 1).await?;
+    scene.breathe(1.5).await;
     scene.start_skep()?;
     let new = fleet::says(FRONTEND, NEW);
     scene
@@ -149,7 +146,7 @@ async fn stale_latest(scene: &mut Scene) -> anyhow::Result<()> {
         })
         .await?;
     scene.show(&["acme_frontend"], Some(STALE))?;
-    scene.breathe(2.5).await;
+    scene.breathe(1.5).await;
     Ok(())
 }
 
@@ -170,10 +167,10 @@ async fn broken_version(scene: &mut Scene) -> anyhow::Result<()> {
                 && seen.say("globex_frontend", 3, &new)
         })
         .await?;
-    scene.breathe(1.5).await;
+    scene.breathe(1.0).await;
     let service = ServiceName { customer: "globex".into(), service: "frontend".into() };
     scene.command(Typed::Explain(service), 0).await?;
-    scene.breathe(3.0).await;
+    scene.breathe(2.0).await;
     scene.turn_page();
     let tag = scene.world.push(FRONTEND, MENDED)?;
     scene.narrator.does("ci", &format!("docker push {tag}"))?;
@@ -184,7 +181,7 @@ async fn broken_version(scene: &mut Scene) -> anyhow::Result<()> {
         })
         .await?;
     scene.show(&["acme_frontend", "globex_frontend", "initech_frontend"], None)?;
-    scene.breathe(2.0).await;
+    scene.breathe(1.5).await;
     Ok(())
 }
 
@@ -192,7 +189,7 @@ async fn registry_away(scene: &mut Scene) -> anyhow::Result<()> {
     scene.narrator.act(6, ACTS, "The registry goes away, and comes back")?;
     scene.turn_page();
     let (before, writes) = (scene.world.containers(), scene.world.writes());
-    scene.world.registry_down().await;
+    scene.world.registry_down();
     scene
         .until("skep says that it cannot know, and lets everything run", |seen| {
             ["acme/frontend", "globex/frontend", "initech/frontend"]
@@ -201,8 +198,10 @@ async fn registry_away(scene: &mut Scene) -> anyhow::Result<()> {
         })
         .await?;
     scene.command(Typed::Audit, 2).await?;
-    scene.narrator.text("What is unknown is never called good: that is exit status 2.")?;
-    scene.breathe(3.0).await;
+    scene
+        .narrator
+        .text("Nobody can tell now what is the highest, so nothing is called that: exit status 2.")?;
+    scene.breathe(2.0).await;
     scene.world.registry_up().await?;
     scene
         .until("the registry answers again", |seen| {
@@ -216,7 +215,7 @@ async fn registry_away(scene: &mut Scene) -> anyhow::Result<()> {
         "something was changed while the registry was away"
     );
     scene.narrator.seen("not one task was touched meanwhile")?;
-    scene.breathe(2.0).await;
+    scene.breathe(1.0).await;
     Ok(())
 }
 
@@ -224,7 +223,7 @@ async fn ending(scene: &mut Scene) -> anyhow::Result<()> {
     scene.narrator.act(7, ACTS, "What runs now")?;
     scene.show(&[], Some(STALE))?;
     scene.command(Typed::Audit, 0).await?;
-    scene.breathe(1.0).await;
+    scene.breathe(0.5).await;
     scene.narrator.text("What to try next:")?;
     scene.narrator.verbatim(NEXT)?;
     Ok(())
@@ -233,5 +232,5 @@ async fn ending(scene: &mut Scene) -> anyhow::Result<()> {
 const NEXT: &str = "\
 skep demo --serve   such a fleet, kept for skep in another terminal
 skep doctor         on your own Swarm: what is in skep's way
-skep audit          on your own Swarm: what is behind; changes nothing, needs no spec
+skep audit          on your own Swarm: what is behind; it changes nothing
 skep events --help  what skep records, and why";

@@ -17,17 +17,19 @@ use super::place::Place;
 use crate::config::{Config, Flags, Sources};
 use crate::sim::engine::orchestrate::Timing;
 use crate::sim::engine::state::{State, Task, TaskState};
-use crate::sim::engine::{Behaviour, Engine, HostOptions, Options, Role};
+use crate::sim::engine::{Behaviour, Engine, HostOptions, Options, Pulled, Role};
 use crate::sim::registry::Registry;
 use crate::sim::wire::{Server, Tap, serve_tcp, serve_unix};
 
 /// How long Swarm watches new tasks, at speed 1.
-const MONITOR: Duration = Duration::from_millis(1500);
+const MONITOR: Duration = Duration::from_secs(1);
 /// How long a broken version runs, at speed 1.
 const BREAKS_AFTER: Duration = Duration::from_millis(300);
 /// How often skep asks the registry, at speed 1.
-const POLL: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(700);
 const POLL_MIN: Duration = Duration::from_millis(200);
+/// How long a customer's release freeze still lasts.
+const FREEZE: Duration = Duration::from_secs(30 * 24 * 3600);
 const HOSTS: &[&str] = &["host-1", "host-2", "host-3"];
 pub(super) const USER: &str = "demo";
 
@@ -54,18 +56,24 @@ impl World {
     pub(super) async fn start(place: &Place, speed: f64) -> anyhow::Result<Self> {
         let password = uuid::Uuid::now_v7().simple().to_string();
         let tap = Tap::default();
-        let registry = Registry::new(options(&password));
+        let registry = Registry::new(&password);
         let server = serve_tcp("127.0.0.1:0", Arc::new(registry.clone())).await;
         let server = server.context("cannot listen on the loopback interface")?;
         let address = server.address().to_owned();
         let engine = Engine::new(swarm(speed), Arc::new(registry.clone()));
-        let engine_server = serve_unix(&place.socket(), Arc::new(tap.wire("engine", Arc::new(engine.clone()))));
-        let engine_server = engine_server.with_context(|| format!("cannot listen on {}", place.socket().display()))?;
+        let engine_server =
+            serve_unix(&place.socket(), Arc::new(tap.wire("engine", Arc::new(engine.clone()))));
+        let engine_server =
+            engine_server.with_context(|| format!("cannot listen on {}", place.socket().display()))?;
         let moving = engine.clone();
         let engine_task = tokio::spawn(async move { moving.run().await });
         let config = write_config(place, &address, &password)?;
         let config = Config { poll_registry: POLL.div_f64(speed).clamp(POLL_MIN, POLL), ..config };
-        let setting = Setting { registry: address.clone(), monitor: MONITOR.div_f64(speed) };
+        let setting = Setting {
+            registry: address.clone(),
+            monitor: MONITOR.div_f64(speed),
+            freeze: Timestamp::now() + FREEZE,
+        };
         let world = Self {
             config,
             address,
@@ -81,7 +89,7 @@ impl World {
         for (repository, tag) in fleet::IMAGES {
             world.push(repository, tag)?;
         }
-        world.push(FRONTEND, LATEST)?;
+        world.push_as(FRONTEND, LATEST, "1.4.2")?;
         world.warm_hosts()?;
         world.deploy_initech(&password).await?;
         Ok(world)
@@ -90,7 +98,7 @@ impl World {
     /// Each host has had a `latest` since long before skep came.
     fn warm_hosts(&self) -> anyhow::Result<()> {
         let reference = self.reference(FRONTEND, LATEST);
-        let old = self.registry.pull(&self.reference(FRONTEND, OLD_LATEST), Some(&self.auth()))
+        let old = self.image(FRONTEND, OLD_LATEST)?;
         self.engine.with(|state| {
             for node in state.nodes.values_mut() {
                 node.images.insert(old.digest.clone(), old.clone());
@@ -103,7 +111,8 @@ impl World {
     /// The stack that initech had before skep came.
     async fn deploy_initech(&self, password: &str) -> anyhow::Result<()> {
         let service = |key, repository, tag, replicas| -> anyhow::Result<Deployed<'_>> {
-            let image = format!("{}@{}", self.reference(repository, tag), self.digest(repository, tag)?);
+            let image =
+                format!("{}@{}", self.reference(repository, tag), self.image(repository, tag)?.digest);
             Ok(Deployed { key, image, replicas })
         };
         let services = [
@@ -129,6 +138,38 @@ impl World {
     pub(super) fn read_spec(&self, path: &str) -> anyhow::Result<String> {
         let path = self.config.specs_dir.join(path);
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Pushes a version under its own tag; the reference to it.
+    ///
+    /// # Errors
+    /// When the registry refuses it.
+    pub(super) fn push(&self, repository: &str, version: &str) -> anyhow::Result<String> {
+        self.push_as(repository, version, version)
+    }
+
+    /// Pushes a version under some tag.
+    ///
+    /// # Errors
+    /// When the registry refuses it.
+    pub(super) fn push_as(&self, repository: &str, tag: &str, version: &str) -> anyhow::Result<String> {
+        self.registry.push(repository, tag, &fleet::says(repository, version), Behaviour::Runs);
+        Ok(self.reference(repository, tag))
+    }
+
+    /// Pushes a version that ends with an error soon after it starts.
+    ///
+    /// # Errors
+    /// When the registry refuses it.
+    pub(super) fn push_broken(&self, repository: &str, version: &str) -> anyhow::Result<String> {
+        let broken = Behaviour::Exits { after: BREAKS_AFTER.div_f64(self.speed), code: 1 };
+        self.registry.push(repository, version, &fleet::says(repository, version), broken);
+        Ok(self.reference(repository, version))
+    }
+
+    /// What nodes get when they may pull it.
+    fn image(&self, repository: &str, tag: &str) -> anyhow::Result<Pulled> {
+        self.registry.find(repository, tag).with_context(|| format!("no {repository}:{tag}"))
     }
 
     /// The whole name of an image.
@@ -186,7 +227,8 @@ impl World {
     /// When somebody else has taken its address meanwhile.
     pub(super) async fn registry_up(&mut self) -> anyhow::Result<()> {
         let server = serve_tcp(&self.address, Arc::new(self.registry.clone())).await;
-        self.registry_server = Some(server.with_context(|| format!("cannot listen on {} again", self.address))?);
+        self.registry_server =
+            Some(server.with_context(|| format!("cannot listen on {} again", self.address))?);
         Ok(())
     }
 }
@@ -197,9 +239,9 @@ impl Drop for World {
     }
 }
 
-/// As measured on a real Swarm, but so many times faster.
+/// Twice as fast as measured on a real Swarm, at speed 1.
 fn swarm(speed: f64) -> Options {
-    let faster = |real: Duration| real.div_f64(speed);
+    let faster = |real: Duration| real.div_f64(2.0 * speed);
     let real = Timing::real();
     let timing = Timing {
         allocate: faster(real.allocate),
@@ -220,14 +262,15 @@ fn swarm(speed: f64) -> Options {
 /// Writes what `skep --config` reads, and reads it as `skep` does.
 fn write_config(place: &Place, address: &str, password: &str) -> anyhow::Result<Config> {
     let text = format!(
-        "[docker]\nhost = \"unix://{}\"\n\n[source]\ndir = \"specs\"\n\n[state]\ndir = \"state\"\n\n\
+        "[docker]\nhost = {}\n\n[source]\ndir = \"specs\"\n\n[state]\ndir = \"state\"\n\n\
          [registries.\"{address}\"]\nusername = \"{USER}\"\npassword_file = \"registry-password\"\n\n\
          [poll]\nregistry = \"2s\"\nresync = \"30s\"\n",
-        place.socket().display()
+        toml::Value::from(format!("unix://{}", place.socket().display()))
     );
     let write = || -> std::io::Result<()> {
         fs::create_dir(place.specs())?;
-        let mut secret = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(place.password())?;
+        let mut secret =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(place.password())?;
         std::io::Write::write_all(&mut secret, password.as_bytes())?;
         fs::write(place.config(), text)
     };
