@@ -35,6 +35,18 @@ deny:
 advisories:
     .ci/run advisories
 
+# every fuzz target for so many seconds; `cargo install --locked cargo-fuzz` first
+fuzz seconds="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # Without a sanitizer the stable toolchain does.
+    export RUSTC_BOOTSTRAP=1
+    cargo fuzz build -s none
+    for target in $(cargo fuzz list); do
+      mkdir -p "fuzz/corpus/$target"
+      cargo fuzz run -s none "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- -max_total_time={{seconds}} -max_len=8000
+    done
+
 # the benchmarks, on a real single-host Swarm; as root
 bench *arguments:
     cargo bench --locked {{arguments}}

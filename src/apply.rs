@@ -88,8 +88,10 @@ impl Applier {
         // Ahead of the call: a rollout that nobody remembers is never judged, whoever dies.
         let before = self.memory.service(&step.name);
         let rollout = rollout(step, &intent, self.recorder.now());
-        if let Some(rollout) = &rollout {
-            self.remember(step, rollout.clone()).await;
+        if let Some(rollout) = &rollout
+            && let Err(error) = self.remember(step, rollout.clone()).await
+        {
+            return Outcome::Unknown(format!("nothing was changed, for it could not be remembered: {error}"));
         }
         let error = match self.write(step, auth).await {
             Ok(()) => return self.applied(about, step, &intent, rollout).await,
@@ -160,26 +162,12 @@ impl Applier {
 
     async fn applied(&self, about: &About, step: &Step, intent: &Event, rollout: Option<Rollout>) -> Outcome {
         let mut events = vec![outcome(about, step, intent, Phase::Done)];
-        if let (Some(rollout), Some(key)) = (rollout, &step.service) {
-            let to = rollout.to.version.clone().or_else(|| rollout.to.tag.clone()).unwrap_or_default();
-            let started = about.event(
-                Kind::Normal,
-                Reason::RolloutStarted,
-                Some(key),
-                format!("{key} rolling to {to}"),
-            );
-            events.push(NewEvent {
-                id: Some(intent.id.clone()),
-                from: view(&step.from),
-                to: view(&step.to),
-                ..started
-            });
-        }
+        events.extend(rollout.map(|rollout| rollout_started(about, intent, &rollout)));
         self.recorder.tell(events).await;
         Outcome::Applied
     }
 
-    async fn remember(&self, step: &Step, rollout: Rollout) {
+    async fn remember(&self, step: &Step, rollout: Rollout) -> std::io::Result<()> {
         let mut memory = self.memory.service(&step.name);
         match step.cause {
             Cause::StaleTasks => memory.forced = step_image(step),
@@ -195,7 +183,7 @@ impl Applier {
         }
         memory.retry = false;
         memory.rollout = Some(rollout);
-        self.put(&step.name, memory).await;
+        memory::put_service(&self.memory, &step.name, memory).await
     }
 
     async fn put(&self, name: &str, memory: ServiceMemory) {
@@ -303,6 +291,15 @@ fn outcome(about: &About, step: &Step, intent: &Event, phase: Phase) -> NewEvent
     NewEvent { id: Some(intent.id.clone()), ..change(about, step, phase) }
 }
 
+/// A change that was applied replaces tasks.
+pub fn rollout_started(about: &About, intent: &Event, rollout: &Rollout) -> NewEvent {
+    let key = intent.service.as_deref();
+    let to = rollout.to.version.as_deref().or(rollout.to.tag.as_deref()).unwrap_or_default();
+    let message = format!("{} rolling to {to}", key.unwrap_or_default());
+    let event = about.event(Kind::Normal, Reason::RolloutStarted, key, message);
+    NewEvent { id: Some(intent.id.clone()), from: intent.from.clone(), to: intent.to.clone(), ..event }
+}
+
 /// Closes an intent that was found open.
 pub fn close(about: &About, intent: &Event, phase: Phase, note: &str) -> NewEvent {
     let message =
@@ -338,3 +335,6 @@ fn view(image: &Option<ImageView>) -> Option<EventImage> {
 pub fn event_image(image: &ImageView) -> EventImage {
     EventImage { tag: image.tag.clone(), version: image.version.clone(), digest: image.digest.clone() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,6 +178,10 @@ impl Case<'_> {
                 waiting.push(wait);
                 None
             }
+            // A service that is not taken over yet (or no longer) is only ever taken over.
+            ImageDecision::RollBack(_) if observed.label(labels::CUSTOMER).is_none() => {
+                return (None, waiting);
+            }
             ImageDecision::RollBack(spec) => return (Some(self.roll_back(observed, spec)), waiting),
             ImageDecision::Stay => return (None, waiting),
         };
@@ -409,11 +413,8 @@ impl Case<'_> {
         self.wait(WaitingReason::NetworkMissing, message)
     }
 
-    /// The engine's ID of a network; its name for the default one, which the same plan makes
-    /// if need be.
     fn network_id(&self, name: &str) -> Option<String> {
-        let found = self.input.observed.networks.get(name).map(|network| network.id.clone());
-        found.or_else(|| (name == fields::default_network(&self.input.desired.spec)).then(|| name.to_owned()))
+        super::network::id(self.input, name)
     }
 
     /// Brings the spec's fields, and those it no longer sets, to what they should be.

@@ -2,13 +2,19 @@
 //! is written from here, so the two cannot drift apart.
 
 mod compose;
+mod container;
 mod deploy;
+mod network;
 
 pub use compose::{HEALTHCHECK, PORT, SERVICE_NETWORK, belongs_under};
-pub use deploy::{
-    DEPLOY, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS, RESOURCES, RESTART_POLICY, ROLLBACK_CONFIG,
-    UPDATE_CONFIG,
+pub use container::{
+    BIND, CREDENTIAL_SPEC, LOGGING, MOUNT, PROPAGATIONS, TMPFS, ULIMIT, VOLUME, VOLUME_OPTIONS,
 };
+pub use deploy::{
+    DEPLOY, DISCRETE_RESOURCE, GENERIC_RESOURCE, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS, RESOURCES,
+    RESTART_POLICY, ROLLBACK_CONFIG, UPDATE_CONFIG,
+};
+pub use network::{IPAM, NETWORK, SUBNET};
 
 /// The keys of one kind of table.
 #[derive(Debug)]
@@ -24,7 +30,7 @@ pub struct Keys {
 }
 
 /// One key: its name, what it means, and what its value looks like.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Key {
     pub name: &'static str,
     pub doc: &'static str,
@@ -32,14 +38,14 @@ pub struct Key {
 }
 
 /// What a value looks like, as far as JSON Schema can say it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Shape {
     Text,
     Boolean,
     /// `false` alone.
     False,
     Integer {
-        min: u64,
+        min: i64,
         max: u64,
     },
     Number,
@@ -62,6 +68,8 @@ pub enum Shape {
 pub const SERVICE_KEY_PATTERN: &str = "^[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?$";
 /// Keys under `[networks]`, as Compose has them.
 pub const NETWORK_KEY_PATTERN: &str = "^[a-zA-Z0-9._-]+$";
+/// Keys under `[volumes]`, as Compose has them.
+pub const VOLUME_KEY_PATTERN: &str = NETWORK_KEY_PATTERN;
 /// Names under `[vars]`.
 pub const VAR_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
 
@@ -73,6 +81,17 @@ pub(super) const PAIRS: Shape = Shape::Any(&[TEXTS, Shape::Map { pattern: None, 
 
 pub(super) const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
     Key { name, doc, shape }
+}
+
+/// Two lists of keys as one.
+const fn joined<const A: usize, const B: usize, const N: usize>(a: [Key; A], b: [Key; B]) -> [Key; N] {
+    let mut all = [a[0]; N];
+    let mut i = 0;
+    while i < N {
+        all[i] = if i < A { a[i] } else { b[i - A] };
+        i += 1;
+    }
+    all
 }
 
 pub static SPEC: Keys = Keys {
@@ -107,8 +126,13 @@ pub static SPEC: Keys = Keys {
             Shape::Map { pattern: Some(NETWORK_KEY_PATTERN), value: &Shape::Table(&NETWORK) },
             "Networks that services may name",
         ),
+        key(
+            "volumes",
+            Shape::Map { pattern: Some(VOLUME_KEY_PATTERN), value: &Shape::Table(&VOLUME) },
+            "Volumes that services may mount",
+        ),
     ],
-    not_yet: &["volumes", "secrets", "configs", "prune", "drift"],
+    not_yet: &["secrets", "configs", "prune", "drift"],
     refused: &[
         ("name", "the stack is named by the file"),
         ("customer", "the customer is named by the file"),
@@ -138,26 +162,6 @@ pub static SUSPEND: Keys = Keys {
 };
 
 const SUSPEND_SHAPE: Shape = Shape::Any(&[Shape::Text, Shape::Table(&SUSPEND)]);
-
-pub static NETWORK: Keys = Keys {
-    id: "network",
-    doc: "A network that exists already",
-    known: &[
-        key("external", Shape::Boolean, "The network is made by somebody else; only `true` works yet"),
-        key("name", Shape::Text, "The network's name in the Swarm; left out: the key"),
-    ],
-    not_yet: &[
-        "driver",
-        "driver_opts",
-        "attachable",
-        "internal",
-        "ipam",
-        "labels",
-        "enable_ipv6",
-        "enable_ipv4",
-    ],
-    refused: &[],
-};
 
 pub static VERSION: Keys = Keys {
     id: "version",
@@ -200,40 +204,45 @@ pub static VERSION: Keys = Keys {
     ],
 };
 
+const VERSION_SHAPE: Shape = Shape::Any(&[Shape::Text, Shape::Table(&VERSION)]);
+const JOINED_SHAPE: Shape =
+    Shape::Any(&[TEXTS, Shape::Map { pattern: None, value: &Shape::Table(&SERVICE_NETWORK) }]);
+
+const OWN_SERVICE_KEYS: [Key; 13] = [
+    key(
+        "image",
+        Shape::Text,
+        "A repository without a tag (skep chooses the highest version), a full version tag, or a digest",
+    ),
+    key(
+        "version",
+        VERSION_SHAPE,
+        "Which versions may run: a semver requirement, or a table; left out: the highest release",
+    ),
+    key("adopt", Shape::Boolean, "Take over a service of this name that skep did not create"),
+    key("suspend", SUSPEND_SHAPE, "Hold this service: nothing is changed, everything is still shown"),
+    key(
+        "on_failure",
+        Shape::Choice(&["rollback", "hold"]),
+        "When a rollout failed and Swarm did not roll back by itself: rollback (once, to the last good image) or hold; default rollback",
+    ),
+    key("environment", PAIRS, "Environment variables: a table, or a list of \"KEY=VALUE\""),
+    key("command", compose::WORDS, "The command: a list, or a string that is split into words"),
+    key("entrypoint", compose::WORDS, "The entry point: a list, or a string that is split into words"),
+    key("labels", PAIRS, "Labels of the containers"),
+    key("healthcheck", Shape::Table(&HEALTHCHECK), "How to tell that a container is healthy"),
+    key("networks", JOINED_SHAPE, "Keys of the top-level networks: a list, or a table with aliases"),
+    key("ports", compose::PORTS, "Published ports, short (\"8080:80/tcp\") or long"),
+    key("deploy", Shape::Table(&DEPLOY), "How Swarm runs the service"),
+];
+
+const SERVICE_KEYS: [Key; OWN_SERVICE_KEYS.len() + container::KEYS.len()] =
+    joined(OWN_SERVICE_KEYS, container::KEYS);
+
 pub static SERVICE: Keys = Keys {
     id: "service",
     doc: "A service: which version runs, and how (Compose keys)",
-    known: &[
-        key(
-            "image",
-            Shape::Text,
-            "A repository without a tag (skep chooses the highest version), a full version tag, or a digest",
-        ),
-        key(
-            "version",
-            Shape::Any(&[Shape::Text, Shape::Table(&VERSION)]),
-            "Which versions may run: a semver requirement, or a table; left out: the highest release",
-        ),
-        key("adopt", Shape::Boolean, "Take over a service of this name that skep did not create"),
-        key("suspend", SUSPEND_SHAPE, "Hold this service: nothing is changed, everything is still shown"),
-        key(
-            "on_failure",
-            Shape::Choice(&["rollback", "hold"]),
-            "When a rollout failed and Swarm did not roll back by itself: rollback (once, to the last good image) or hold; default rollback",
-        ),
-        key("environment", PAIRS, "Environment variables: a table, or a list of \"KEY=VALUE\""),
-        key("command", compose::WORDS, "The command: a list, or a string that is split into words"),
-        key("entrypoint", compose::WORDS, "The entry point: a list, or a string that is split into words"),
-        key("labels", PAIRS, "Labels of the containers"),
-        key("healthcheck", Shape::Table(&HEALTHCHECK), "How to tell that a container is healthy"),
-        key(
-            "networks",
-            Shape::Any(&[TEXTS, Shape::Map { pattern: None, value: &Shape::Table(&SERVICE_NETWORK) }]),
-            "Keys of the top-level networks: a list, or a table with aliases",
-        ),
-        key("ports", compose::PORTS, "Published ports, short (\"8080:80/tcp\") or long"),
-        key("deploy", Shape::Table(&DEPLOY), "How Swarm runs the service"),
-    ],
+    known: &SERVICE_KEYS,
     not_yet: compose::NOT_YET,
     refused: compose::REFUSED,
 };
@@ -243,6 +252,8 @@ pub static ALL: &[&Keys] = &[
     &SPEC,
     &SUSPEND,
     &NETWORK,
+    &IPAM,
+    &SUBNET,
     &SERVICE,
     &VERSION,
     &HEALTHCHECK,
@@ -257,4 +268,14 @@ pub static ALL: &[&Keys] = &[
     &RESOURCES,
     &LIMITS,
     &RESERVATIONS,
+    &GENERIC_RESOURCE,
+    &DISCRETE_RESOURCE,
+    &ULIMIT,
+    &LOGGING,
+    &CREDENTIAL_SPEC,
+    &MOUNT,
+    &BIND,
+    &VOLUME_OPTIONS,
+    &TMPFS,
+    &VOLUME,
 ];

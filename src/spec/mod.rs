@@ -3,8 +3,10 @@
 //! This module holds what a spec *means*; `parse` turns text into it and reports every
 //! error at once. Nothing here reads files, clocks or the environment.
 
+mod container;
 pub mod diagnostics;
 pub mod keys;
+mod network;
 pub mod parse;
 pub mod schema;
 
@@ -12,6 +14,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::image::{Digest, Repository};
+
+pub use container::{Container, CredentialSpec, Isolation, Logging, Mount, MountSource, Ulimit, Volume};
+pub use network::{Network, Subnet};
 
 /// One customer: one file, one stack.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +28,7 @@ pub struct Customer {
     pub suspend: Option<Suspend>,
     pub services: BTreeMap<String, Service>,
     pub networks: BTreeMap<String, Network>,
+    pub volumes: BTreeMap<String, Volume>,
 }
 
 /// A service as the spec wants it.
@@ -140,16 +146,6 @@ pub enum Retag {
     Hold,
 }
 
-/// An entry of the top-level `[networks]`. Only `external` ones work yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// The key under `[networks]`.
-    pub key: String,
-    pub external: bool,
-    /// The network's name in the Swarm.
-    pub name: String,
-}
-
 /// The Compose keys of a service. `None` everywhere means: the spec says nothing about it,
 /// so skep neither sets nor compares it.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -164,6 +160,7 @@ pub struct Compose {
     /// Keys of the top-level `[networks]`.
     pub networks: Option<Vec<NetworkAttachment>>,
     pub ports: Option<Vec<Port>>,
+    pub container: Container,
     pub deploy: Deploy,
 }
 
@@ -292,6 +289,8 @@ pub struct ResourceAmounts {
     pub memory_bytes: Option<u64>,
     /// Limits only.
     pub pids: Option<u64>,
+    /// Reservations only: kind and number.
+    pub generic: Option<Vec<(String, u64)>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

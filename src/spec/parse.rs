@@ -10,12 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Customer;
 use super::diagnostics::{Diagnostic, Severity};
 
+mod container;
 mod customer;
 mod deploy;
 mod document;
 mod image;
 mod layout;
 mod merge;
+mod networks;
 mod ports;
 mod reader;
 mod report;
@@ -24,6 +26,7 @@ mod suggest;
 mod tree;
 mod units;
 mod vars;
+mod volumes;
 mod words;
 
 #[cfg(test)]

@@ -8,14 +8,13 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::narrator::{Narrator, Printed};
-use crate::cli::{Context, Customers, ServiceName, apply, audit, explain, plan, progress, status};
+use crate::cli::{Context, Customers, ServiceName, apply, audit, explain, plan, progress};
 use crate::config::{Config, Flags, Sources};
-use crate::report::{AuditReport, ExplainReport, PlanReport, StatusReport, Style};
+use crate::report::{AuditReport, ExplainReport, PlanReport, Style};
 
 /// A command of skep.
 pub(super) enum Typed<'a> {
     Plan(&'a [&'a str]),
-    Status,
     Audit,
     Apply,
     Explain(ServiceName),
@@ -25,7 +24,6 @@ impl Typed<'_> {
     fn line(&self) -> String {
         match self {
             Self::Plan(customers) => format!("skep plan {}", customers.join(" ")).trim_end().to_owned(),
-            Self::Status => "skep status".into(),
             Self::Audit => "skep audit".into(),
             Self::Apply => "skep apply".into(),
             Self::Explain(service) => format!("skep explain {service}"),
@@ -33,16 +31,18 @@ impl Typed<'_> {
     }
 
     async fn run(&self, ctx: &mut Context) -> anyhow::Result<u8> {
-        let all = || Customers { customers: Vec::new() };
         match self {
             Self::Plan(names) => {
                 let customers = Customers { customers: names.iter().map(|it| (*it).to_owned()).collect() };
                 plan::run(ctx, plan::Args { customers }).await
             }
-            Self::Status => status::run(ctx, status::Args { customers: all() }).await,
             Self::Audit => audit::run(ctx, audit::Args { files: Vec::new() }).await,
             Self::Apply => {
-                apply::run(ctx, apply::Args { customers: all(), timeout: None, no_wait: false }).await
+                apply::run(
+                    ctx,
+                    apply::Args { customers: Customers::default(), timeout: None, no_wait: false },
+                )
+                .await
             }
             Self::Explain(service) => explain::run(ctx, explain::Args { service: service.clone() }).await,
         }
@@ -54,7 +54,6 @@ impl Typed<'_> {
         let mut text = Vec::new();
         match self {
             Self::Plan(_) | Self::Apply => of::<PlanReport>(report)?.render(&mut text, style)?,
-            Self::Status => of::<StatusReport>(report)?.render(&mut text, style)?,
             Self::Explain(_) => of::<ExplainReport>(report)?.render(&mut text, style)?,
             Self::Audit => {
                 let mut report = of::<AuditReport>(report)?;

@@ -18,7 +18,7 @@ use crate::config::{Config, Flags, Sources};
 use crate::sim::engine::orchestrate::Timing;
 use crate::sim::engine::state::{State, Task, TaskState};
 use crate::sim::engine::{Behaviour, Engine, HostOptions, Options, Pulled, Role};
-use crate::sim::registry::Registry;
+use crate::sim::registry::{Auth, ImageSpec, Options as RegistryOptions, Registry};
 use crate::sim::wire::{Server, Tap, serve_tcp, serve_unix};
 
 /// How long Swarm watches new tasks, at speed 1.
@@ -56,7 +56,11 @@ impl World {
     pub(super) async fn start(place: &Place, speed: f64) -> anyhow::Result<Self> {
         let password = uuid::Uuid::now_v7().simple().to_string();
         let tap = Tap::default();
-        let registry = Registry::new(&password);
+        let registry = Registry::new(RegistryOptions {
+            auth: Auth::Basic { user: USER.to_owned(), password: password.clone() },
+            epoch: Timestamp::now(),
+            ..RegistryOptions::default()
+        });
         let server = serve_tcp("127.0.0.1:0", Arc::new(registry.clone())).await;
         let server = server.context("cannot listen on the loopback interface")?;
         let address = server.address().to_owned();
@@ -153,7 +157,7 @@ impl World {
     /// # Errors
     /// When the registry refuses it.
     pub(super) fn push_as(&self, repository: &str, tag: &str, version: &str) -> anyhow::Result<String> {
-        self.registry.push(repository, tag, &fleet::says(repository, version), Behaviour::Runs);
+        self.registry.push(repository, tag, &ImageSpec::new(&fleet::says(repository, version)))?;
         Ok(self.reference(repository, tag))
     }
 
@@ -163,13 +167,14 @@ impl World {
     /// When the registry refuses it.
     pub(super) fn push_broken(&self, repository: &str, version: &str) -> anyhow::Result<String> {
         let broken = Behaviour::Exits { after: BREAKS_AFTER.div_f64(self.speed), code: 1 };
-        self.registry.push(repository, version, &fleet::says(repository, version), broken);
+        let image = ImageSpec { behaviour: broken, ..ImageSpec::new(&fleet::says(repository, version)) };
+        self.registry.push(repository, version, &image)?;
         Ok(self.reference(repository, version))
     }
 
     /// What nodes get when they may pull it.
     fn image(&self, repository: &str, tag: &str) -> anyhow::Result<Pulled> {
-        self.registry.find(repository, tag).with_context(|| format!("no {repository}:{tag}"))
+        self.registry.image(repository, tag).with_context(|| format!("no {repository}:{tag}"))
     }
 
     /// The whole name of an image.

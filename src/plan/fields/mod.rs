@@ -7,12 +7,13 @@
 //! typed model keeps what it does not know.
 
 mod access;
+mod container;
 mod create;
 mod desired;
 mod display;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod values;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,12 @@
 //! The Engine API: routes, versions and headers.
 
+mod allocate;
 mod answer;
+mod blobs;
+mod distribution;
+mod events;
+mod json_fault;
+mod logs;
 mod networks;
 mod nodes;
 mod query;
@@ -9,6 +15,7 @@ mod shapes;
 mod spec;
 mod system;
 mod tasks;
+mod template;
 mod typed;
 mod validate;
 mod view;
@@ -42,15 +49,23 @@ pub(super) fn answer(engine: &Engine, request: &Request) -> Response {
         return Refusal::new(StatusCode::NOT_FOUND, "page not found").response();
     };
     let call = Call { engine, request, query: Query::of(request) };
-    let mut response = match version.and_then(|version| refused_version(engine, version)) {
-        Some(refused) => refused,
-        None => action(&call, &id).unwrap_or_else(Refusal::response),
-    };
+    let refused = version.and_then(|version| refused_version(engine, version));
+    // What is refused for its version does not say whether this is an experimental engine.
+    let says_all = refused.is_none();
+    let mut response = refused.unwrap_or_else(|| action(&call, &id).unwrap_or_else(Refusal::response));
     headers(engine, &mut response);
+    if says_all {
+        response.headers_mut().insert("docker-experimental", HeaderValue::from_static("false"));
+    }
     response
 }
 
 fn route(method: &Method, path: &str) -> Option<(Action, String)> {
+    // A reference has slashes itself.
+    let reference = path.strip_prefix("/distribution/").and_then(|rest| rest.strip_suffix("/json"));
+    if let Some(reference) = reference.filter(|_| method == Method::GET) {
+        return Some((distribution::inspect, decoded(reference)));
+    }
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     let none = "";
     let (action, id): (Action, &str) = match (method.as_str(), segments.as_slice()) {
@@ -66,6 +81,19 @@ fn route(method: &Method, path: &str) -> Option<(Action, String)> {
         ("GET", ["networks", id]) => (networks::inspect, id),
         ("POST", ["networks", "create"]) => (networks::create, none),
         ("DELETE", ["networks", id]) => (networks::remove, id),
+        ("GET", ["events"]) => (events::stream, none),
+        ("GET", ["services", id, "logs"]) => (logs::of_service, id),
+        ("GET", ["tasks", id, "logs"]) => (logs::of_task, id),
+        ("GET", ["configs"]) => (blobs::list_configs, none),
+        ("POST", ["configs", "create"]) => (blobs::create_config, none),
+        ("GET", ["configs", id]) => (blobs::inspect_config, id),
+        ("DELETE", ["configs", id]) => (blobs::remove_config, id),
+        ("POST", ["configs", id, "update"]) => (blobs::update_config, id),
+        ("GET", ["secrets"]) => (blobs::list_secrets, none),
+        ("POST", ["secrets", "create"]) => (blobs::create_secret, none),
+        ("GET", ["secrets", id]) => (blobs::inspect_secret, id),
+        ("DELETE", ["secrets", id]) => (blobs::remove_secret, id),
+        ("POST", ["secrets", id, "update"]) => (blobs::update_secret, id),
         ("GET", ["tasks"]) => (tasks::list, none),
         ("GET", ["tasks", id]) => (tasks::inspect, id),
         ("GET", ["nodes"]) => (nodes::list, none),
@@ -73,7 +101,7 @@ fn route(method: &Method, path: &str) -> Option<(Action, String)> {
         ("POST", ["nodes", id, "update"]) => (nodes::update, id),
         _ => return None,
     };
-    (id.is_empty() == (id == none) && !segments.contains(&"")).then(|| (action, decoded(id)))
+    (!segments.contains(&"")).then(|| (action, decoded(id)))
 }
 
 fn decoded(segment: &str) -> String {
@@ -130,7 +158,6 @@ fn headers(engine: &Engine, response: &mut Response) {
         }
     };
     set(HeaderName::from_static("api-version"), format!("{major}.{minor}"));
-    set(HeaderName::from_static("docker-experimental"), "false".to_owned());
     set(HeaderName::from_static("ostype"), "linux".to_owned());
     set(SERVER, format!("Docker/{} (linux)", options.version));
 }

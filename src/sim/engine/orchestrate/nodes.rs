@@ -84,9 +84,10 @@ impl Pass<'_> {
             self.node_changed(id);
         } else if after(after(lost, self.timing.heartbeat), self.timing.orphan) <= self.now {
             for task in self.state.work.tasks_on(id) {
-                let state = self.state.tasks.get(&task).map(|task| task.state);
-                if state.is_some_and(|state| (TaskState::Assigned..=TaskState::Running).contains(&state)) {
-                    self.status(&task, TaskState::Orphaned, "node down", None);
+                let Some(found) = self.state.tasks.get(&task) else { continue };
+                if (TaskState::Assigned..=TaskState::Running).contains(&found.state) {
+                    let message = found.message.clone();
+                    self.status(&task, TaskState::Orphaned, &message, None);
                 }
             }
         }
@@ -126,16 +127,17 @@ impl Pass<'_> {
 
     fn node_removed(&mut self, id: &str) {
         for task in self.state.work.tasks_on(id) {
-            let service = self.state.tasks.get(&task).map(|task| task.service.clone()).unwrap_or_default();
-            match self.state.services.get(&service).map(Mode::of) {
-                Some(Mode::Global) => self.remove_task(&task),
-                Some(Mode::Replicated { .. }) => {
-                    self.release(&task);
-                    self.restart_if_needed(&task);
-                }
-                _ => {}
+            let Some(found) = self.state.tasks.get(&task) else { continue };
+            let mode = self.state.services.get(&found.service).map(Mode::of);
+            if found.state <= TaskState::Running {
+                let message = "Task belonged to a node that has been deleted";
+                self.status(&task, TaskState::Orphaned, message, None);
+            }
+            if mode == Some(Mode::Global) {
+                self.remove_task(&task);
             }
         }
+        self.state.work.used.remove(id);
     }
 
     /// Tasks that may no longer be where they are are rejected.
