@@ -44,7 +44,8 @@ Exit status:
 
 /// The registry answers with little.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-const BREAKS_AFTER: std::time::Duration = std::time::Duration::from_millis(300);
+/// Shorter than Swarm watches new tasks at any speed of the demo.
+const BREAKS_AFTER: std::time::Duration = std::time::Duration::from_millis(5);
 const CONFIG_TYPE: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER_TYPE: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 const MANIFEST_TYPE: &str = "application/vnd.docker.distribution.manifest.v2+json";
