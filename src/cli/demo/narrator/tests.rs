@@ -102,12 +102,12 @@ fn on_a_terminal_it_fits() {
                                                    task 2: non-zero exit (1)
     ! 07:37:22  RegistryUnavailable  acme/frontend     no answer
     ! 07:37:22  RegistryUnavailable  acme/frontend     no answer
-              … 2 more RegistryUnavailable
+                … 2 more RegistryUnavailable
       ✓ both customers run 1.5.0
 
-                       host-1              host-2              host-3
-      acme_frontend    frontend 1.2.0      -                   frontend 1.5.0
-      globex_frontend  -                   frontend 1.5.0 x2   -
+                         host-1            host-2               host-3
+      acme_frontend      frontend 1.2.0    -                    frontend 1.5.0
+      globex_frontend    -                 frontend 1.5.0 x2    -
 
       $ skep audit
       A TABLE
@@ -138,9 +138,9 @@ fn elsewhere_it_is_lines_without_colours_and_events_are_as_in_the_log() {
     2026-11-23T07:37:22Z  Warning  RegistryUnavailable  acme/frontend     no answer
       ok both customers run 1.5.0
 
-                       host-1              host-2              host-3
-      acme_frontend    frontend 1.2.0      -                   frontend 1.5.0
-      globex_frontend  -                   frontend 1.5.0 x2   -
+                         host-1            host-2               host-3
+      acme_frontend      frontend 1.2.0    -                    frontend 1.5.0
+      globex_frontend    -                 frontend 1.5.0 x2    -
 
       $ skep audit
       A TABLE
