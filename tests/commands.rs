@@ -188,9 +188,7 @@ fn a_variable_with_one_underscore_is_warned_of() {
 #[test]
 fn promised_commands_say_not_yet_and_help_is_one() {
     let directory = tempfile::tempdir().unwrap();
-    for command in
-        ["import f.yml", "reconcile", "suspend acme", "resume acme", "rollback a/b", "demo"]
-    {
+    for command in ["import f.yml", "reconcile", "suspend acme", "resume acme", "rollback a/b"] {
         let told = contains("is not built yet").and(contains("did you mean").not());
         skep(directory.path(), command).assert().code(2).stdout(is_empty()).stderr(told);
     }

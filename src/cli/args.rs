@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use super::{
-    apply, audit, completions, doctor, events, explain, history, lint, plan, render, retry, run, schema,
-    status, wait,
+    apply, audit, completions, demo, doctor, events, explain, history, lint, plan, render, retry, run,
+    schema, status, wait,
 };
 use crate::config::Flags;
 
@@ -101,12 +101,13 @@ pub enum Command {
     Render(render::Args),
     Retry(retry::Args),
     Doctor(doctor::Args),
+    Demo(demo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
 
 /// Commands that are promised but not built.
-const NOT_YET: &[&str] = &["import", "reconcile", "suspend", "resume", "rollback", "demo"];
+const NOT_YET: &[&str] = &["import", "reconcile", "suspend", "resume", "rollback"];
 
 /// What to say of a command line that was refused for a command that is promised, in place
 /// of another command's name that happens to be near.

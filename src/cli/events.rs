@@ -175,7 +175,7 @@ async fn follow(
 }
 
 /// Prints line after line, whose number and widths are not known beforehand.
-struct Printer {
+pub(super) struct Printer {
     json: bool,
     style: Style,
     /// Grows with what was shown.
@@ -191,11 +191,11 @@ const KIND_WIDTH: usize = 7;
 const OBJECT_WIDTHS: (usize, usize) = (16, 48);
 
 impl Printer {
-    fn new(json: bool, style: Style) -> Self {
+    pub(super) fn new(json: bool, style: Style) -> Self {
         Self { json, style, object_width: OBJECT_WIDTHS.0, begun: false }
     }
 
-    fn print(&mut self, line: &Line, out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn print(&mut self, line: &Line, out: &mut dyn Write) -> io::Result<()> {
         if self.json {
             return writeln!(out, "{}", line.raw);
         }
@@ -248,7 +248,8 @@ impl Printer {
 /// A message is bounded when it is written; one that is not came from elsewhere.
 const MESSAGE_CHARS_MAX: usize = events::text::MESSAGE_BYTES_MAX;
 
-fn object(line: &Head) -> String {
+/// What an event is about.
+pub(super) fn object(line: &Head) -> String {
     match (line.customer.as_deref(), line.service.as_deref()) {
         (Some(customer), Some(service)) => format!("{customer}/{service}"),
         (Some(name), None) | (None, Some(name)) => name.to_owned(),

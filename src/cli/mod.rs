@@ -6,6 +6,7 @@ pub mod audit;
 pub mod completions;
 pub(crate) mod compose;
 pub mod convert;
+pub mod demo;
 pub mod doctor;
 pub mod events;
 pub mod explain;
@@ -102,7 +103,11 @@ pub fn main(cli: Cli, env: &BTreeMap<String, String>) -> anyhow::Result<u8> {
     let style = output::style(cli.global.color, env, std::io::stdout().is_terminal());
     telemetry::init(&cli, env)?;
     let sources = Sources::new(cli.global.config.clone(), env.clone(), cli.flags());
-    let config = Config::load(&sources)?;
+    let config = match &cli.command {
+        // It has a configuration of its own, and must work whatever the user's says.
+        Command::Demo(args) if args.stands_alone() => Config::default(),
+        _ => Config::load(&sources)?,
+    };
     let json = cli.global.output == Output::Json;
     let progress =
         progress::Mode::detect(cli.global.quiet, env.get("TERM").is_some_and(|term| term == "dumb"));
@@ -137,6 +142,7 @@ async fn dispatch_networked(ctx: &mut Context, command: Command) -> anyhow::Resu
         Command::Retry(args) => retry::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
         Command::Events(args) => events::run(ctx, args).await,
+        Command::Demo(args) => demo::run(ctx, args).await,
         Command::Lint(_) | Command::Schema(_) | Command::Completions(_) | Command::History(_) => {
             unreachable!("dispatched before the runtime starts")
         }

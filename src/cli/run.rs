@@ -118,23 +118,7 @@ async fn run_with(
     let server =
         tokio::spawn(http::serve(shared, watcher.state.clone(), stop_http.clone().cancelled_owned()));
     let hangup = Arc::new(Notify::new());
-    let wakeups = Wakeups::start(wakeups::Sources {
-        specs_dir: &config.specs_dir,
-        swarm: Arc::clone(&writer.session.swarm),
-        registry: Arc::clone(&writer.session.registry),
-        watched: writer.session.resolver.watched.clone(),
-        poll_registry: config.poll_registry,
-        resync: config.resync,
-        hangup: Arc::clone(&hangup),
-    });
-    let settings = Settings {
-        concurrency: config.rollout_concurrency,
-        poll_registry: config.poll_registry,
-        resync: config.resync,
-    };
-    let specs = Specs::new(&config.specs_dir, Some(&config.state_dir));
-    let observer: Arc<dyn Observer> = Arc::<Watcher>::clone(watcher);
-    let controller = Controller::new(Arc::clone(&writer.reconciler), specs, settings, observer);
+    let (controller, wakeups) = assemble(config, &writer, &hangup, Arc::<Watcher>::clone(watcher));
     tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
     let next = Mutex::new(None);
     let shutdown = async {
@@ -147,6 +131,31 @@ async fn run_with(
     stop_http.cancel();
     server.await.context("the HTTP server panicked")??;
     Ok(next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// The controller and what wakes it, as the configuration has them; `hangup` does what SIGHUP does.
+pub(super) fn assemble(
+    config: &Config,
+    writer: &Writer,
+    hangup: &Arc<Notify>,
+    observer: Arc<dyn Observer>,
+) -> (Controller, Wakeups) {
+    let wakeups = Wakeups::start(wakeups::Sources {
+        specs_dir: &config.specs_dir,
+        swarm: Arc::clone(&writer.session.swarm),
+        registry: Arc::clone(&writer.session.registry),
+        watched: writer.session.resolver.watched.clone(),
+        poll_registry: config.poll_registry,
+        resync: config.resync,
+        hangup: Arc::clone(hangup),
+    });
+    let settings = Settings {
+        concurrency: config.rollout_concurrency,
+        poll_registry: config.poll_registry,
+        resync: config.resync,
+    };
+    let specs = Specs::new(&config.specs_dir, Some(&config.state_dir));
+    (Controller::new(Arc::clone(&writer.reconciler), specs, settings, observer), wakeups)
 }
 
 /// Waits until the controller is to end (`None`), or to begin anew with another configuration.

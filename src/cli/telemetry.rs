@@ -39,9 +39,14 @@ fn filter(cli: &Cli, env: &BTreeMap<String, String>) -> anyhow::Result<EnvFilter
 /// went wrong. Libraries speak up at the very last `-v` only.
 fn level(cli: &Cli) -> &'static str {
     const LEVELS: [&str; 5] = ["error", "warn", "warn,skep=info", "warn,skep=debug", "trace"];
-    let usual: usize = if matches!(cli.command, Command::Run(_)) { 2 } else { 1 };
+    let usual: usize = match cli.command {
+        Command::Run(_) => 2,
+        // Failures are part of its story, which has its own voice.
+        Command::Demo(_) => 0,
+        _ => 1,
+    };
     let at = match cli.global.quiet {
-        true => usual - 1,
+        true => usual.saturating_sub(1),
         false => usual + usize::from(cli.global.verbose),
     };
     LEVELS[at.min(LEVELS.len() - 1)]
@@ -65,6 +70,9 @@ mod tests {
             ("skep run -q", "warn"),
             ("skep run -v", "warn,skep=debug"),
             ("skep run -vv", "trace"),
+            ("skep demo", "error"),
+            ("skep demo -q", "error"),
+            ("skep demo -v", "warn"),
         ] {
             let cli = Cli::try_parse_from(line.split(' ')).unwrap();
             assert_eq!(level(&cli), expected, "{line}");

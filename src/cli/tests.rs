@@ -90,6 +90,7 @@ fn every_command_tells_what_it_does_with_examples_and_exit_statuses() {
         "history",
         "retry",
         "doctor",
+        "demo",
         "schema",
         "completions",
     ] {

@@ -59,7 +59,8 @@ impl Style {
         self.glyph("→", "->")
     }
 
-    pub(super) fn glyph(&self, unicode: &'static str, ascii: &'static str) -> &'static str {
+    /// One of two glyphs for the same.
+    pub fn glyph(&self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode { unicode } else { ascii }
     }
 }
