@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
+mod blocking;
 pub mod cli;
 pub mod config;
 pub mod controller;

@@ -120,7 +120,7 @@ impl Log {
         now: jiff::Timestamp,
     ) -> io::Result<Vec<Event>> {
         let log = Arc::clone(self);
-        tokio::task::spawn_blocking(move || log.append_many(events, now)).await.map_err(io::Error::other)?
+        crate::blocking::run(move || log.append_many(events, now)).await?
     }
 
     /// Intents without an outcome, oldest first, as of now.

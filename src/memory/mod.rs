@@ -33,8 +33,7 @@ pub trait Memory: Send + Sync {
 /// As `Memory::put_service`.
 pub async fn put_service(store: &Arc<dyn Memory>, name: &str, memory: ServiceMemory) -> std::io::Result<()> {
     let (store, name) = (Arc::clone(store), name.to_owned());
-    let put = tokio::task::spawn_blocking(move || store.put_service(&name, memory));
-    put.await.map_err(std::io::Error::other)?
+    crate::blocking::run(move || store.put_service(&name, memory)).await?
 }
 
 /// More refusals of one service than anybody looks at; the oldest give way.
