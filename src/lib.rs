@@ -9,6 +9,7 @@ mod blocking;
 pub mod cli;
 pub mod config;
 pub mod controller;
+pub mod dial;
 pub mod events;
 pub mod http;
 pub mod image;

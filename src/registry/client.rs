@@ -19,6 +19,7 @@ use super::tags::{self, TagList};
 use super::transport::{Observer, Transport};
 use super::{Limits, Registry, RegistryError};
 use crate::config::RegistryConfig;
+use crate::dial::Dial;
 use crate::image::{Digest, Repository};
 use crate::version::Platform;
 
@@ -34,6 +35,8 @@ pub struct Options {
     /// Told of each HTTP request, for the metrics.
     pub observer: Option<Observer>,
     pub limits: Limits,
+    /// Makes the connections, in place of the network: for embedded registries.
+    pub dial: Option<Dial>,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             helper_dirs: Vec::new(),
             observer: None,
             limits: Limits::default(),
+            dial: None,
         }
     }
 }
@@ -75,10 +79,10 @@ impl Client {
     /// A client for the `[registries]` of the configuration, by `host[:port][/prefix]`.
     pub fn new(registries: &BTreeMap<String, RegistryConfig>, options: Options) -> Self {
         let settings = Arc::new(Settings::new(registries));
-        let Options { user_agent, docker_config, helper_dirs, observer, limits } = options;
+        let Options { user_agent, docker_config, helper_dirs, observer, limits, dial } = options;
         let credentials = Credentials::new(Arc::clone(&settings), docker_config, helper_dirs, limits.clone());
         let error_ttl = limits.error_ttl;
-        let transport = Transport::new(user_agent, observer, limits);
+        let transport = Transport::new(user_agent, observer, limits, dial);
         Self {
             api: Api { settings, credentials, auth: Auth::new(), transport },
             tags: Flights::new(REPOSITORIES_MAX, error_ttl),

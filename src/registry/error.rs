@@ -1,12 +1,12 @@
 //! Errors that say which registry, what happened and the mend, and nothing secret.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::carrier::Broken;
 use super::limits::RETRY_AFTER_MAX;
 use super::{RegistryError, RegistryErrorKind as Kind};
 use crate::text::printable;
@@ -90,36 +90,25 @@ pub(super) fn unauthorized(registry: &str, status: u16, what: &str, source: Opti
 }
 
 /// The error for a request that got no answer.
-pub(super) fn for_transport(registry: &str, what: &str, error: &reqwest::Error) -> RegistryError {
-    let cause = cause(error);
+pub(super) fn for_transport(registry: &str, what: &str, broken: &Broken) -> RegistryError {
+    let cause = printable(&broken.cause, DETAIL_MAX);
     let mend = if cause.contains("certificate") {
         ": trust its authority with `ca` under [registries] in skep.toml"
     } else if cause.contains("InvalidContentType") {
         ": if it speaks plain HTTP, set `plain_http = true` under [registries] in skep.toml"
-    } else if error.is_connect() {
+    } else if broken.connect {
         ": check that it is up and that its name and port are right"
     } else {
         ""
     };
-    let verb = if error.is_timeout() {
+    let verb = if broken.timeout {
         "no answer in time"
-    } else if error.is_connect() {
+    } else if broken.connect {
         "cannot connect"
     } else {
         "the connection broke"
     };
     RegistryError::new(Kind::Unavailable, registry, &format!("{verb} for {what}: {cause}{mend}"))
-}
-
-/// The innermost cause; reqwest's own text would show the URL, which may hold a signature.
-fn cause(error: &reqwest::Error) -> String {
-    let Some(mut inner) = error.source() else {
-        return "no cause was given".to_owned();
-    };
-    while let Some(next) = inner.source() {
-        inner = next;
-    }
-    printable(&inner.to_string(), DETAIL_MAX)
 }
 
 /// The first known code in `{"errors":[{"code":…}]}`.

@@ -16,6 +16,7 @@ use crate::version::{Platform, Resolved};
 mod api;
 mod auth;
 mod cache;
+mod carrier;
 mod challenge;
 mod client;
 mod credentials;

@@ -13,9 +13,11 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::cache::{Bounded, lock};
+use super::carrier::{Broken, Carrier, Dialed};
 use super::endpoint::{Endpoint, is_loopback};
 use super::limits::{ERROR_BODY_MAX, REDIRECTS_MAX, RETRY_AFTER_DEFAULT};
 use super::{Limits, RegistryError, RegistryErrorKind as Kind, error};
+use crate::dial::Dial;
 
 /// Told once for each HTTP request: the registry, and the status code, `error` or `timeout`.
 pub type Observer = Arc<dyn Fn(&str, &str) + Send + Sync>;
@@ -70,6 +72,8 @@ pub(super) struct Transport {
     user_agent: String,
     observer: Option<Observer>,
     limits: Limits,
+    /// In place of `clients`.
+    dialed: Option<Dialed>,
     clients: tokio::sync::Mutex<HashMap<ClientKey, reqwest::Client>>,
     gates: Mutex<Bounded<String, Arc<Gate>>>,
 }
@@ -156,13 +160,22 @@ impl Gate {
 }
 
 impl Transport {
-    pub(super) fn new(user_agent: String, observer: Option<Observer>, limits: Limits) -> Self {
+    /// `dial` makes the connections if it is there.
+    pub(super) fn new(
+        user_agent: String,
+        observer: Option<Observer>,
+        limits: Limits,
+        dial: Option<Dial>,
+    ) -> Self {
+        let (connect, idle) = (limits.connect, limits.idle);
+        let dialed = dial.map(|dial| Dialed { dial, user_agent: user_agent.clone(), connect, idle });
         // Fails only when the process has chosen a provider before, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             user_agent,
             observer,
             limits,
+            dialed,
             clients: tokio::sync::Mutex::new(HashMap::new()),
             gates: Mutex::new(Bounded::new(HOSTS_MAX)),
         }
@@ -223,13 +236,13 @@ impl Transport {
     }
 
     async fn hop(&self, endpoint: &Endpoint, ask: &Ask, deadline: Instant) -> Result<Answer, Lost> {
-        let client = self.client(endpoint, &ask.url).await.map_err(|error| Lost {
+        let carrier = self.carrier(endpoint, &ask.url).await.map_err(|error| Lost {
             error,
             timeout: false,
             unreachable: false,
         })?;
         let mut arrived = false;
-        let result = match timeout_at(deadline, self.exchange(endpoint, client, ask, &mut arrived)).await {
+        let result = match timeout_at(deadline, self.exchange(endpoint, carrier, ask, &mut arrived)).await {
             Ok(result) => result,
             Err(_) => {
                 let message = format!("no answer in time for {}: is it overloaded?", ask.what);
@@ -249,31 +262,23 @@ impl Transport {
     async fn exchange(
         &self,
         endpoint: &Endpoint,
-        client: reqwest::Client,
+        carrier: Carrier,
         ask: &Ask,
         arrived: &mut bool,
     ) -> Result<Answer, Lost> {
-        let lost = |e: &reqwest::Error, unreachable| Lost {
+        let lost = |e: &Broken, unreachable| Lost {
             error: error::for_transport(endpoint.registry(), &ask.what, e),
-            timeout: e.is_timeout(),
+            timeout: e.timeout,
             unreachable,
         };
-        let mut request = client.request(ask.method.clone(), ask.url.clone()).headers(ask.headers.clone());
-        if let Some(authorization) = &ask.authorization {
-            request = request.header(header::AUTHORIZATION, authorization.clone());
-        }
-        if let Some(form) = &ask.form {
-            request =
-                request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
-        }
-        let mut response = request.send().await.map_err(|e| lost(&e, true))?;
+        let mut reply = carrier.send(ask).await.map_err(|e| lost(&e, true))?;
         *arrived = true;
-        let success = response.status().is_success();
+        let success = reply.status.is_success();
         let limit = if success { ask.limit } else { ERROR_BODY_MAX };
         let mut body = Vec::new();
-        let mut over = success && response.content_length().is_some_and(|n| n > limit as u64);
-        while !over && !is_redirect(response.status()) {
-            match response.chunk().await {
+        let mut over = success && reply.length.is_some_and(|n| n > limit as u64);
+        while !over && !is_redirect(reply.status) {
+            match reply.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > limit => over = true,
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
@@ -287,12 +292,14 @@ impl Transport {
             let error = RegistryError::new(ask.too_long, endpoint.registry(), &message);
             return Err(Lost { error, timeout: false, unreachable: false });
         }
-        Ok(Answer {
-            status: response.status(),
-            headers: std::mem::take(response.headers_mut()),
-            url: ask.url.clone(),
-            body,
-        })
+        Ok(Answer { status: reply.status, headers: reply.headers, url: ask.url.clone(), body })
+    }
+
+    async fn carrier(&self, endpoint: &Endpoint, url: &Url) -> Result<Carrier, RegistryError> {
+        match &self.dialed {
+            Some(dialed) => Ok(Carrier::Dialed(dialed.clone())),
+            None => Ok(Carrier::Network(self.client(endpoint, url).await?)),
+        }
     }
 
     /// The HTTP client for a URL, made when first needed: to load the system's certificate

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config;
+use crate::dial::Dialer;
 
 /// A manager that does not even accept a connection in this time is taken for dead.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,7 +27,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum Endpoint {
     Unix(PathBuf),
     Tcp(String),
-    Tls { address: String, name: ServerName<'static>, config: Arc<rustls::ClientConfig> },
+    Tls {
+        address: String,
+        name: ServerName<'static>,
+        config: Arc<rustls::ClientConfig>,
+    },
+    /// An embedded engine.
+    Memory(Dialer),
 }
 
 impl Endpoint {
@@ -55,6 +62,7 @@ impl Endpoint {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         match self {
+            Self::Memory(dialer) => exchange(connect(dialer()).await?, request).await,
             Self::Unix(path) => exchange(connect(UnixStream::connect(path)).await?, request).await,
             Self::Tcp(address) => exchange(connect(TcpStream::connect(address)).await?, request).await,
             Self::Tls { address, name, config } => {
@@ -68,6 +76,7 @@ impl Endpoint {
     /// For messages.
     pub fn describe(&self) -> String {
         match self {
+            Self::Memory(_) => "memory://".to_owned(),
             Self::Unix(path) => format!("unix://{}", path.display()),
             Self::Tcp(address) | Self::Tls { address, .. } => format!("tcp://{address}"),
         }
