@@ -4,6 +4,7 @@
 //! are at a given time. `api` reads and changes the state by requests.
 
 pub mod image;
+pub mod orchestrate;
 pub mod state;
 
 pub use image::{Behaviour, Images, PullError, Pulled};

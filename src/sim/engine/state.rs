@@ -2,12 +2,13 @@
 //!
 //! Specs are held as the raw JSON that was sent. All times are the engine's own clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::image::Pulled;
+use super::orchestrate::Work;
 
 /// The Swarm.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,9 @@ pub struct State {
     pub ids: u64,
     /// Events that nobody has published yet, in order.
     pub events: Vec<Event>,
+    /// What the orchestrator has to look at. Whoever changes a service or node says so with
+    /// [`State::touch_service`] or [`State::touch_node`].
+    pub work: Work,
 }
 
 /// What all objects have.
@@ -44,7 +48,8 @@ pub struct Object {
 pub struct Service {
     pub object: Object,
     pub previous_spec: Option<Value>,
-    /// `SpecVersion` of its tasks: the service's index when its spec was last changed.
+    /// `SpecVersion` of its tasks: the service's index when its spec was last changed. A task of
+    /// another is replaced if its template or endpoint differs.
     pub spec_index: u64,
     pub previous_spec_index: Option<u64>,
     pub update: Option<Update>,
@@ -56,7 +61,7 @@ pub struct Service {
     pub job_began: Option<Timestamp>,
 }
 
-/// `UpdateStatus`, and what the orchestrator needs to go on.
+/// `UpdateStatus`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
     /// `updating`, `paused`, `completed`, `rollback_started`, `rollback_paused`,
@@ -65,18 +70,15 @@ pub struct Update {
     pub started: Timestamp,
     pub completed: Option<Timestamp>,
     pub message: String,
-    /// Slots (or nodes, of a global service) that were replaced, with when.
-    pub replaced: BTreeMap<String, Timestamp>,
-    /// Slots whose new task failed within `Monitor`.
-    pub failed: BTreeSet<String>,
-    /// Not before then is the next batch replaced (`Delay`).
-    pub resume: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Task {
+    /// `spec` is the service's `TaskTemplate` as it was when the task was made.
     pub object: Object,
     pub service: String,
+    /// The service's `EndpointSpec` as it was then; null if it had none.
+    pub endpoint: Value,
     /// Of a replicated service, from 1.
     pub slot: Option<u64>,
     pub node: Option<String>,
@@ -95,6 +97,8 @@ pub struct Task {
     pub image: Option<Pulled>,
     /// When the orchestrator has to look at it again (it starts, stops, exits, restarts).
     pub due: Option<Timestamp>,
+    /// Its node was told to stop it, and does until `due`.
+    pub stopping: bool,
 }
 
 /// In the order that Swarm gives them.
@@ -145,15 +149,18 @@ pub struct Node {
     pub object: Object,
     pub hostname: String,
     pub address: String,
-    /// `ready` or `down`.
+    /// `ready` or `down`: what the managers believe.
     pub up: bool,
+    /// Since when the managers do not hear of it: its tasks go on as they are, and after some
+    /// missed heartbeats it is down.
+    pub lost: Option<Timestamp>,
     pub leader: bool,
     /// `os/architecture`.
     pub platform: String,
     pub nano_cpus: i64,
     pub memory_bytes: i64,
-    /// Its own image store: what a reference without digest means here, and which digests
-    /// are here.
+    /// Its own image store: what a reference without digest means here, and, with the digest
+    /// alone as the key, which images are here.
     pub images: BTreeMap<String, Pulled>,
 }
 
@@ -189,6 +196,16 @@ impl State {
             rest /= 36;
         }
         id
+    }
+
+    /// A service was created, updated or removed (no longer in `services`).
+    pub fn touch_service(&mut self, id: &str) {
+        self.work.touch_service(id);
+    }
+
+    /// A node joined, left, or is now otherwise (availability, labels, role, `lost`).
+    pub fn touch_node(&mut self, id: &str) {
+        self.work.touch_node(id);
     }
 
     /// The service of this ID, whole name or unambiguous ID prefix, in the engine's order.
