@@ -11,7 +11,7 @@ use crate::normal;
 use crate::oracle::{self, Told};
 use crate::plan::{Plan, Until};
 use crate::scenarios::{Allow, Goal, Scenario};
-use crate::skep::Skep;
+use crate::skep_process::Skep;
 use crate::witness::Verb;
 use crate::world::{RESYNC, World};
 
@@ -168,7 +168,7 @@ impl Run<'_> {
 
     /// Changes whenever something moves.
     fn movement(&self) -> (u64, u64) {
-        (self.world.engine.with(|state| state.index), self.world.disk_movement())
+        (self.world.engine.with(|state| state.index), self.world.events_length())
     }
 
     fn snapshot(&self, took: Duration) -> Snapshot {

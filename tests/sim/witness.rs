@@ -34,7 +34,7 @@ pub struct Change {
 }
 
 pub struct Witness {
-    engine: Arc<Engine>,
+    engine: Engine,
     events_dir: PathBuf,
     seen: Mutex<Seen>,
 }
@@ -55,7 +55,7 @@ struct Seen {
 }
 
 impl Witness {
-    pub fn new(engine: Arc<Engine>, events_dir: PathBuf) -> Arc<Self> {
+    pub fn new(engine: Engine, events_dir: PathBuf) -> Arc<Self> {
         Arc::new(Self { engine, events_dir, seen: Mutex::default() })
     }
 
@@ -88,8 +88,10 @@ impl Witness {
         self.seen().digests.insert(digest.to_owned());
     }
 
-    pub fn forbid(&self, name: &str) {
-        self.seen().foreign.insert(name.to_owned());
+    /// Whether nobody may touch it.
+    pub fn forbid(&self, name: &str, forbidden: bool) {
+        let foreign = &mut self.seen().foreign;
+        if forbidden { foreign.insert(name.to_owned()) } else { foreign.remove(name) };
     }
 
     pub fn let_fall(&self, name: &str) {

@@ -23,13 +23,14 @@ use crate::world::{POLL, REGISTRY_HOST, RESYNC, ROLLOUT_TIMEOUT, World};
 pub struct Skep {
     task: JoinHandle<()>,
     /// The far ends of its connections, which end with it.
-    servers: [Server; 2],
+    servers: [Arc<Server>; 2],
 }
 
 impl Skep {
     /// Starts on the world's state directory.
     pub fn start(world: &World) -> Self {
-        let (swarm_server, registry_server) = world.servers();
+        let servers = world.servers();
+        let [swarm_server, registry_server] = &servers;
         let hosts = Hosts::default();
         hosts.insert(REGISTRY_HOST, registry_server.dialer());
         let endpoint = swarm::Endpoint::Memory(swarm_server.dialer());
@@ -45,13 +46,13 @@ impl Skep {
             )),
         };
         let task = tokio::spawn(run(world, clients));
-        Self { task, servers: [swarm_server, registry_server] }
+        Self { task, servers }
     }
 
     /// `kill -9`: nothing of it goes on.
     pub async fn kill(self) {
         self.task.abort();
-        self.servers.iter().for_each(Server::close);
+        self.servers.iter().for_each(|server| server.close());
         assert!(self.task.await.is_err_and(|error| error.is_cancelled()), "skep ended by itself");
     }
 

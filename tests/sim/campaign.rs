@@ -1,0 +1,225 @@
+//! Which plans there are, and running them on all cores.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use skep::sim::wire::{EventFault, Fault};
+
+use crate::plan::{Plan, SWARM, faults};
+use crate::run::{Record, run};
+use crate::scenarios::{Scenario, all};
+
+/// CI fails when there are fewer scenarios or plans of one fault than this.
+const SCENARIOS_MIN: usize = 20;
+const PLANS_MIN: usize = 1_000;
+/// Random plans, unless `SKEP_SIM_SEEDS` says otherwise.
+const SEEDS: u64 = 1_000;
+/// Exchanges shown of a run that failed.
+const TRACE: usize = 60;
+/// Failures shown in full.
+const SHOWN: usize = 5;
+
+const CAMPAIGNS: [&str; 5] = ["faults", "events", "stale", "random", "determinism"];
+
+const EVENT_FAULTS: [EventFault; 6] = [
+    EventFault::Off,
+    EventFault::Drop,
+    EventFault::Double,
+    EventFault::Reorder,
+    EventFault::Overflow,
+    EventFault::Cut,
+];
+
+/// A scenario, and how it goes without faults.
+struct Case {
+    scenario: Scenario,
+    reference: Record,
+}
+
+pub fn main() -> ExitCode {
+    if let Ok(text) = std::env::var("SKEP_SIM_REPLAY") {
+        return replay(&text);
+    }
+    let begun = Instant::now();
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let named = |name: &str| wanted.iter().any(|wanted| wanted == name);
+    let some_scenarios = all().iter().any(|scenario| named(scenario.name));
+    let some_campaigns = CAMPAIGNS.iter().any(|campaign| named(campaign));
+    let scenarios: Vec<Scenario> =
+        all().into_iter().filter(|scenario| !some_scenarios || named(scenario.name)).collect();
+    let (cases, mut failed) = references(scenarios);
+    let is_whole = !some_scenarios && !some_campaigns;
+    if is_whole && cases.len() < SCENARIOS_MIN {
+        println!("FAILED: {} scenarios are fewer than {SCENARIOS_MIN}", cases.len());
+        failed += 1;
+    }
+    for campaign in CAMPAIGNS.iter().filter(|campaign| !some_campaigns || named(campaign)) {
+        let plans = plans(campaign, &cases);
+        failed += execute(campaign, &cases, &plans);
+        if is_whole && *campaign == "faults" && plans.len() < PLANS_MIN {
+            println!("FAILED: {} plans are fewer than {PLANS_MIN}", plans.len());
+            failed += 1;
+        }
+    }
+    println!("{failed} failed, in {:.1?}", begun.elapsed());
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs each scenario without faults.
+fn references(scenarios: Vec<Scenario>) -> (Vec<Case>, usize) {
+    let begun = Instant::now();
+    let records = in_parallel(&scenarios, |scenario| run(scenario, &Plan::default(), None));
+    let (mut cases, mut failed) = (Vec::new(), 0);
+    for (scenario, reference) in scenarios.into_iter().zip(records) {
+        if reference.is_good() {
+            cases.push(Case { scenario, reference });
+        } else {
+            failed += 1;
+            show(&scenario, &Plan::default(), &reference, failed <= SHOWN);
+        }
+    }
+    let exchanges: usize = cases.iter().map(|case| case.reference.exchanges.len()).sum();
+    println!("{} scenarios without faults, {exchanges} exchanges, {:.1?}", cases.len(), begun.elapsed());
+    (cases, failed)
+}
+
+/// The plans of a campaign: the case's place, and what goes wrong.
+fn plans(campaign: &str, cases: &[Case]) -> Vec<(usize, Plan)> {
+    let seeds = std::env::var("SKEP_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
+    let mut plans = Vec::new();
+    for (at, case) in cases.iter().enumerate() {
+        match campaign {
+            "faults" => plans.extend(every_fault(&case.reference).into_iter().map(|plan| (at, plan))),
+            "events" => plans.extend(EVENT_FAULTS.map(|fault| {
+                let plan = skep::sim::wire::Plan::always(SWARM, Fault::Events(fault));
+                (at, Plan { faults: vec![plan], ..Plan::default() })
+            })),
+            "stale" => plans.extend((0..4).map(|seed| (at, Plan { stale: Some(seed), ..Plan::default() }))),
+            "determinism" => plans.push((at, Plan { random: Some(1), stale: Some(1), ..Plan::default() })),
+            _ => {}
+        }
+    }
+    if campaign == "random" {
+        plans.extend((0..seeds).map(|seed| {
+            let at = usize::try_from(seed).unwrap_or(0) % cases.len().max(1);
+            (at, Plan { random: Some(seed), stale: seed.is_multiple_of(3).then_some(seed), ..Plan::default() })
+        }));
+    }
+    plans
+}
+
+/// Every fault at every exchange up to the end of the last stage.
+fn every_fault(reference: &Record) -> Vec<Plan> {
+    let end: std::time::Duration = reference.stages.iter().map(|stage| stage.took).sum();
+    let exchanges = reference.exchanges.iter().filter(|exchange| exchange.at <= end);
+    exchanges
+        .flat_map(|exchange| {
+            faults(exchange)
+                .into_iter()
+                .map(|fault| Plan::one(&exchange.target, exchange.number, fault))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// How many failed.
+fn execute(campaign: &str, cases: &[Case], plans: &[(usize, Plan)]) -> usize {
+    let begun = Instant::now();
+    let records = in_parallel(plans, |(at, plan)| {
+        let case = &cases[*at];
+        let mut record = run(&case.scenario, plan, Some(&case.reference));
+        if campaign == "determinism" {
+            let again = run(&case.scenario, plan, Some(&case.reference));
+            record.problems.extend(first_difference(&record, &again));
+        }
+        if record.is_good() {
+            // Thousands of them are held until all are done.
+            record = Record { crashes: record.crashes, ..Record::default() };
+        }
+        record
+    });
+    let mut failed = 0;
+    for ((at, plan), record) in plans.iter().zip(&records).filter(|(_, record)| !record.is_good()) {
+        failed += 1;
+        show(&cases[*at].scenario, plan, record, failed <= SHOWN);
+    }
+    let crashes: usize = records.iter().map(|record| record.crashes).sum();
+    println!(
+        "{campaign}: {} plans, {crashes} crashes of skep, {failed} failed, {:.1?}",
+        plans.len(),
+        begun.elapsed()
+    );
+    failed
+}
+
+/// I13: where two runs of the same plan part.
+fn first_difference(one: &Record, other: &Record) -> Option<String> {
+    let lines = |record: &Record| record.exchanges.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (one, other) = (lines(one), lines(other));
+    let at = (0..one.len().max(other.len())).find(|at| one.get(*at) != other.get(*at))?;
+    Some(format!("I13: exchange {at} is {:?} and then {:?}", one.get(at), other.get(at)))
+}
+
+fn show(scenario: &Scenario, plan: &Plan, record: &Record, in_full: bool) {
+    println!("FAILED {}/{plan}: {}", scenario.name, record.problems.first().cloned().unwrap_or_default());
+    if !in_full {
+        return;
+    }
+    println!("  {}", scenario.about);
+    record.problems.iter().skip(1).take(20).for_each(|problem| println!("  {problem}"));
+    let from = record.exchanges.len().saturating_sub(TRACE);
+    for exchange in &record.exchanges[from..] {
+        println!("  {:>9.3} {exchange}", exchange.at.as_secs_f64());
+    }
+    println!("  SKEP_SIM_REPLAY='{}/{plan}' cargo test --test sim", scenario.name);
+}
+
+/// Runs one plan and shows all of it.
+fn replay(text: &str) -> ExitCode {
+    let (name, plan) = text.split_once('/').unwrap_or((text, "none"));
+    let Some(scenario) = all().into_iter().find(|scenario| scenario.name == name) else {
+        let names: Vec<&str> = all().iter().map(|scenario| scenario.name).collect();
+        println!("no scenario {name:?}; there are {}", names.join(", "));
+        return ExitCode::FAILURE;
+    };
+    let plan: Plan = match plan.parse() {
+        Ok(plan) => plan,
+        Err(error) => {
+            println!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut record = run(&scenario, &Plan::default(), None);
+    if record.is_good() && !plan.is_none() {
+        record = run(&scenario, &plan, Some(&record));
+    }
+    for exchange in &record.exchanges {
+        println!("{:>9.3} {exchange}", exchange.at.as_secs_f64());
+    }
+    record.problems.iter().for_each(|problem| println!("{problem}"));
+    println!("{}", if record.is_good() { "good" } else { "FAILED" });
+    if record.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Gives the results in the order of the items.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { return };
+                    let result = work(item);
+                    results.lock().unwrap().push((at, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap();
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
