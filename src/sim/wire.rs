@@ -1,1 +1,0 @@
-//! What carries requests: in-memory streams, unix sockets and TCP ports, with faults on demand.
