@@ -160,21 +160,7 @@ impl Applier {
 
     async fn applied(&self, about: &About, step: &Step, intent: &Event, rollout: Option<Rollout>) -> Outcome {
         let mut events = vec![outcome(about, step, intent, Phase::Done)];
-        if let (Some(rollout), Some(key)) = (rollout, &step.service) {
-            let to = rollout.to.version.clone().or_else(|| rollout.to.tag.clone()).unwrap_or_default();
-            let started = about.event(
-                Kind::Normal,
-                Reason::RolloutStarted,
-                Some(key),
-                format!("{key} rolling to {to}"),
-            );
-            events.push(NewEvent {
-                id: Some(intent.id.clone()),
-                from: view(&step.from),
-                to: view(&step.to),
-                ..started
-            });
-        }
+        events.extend(rollout.map(|rollout| rollout_started(about, intent, &rollout)));
         self.recorder.tell(events).await;
         Outcome::Applied
     }
@@ -301,6 +287,15 @@ fn change(about: &About, step: &Step, phase: Phase) -> NewEvent {
 
 fn outcome(about: &About, step: &Step, intent: &Event, phase: Phase) -> NewEvent {
     NewEvent { id: Some(intent.id.clone()), ..change(about, step, phase) }
+}
+
+/// A change that was applied replaces tasks.
+pub fn rollout_started(about: &About, intent: &Event, rollout: &Rollout) -> NewEvent {
+    let key = intent.service.as_deref();
+    let to = rollout.to.version.as_deref().or(rollout.to.tag.as_deref()).unwrap_or_default();
+    let message = format!("{} rolling to {to}", key.unwrap_or_default());
+    let event = about.event(Kind::Normal, Reason::RolloutStarted, key, message);
+    NewEvent { id: Some(intent.id.clone()), from: intent.from.clone(), to: intent.to.clone(), ..event }
 }
 
 /// Closes an intent that was found open.

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::apply::close;
+use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
-use crate::plan::{Plan, Waiting, desired_hash, is_applied, service_name};
+use crate::plan::{Plan, Waiting, is_applied, service_name};
 use crate::spec;
 use crate::state::{ObservedService, ObservedState, WaitingReason};
 
@@ -42,10 +42,13 @@ impl Settler {
             if !applied {
                 continue;
             }
-            self.recorder.tell(vec![close(about, &intent, Phase::Done, "")]).await;
-            if let Some(service) = service.and_then(|key| customer.services.get(key)) {
-                self.resume_rollout(customer, service, observed, &intent).await;
-            }
+            let mut events = vec![close(about, &intent, Phase::Done, "")];
+            // Remembered before the call, and told only along with its outcome.
+            let rollout =
+                service.and_then(|key| self.memory.service(&service_name(&customer.name, key)).rollout);
+            let begun = rollout.filter(|rollout| rollout.event_id == intent.id);
+            events.extend(begun.map(|rollout| rollout_started(about, &intent, &rollout)));
+            self.recorder.tell(events).await;
         }
     }
 
@@ -66,45 +69,6 @@ impl Settler {
         let closing =
             stale.map(|intent| close(about, &intent, Phase::Failed, "not applied, and no longer wanted"));
         self.recorder.tell(closing.collect()).await;
-    }
-
-    async fn resume_rollout(
-        &self,
-        customer: &spec::Customer,
-        service: &spec::Service,
-        observed: &ObservedState,
-        intent: &Event,
-    ) {
-        let name = service_name(&customer.name, &service.key);
-        let (Some(found), Some(to)) = (observed.services.get(&name), intent.to.as_ref()) else { return };
-        let mut memory = self.memory.service(&name);
-        if memory.rollout.as_ref().is_some_and(|rollout| rollout.event_id == intent.id) {
-            return;
-        }
-        let repository = found.image().map(|image| image.repository.normalized()).unwrap_or_default();
-        let image = |view: &EventImage| {
-            let digest = view.digest.clone()?;
-            Some(Image {
-                repository: repository.clone(),
-                tag: view.tag.clone(),
-                version: view.version.clone(),
-                digest,
-            })
-        };
-        let Some(to) = image(to) else { return };
-        let from = intent.from.as_ref().and_then(image);
-        let purpose = purpose(&mut memory, from.as_ref(), &to);
-        memory.rollout = Some(Rollout {
-            event_id: intent.id.clone(),
-            to,
-            from,
-            spec: desired_hash(customer, service),
-            purpose,
-            started: self.recorder.now(),
-            after_index: 0,
-            failed: None,
-        });
-        self.remember(&name, memory).await;
     }
 
     /// Judges every rollout of the customer. The names of those that go on come back.
@@ -245,20 +209,6 @@ impl Context<'_> {
         let to = &self.rollout.to;
         to.version.as_deref().or(to.tag.as_deref()).unwrap_or(&to.digest)
     }
-}
-
-/// What a change was for that was found applied: from what failed to the last good one is the
-/// way back, and it was gone.
-fn purpose(memory: &mut ServiceMemory, from: Option<&Image>, to: &Image) -> Purpose {
-    let is_good = memory.last_good.as_ref().is_some_and(|good| good.digest == to.digest);
-    let failed = from.map(|from| from.digest.as_str());
-    let refusals = memory.refused.iter_mut().filter(|refusal| Some(refusal.image.digest.as_str()) == failed);
-    let mut way_back = false;
-    for refusal in refusals.filter(|refusal| is_good && !refusal.rolled_back) {
-        refusal.rolled_back = true;
-        way_back = true;
-    }
-    if way_back { Purpose::RollBack } else { Purpose::Forward }
 }
 
 /// What is remembered once a rollout is known to have failed.

@@ -127,7 +127,9 @@ impl Specs {
         let unknown = |name: &str| {
             let file = self.customers.get(name).map(|customer| customer.file.as_str());
             // A customer of before a restart stood in some folder that nobody remembers.
-            file.map_or(!read.problems.is_empty(), |file| is_beneath(&read.problems, file))
+            file.map_or(!read.problems.is_empty(), |file| {
+                read.problems.iter().any(|problem| problem.covers(file))
+            })
         };
         let missing = self.told.keys().filter(|name| !seen.contains(*name) && !unknown(name));
         let gone: Vec<String> = missing.cloned().collect();
@@ -154,8 +156,6 @@ pub struct Read {
     pub customers: BTreeMap<String, Customer>,
     /// The first error of each customer that has any, and how many more.
     pub invalid: BTreeMap<String, String>,
-    pub diagnostics: Vec<Diagnostic>,
-    pub files: SpecFiles,
     /// What could not be read; customers beneath are unknown, not removed.
     pub problems: Vec<Problem>,
 }
@@ -172,26 +172,11 @@ pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
         let message = format!("{}: {}", problem.file, problem.message);
         invalid.insert(stem.unwrap_or_else(|| problem.file.clone()), message);
     }
-    let files = SpecFiles { files: snapshot.files };
-    let loaded = parse::load(&files);
+    let loaded = parse::load(&SpecFiles { files: snapshot.files });
     for (name, diagnostics) in loaded.invalid {
         invalid.insert(name, first_of(&diagnostics));
     }
-    Ok(Read {
-        customers: loaded.customers,
-        invalid,
-        diagnostics: loaded.diagnostics,
-        files,
-        problems: snapshot.problems,
-    })
-}
-
-/// Whether the file, or a folder above it, could not be read.
-fn is_beneath(problems: &[Problem], file: &str) -> bool {
-    problems.iter().any(|problem| {
-        let rest = file.strip_prefix(problem.file.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    Ok(Read { customers: loaded.customers, invalid, problems: snapshot.problems })
 }
 
 fn first_of(diagnostics: &[Diagnostic]) -> String {

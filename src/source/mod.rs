@@ -33,9 +33,14 @@ impl Snapshot {
     /// Whether the directory may well hold this file although it is not in `files`: it, or
     /// a folder above it, could not be read. Such a file must not be taken for removed.
     pub fn is_unknown(&self, file: &str) -> bool {
-        self.problems.iter().any(|p| {
-            file.strip_prefix(p.file.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        self.problems.iter().any(|problem| problem.covers(file))
+    }
+}
+
+impl Problem {
+    /// Whether it is about this file, or about a folder above it.
+    pub fn covers(&self, file: &str) -> bool {
+        file.strip_prefix(self.file.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 

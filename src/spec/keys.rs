@@ -2,12 +2,16 @@
 //! is written from here, so the two cannot drift apart.
 
 mod compose;
+mod container;
 mod deploy;
 
 pub use compose::{HEALTHCHECK, PORT, SERVICE_NETWORK, belongs_under};
+pub use container::{
+    BIND, CREDENTIAL_SPEC, LOGGING, MOUNT, PROPAGATIONS, TMPFS, ULIMIT, VOLUME, VOLUME_OPTIONS,
+};
 pub use deploy::{
-    DEPLOY, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS, RESOURCES, RESTART_POLICY, ROLLBACK_CONFIG,
-    UPDATE_CONFIG,
+    DEPLOY, DISCRETE_RESOURCE, GENERIC_RESOURCE, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS, RESOURCES,
+    RESTART_POLICY, ROLLBACK_CONFIG, UPDATE_CONFIG,
 };
 
 /// The keys of one kind of table.
@@ -24,7 +28,7 @@ pub struct Keys {
 }
 
 /// One key: its name, what it means, and what its value looks like.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Key {
     pub name: &'static str,
     pub doc: &'static str,
@@ -32,14 +36,14 @@ pub struct Key {
 }
 
 /// What a value looks like, as far as JSON Schema can say it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Shape {
     Text,
     Boolean,
     /// `false` alone.
     False,
     Integer {
-        min: u64,
+        min: i64,
         max: u64,
     },
     Number,
@@ -62,6 +66,8 @@ pub enum Shape {
 pub const SERVICE_KEY_PATTERN: &str = "^[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?$";
 /// Keys under `[networks]`, as Compose has them.
 pub const NETWORK_KEY_PATTERN: &str = "^[a-zA-Z0-9._-]+$";
+/// Keys under `[volumes]`, as Compose has them.
+pub const VOLUME_KEY_PATTERN: &str = NETWORK_KEY_PATTERN;
 /// Names under `[vars]`.
 pub const VAR_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
 
@@ -73,6 +79,17 @@ pub(super) const PAIRS: Shape = Shape::Any(&[TEXTS, Shape::Map { pattern: None, 
 
 pub(super) const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
     Key { name, doc, shape }
+}
+
+/// Two lists of keys as one.
+const fn joined<const A: usize, const B: usize, const N: usize>(a: [Key; A], b: [Key; B]) -> [Key; N] {
+    let mut all = [a[0]; N];
+    let mut i = 0;
+    while i < N {
+        all[i] = if i < A { a[i] } else { b[i - A] };
+        i += 1;
+    }
+    all
 }
 
 pub static SPEC: Keys = Keys {
@@ -107,8 +124,13 @@ pub static SPEC: Keys = Keys {
             Shape::Map { pattern: Some(NETWORK_KEY_PATTERN), value: &Shape::Table(&NETWORK) },
             "Networks that services may name",
         ),
+        key(
+            "volumes",
+            Shape::Map { pattern: Some(VOLUME_KEY_PATTERN), value: &Shape::Table(&VOLUME) },
+            "Volumes that services may mount",
+        ),
     ],
-    not_yet: &["volumes", "secrets", "configs", "prune", "drift"],
+    not_yet: &["secrets", "configs", "prune", "drift"],
     refused: &[
         ("name", "the stack is named by the file"),
         ("customer", "the customer is named by the file"),
@@ -200,40 +222,45 @@ pub static VERSION: Keys = Keys {
     ],
 };
 
+const VERSION_SHAPE: Shape = Shape::Any(&[Shape::Text, Shape::Table(&VERSION)]);
+const JOINED_SHAPE: Shape =
+    Shape::Any(&[TEXTS, Shape::Map { pattern: None, value: &Shape::Table(&SERVICE_NETWORK) }]);
+
+const OWN_SERVICE_KEYS: [Key; 13] = [
+    key(
+        "image",
+        Shape::Text,
+        "A repository without a tag (skep chooses the highest version), a full version tag, or a digest",
+    ),
+    key(
+        "version",
+        VERSION_SHAPE,
+        "Which versions may run: a semver requirement, or a table; left out: the highest release",
+    ),
+    key("adopt", Shape::Boolean, "Take over a service of this name that skep did not create"),
+    key("suspend", SUSPEND_SHAPE, "Hold this service: nothing is changed, everything is still shown"),
+    key(
+        "on_failure",
+        Shape::Choice(&["rollback", "hold"]),
+        "When a rollout failed and Swarm did not roll back by itself: rollback (once, to the last good image) or hold; default rollback",
+    ),
+    key("environment", PAIRS, "Environment variables: a table, or a list of \"KEY=VALUE\""),
+    key("command", compose::WORDS, "The command: a list, or a string that is split into words"),
+    key("entrypoint", compose::WORDS, "The entry point: a list, or a string that is split into words"),
+    key("labels", PAIRS, "Labels of the containers"),
+    key("healthcheck", Shape::Table(&HEALTHCHECK), "How to tell that a container is healthy"),
+    key("networks", JOINED_SHAPE, "Keys of the top-level networks: a list, or a table with aliases"),
+    key("ports", compose::PORTS, "Published ports, short (\"8080:80/tcp\") or long"),
+    key("deploy", Shape::Table(&DEPLOY), "How Swarm runs the service"),
+];
+
+const SERVICE_KEYS: [Key; OWN_SERVICE_KEYS.len() + container::KEYS.len()] =
+    joined(OWN_SERVICE_KEYS, container::KEYS);
+
 pub static SERVICE: Keys = Keys {
     id: "service",
     doc: "A service: which version runs, and how (Compose keys)",
-    known: &[
-        key(
-            "image",
-            Shape::Text,
-            "A repository without a tag (skep chooses the highest version), a full version tag, or a digest",
-        ),
-        key(
-            "version",
-            Shape::Any(&[Shape::Text, Shape::Table(&VERSION)]),
-            "Which versions may run: a semver requirement, or a table; left out: the highest release",
-        ),
-        key("adopt", Shape::Boolean, "Take over a service of this name that skep did not create"),
-        key("suspend", SUSPEND_SHAPE, "Hold this service: nothing is changed, everything is still shown"),
-        key(
-            "on_failure",
-            Shape::Choice(&["rollback", "hold"]),
-            "When a rollout failed and Swarm did not roll back by itself: rollback (once, to the last good image) or hold; default rollback",
-        ),
-        key("environment", PAIRS, "Environment variables: a table, or a list of \"KEY=VALUE\""),
-        key("command", compose::WORDS, "The command: a list, or a string that is split into words"),
-        key("entrypoint", compose::WORDS, "The entry point: a list, or a string that is split into words"),
-        key("labels", PAIRS, "Labels of the containers"),
-        key("healthcheck", Shape::Table(&HEALTHCHECK), "How to tell that a container is healthy"),
-        key(
-            "networks",
-            Shape::Any(&[TEXTS, Shape::Map { pattern: None, value: &Shape::Table(&SERVICE_NETWORK) }]),
-            "Keys of the top-level networks: a list, or a table with aliases",
-        ),
-        key("ports", compose::PORTS, "Published ports, short (\"8080:80/tcp\") or long"),
-        key("deploy", Shape::Table(&DEPLOY), "How Swarm runs the service"),
-    ],
+    known: &SERVICE_KEYS,
     not_yet: compose::NOT_YET,
     refused: compose::REFUSED,
 };
@@ -257,4 +284,14 @@ pub static ALL: &[&Keys] = &[
     &RESOURCES,
     &LIMITS,
     &RESERVATIONS,
+    &GENERIC_RESOURCE,
+    &DISCRETE_RESOURCE,
+    &ULIMIT,
+    &LOGGING,
+    &CREDENTIAL_SPEC,
+    &MOUNT,
+    &BIND,
+    &VOLUME_OPTIONS,
+    &TMPFS,
+    &VOLUME,
 ];

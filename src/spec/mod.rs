@@ -3,6 +3,7 @@
 //! This module holds what a spec *means*; `parse` turns text into it and reports every
 //! error at once. Nothing here reads files, clocks or the environment.
 
+mod container;
 pub mod diagnostics;
 pub mod keys;
 pub mod parse;
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::image::{Digest, Repository};
+
+pub use container::{Container, CredentialSpec, Isolation, Logging, Mount, MountSource, Ulimit, Volume};
 
 /// One customer: one file, one stack.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +26,7 @@ pub struct Customer {
     pub suspend: Option<Suspend>,
     pub services: BTreeMap<String, Service>,
     pub networks: BTreeMap<String, Network>,
+    pub volumes: BTreeMap<String, Volume>,
 }
 
 /// A service as the spec wants it.
@@ -164,6 +168,7 @@ pub struct Compose {
     /// Keys of the top-level `[networks]`.
     pub networks: Option<Vec<NetworkAttachment>>,
     pub ports: Option<Vec<Port>>,
+    pub container: Container,
     pub deploy: Deploy,
 }
 
@@ -292,6 +297,8 @@ pub struct ResourceAmounts {
     pub memory_bytes: Option<u64>,
     /// Limits only.
     pub pids: Option<u64>,
+    /// Reservations only: kind and number.
+    pub generic: Option<Vec<(String, u64)>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Customer;
 use super::diagnostics::{Diagnostic, Severity};
 
+mod container;
 mod customer;
 mod deploy;
 mod document;
@@ -24,6 +25,7 @@ mod suggest;
 mod tree;
 mod units;
 mod vars;
+mod volumes;
 mod words;
 
 #[cfg(test)]

@@ -31,6 +31,35 @@ restart_policy = { condition = "on-failure", delay = "2s", max_attempts = 4, win
 placement = { constraints = ["node.role == manager", "node.labels.nothere != x"], preferences = [{ spread = "node.labels.zone" }], max_replicas_per_node = 2 }
 resources = { limits = { cpus = "0.5", memory = "64M", pids = 100 }, reservations = { cpus = "0.05", memory = "8M" } }
 
+[services.machine]
+image = "IMAGE"
+hostname = "m-{{.Task.Slot}}"
+user = "0:0"
+working_dir = "/tmp"
+stop_signal = "SIGKILL"
+stop_grace_period = "3s"
+init = false
+read_only = true
+tty = true
+stdin_open = true
+isolation = "default"
+cap_add = ["net_admin"]
+cap_drop = ["MKNOD", "net_raw"]
+dns = ["10.0.0.53"]
+dns_search = ["example.com"]
+extra_hosts = { other = "10.0.0.1" }
+sysctls = { "net.ipv4.ip_unprivileged_port_start" = 0 }
+ulimits = { nofile = { soft = 1024, hard = 2048 }, nproc = 4096 }
+logging = { driver = "json-file", options = { max-size = "1m" } }
+tmpfs = ["/run:size=1M"]
+volumes = ["data:/data", "/tmp:/host:ro", "/own", { type = "volume", source = "theirs", target = "/theirs", volume = { nocopy = true } }]
+deploy = { replicas = 1, resources = { reservations = { generic_resources = [] } } }
+
+[volumes.data]
+labels = { tier = "gold" }
+[volumes.theirs]
+external = true
+
 [services.zeroes]
 image = "IMAGE"
 entrypoint = ["sh"]
@@ -79,7 +108,7 @@ pub fn every_key_survives_the_engine(bed: &Bed) {
     ws.skep(&["apply", "--timeout", "60s"]).ok();
 
     let before = indexes(bed, "keys_");
-    assert_eq!(before.len(), 5, "{before:?}");
+    assert_eq!(before.len(), 6, "{before:?}");
     let plan = ws.skep(&["plan", "--output", "json"]);
     assert_eq!(plan.json()["customers"][0]["steps"], Value::Array(vec![]), "{:#}", plan.json());
     ws.skep(&["apply", "--timeout", "60s"]).ok();
@@ -90,7 +119,7 @@ pub fn every_key_survives_the_engine(bed: &Bed) {
     ws.spec(
         "keys.toml",
         &format!(
-            "[services]\nfull.image = \"{image}\"\nzeroes.image = \"{image}\"\nbare.image = \"{image}\"\n\
+            "[services]\nfull.image = \"{image}\"\nmachine.image = \"{image}\"\nzeroes.image = \"{image}\"\nbare.image = \"{image}\"\n\
              everywhere.image = \"{image}\"\nonce.image = \"{done}\"\n"
         ),
     );
@@ -104,7 +133,146 @@ pub fn every_key_survives_the_engine(bed: &Bed) {
     for gone in ["Env", "Args"] {
         assert!(container[gone].is_null(), "{gone}: {container:#}");
     }
+    let machine = bed.service("keys_machine").unwrap();
+    let container = &machine["Spec"]["TaskTemplate"]["ContainerSpec"];
+    for gone in ["Hostname", "Mounts", "Ulimits", "CapabilityAdd", "Sysctls", "TTY", "Hosts", "Init"] {
+        assert!(container[gone].is_null(), "{gone}: {container:#}");
+    }
     assert_eq!(full["Spec"]["Labels"]["com.example.tier"], Value::Null);
-    ws.docker(&["service", "rm", "keys_full", "keys_zeroes", "keys_bare", "keys_everywhere", "keys_once"])
-        .ok();
+    ws.docker(&[
+        "service",
+        "rm",
+        "keys_full",
+        "keys_machine",
+        "keys_zeroes",
+        "keys_bare",
+        "keys_everywhere",
+        "keys_once",
+    ])
+    .ok();
+}
+
+const SAME_COMPOSE: &str = r#"
+version: "3.9"
+services:
+  machine:
+    image: IMAGE
+    hostname: "m-{{.Task.Slot}}"
+    user: "0:0"
+    working_dir: /tmp
+    stop_signal: SIGINT
+    stop_grace_period: 1m30s
+    init: true
+    read_only: true
+    tty: true
+    stdin_open: true
+    isolation: default
+    cap_add: [net_admin, ALL, CAP_SYS_TIME]
+    cap_drop: [NET_RAW, sys_time]
+    dns: [8.8.8.8, 1.1.1.1]
+    dns_search: [example.com]
+    extra_hosts: ["b:10.0.0.1", "a:10.0.0.2"]
+    sysctls: {net.core.somaxconn: 1024}
+    ulimits: {nproc: 65535, nofile: {soft: 20000, hard: 40000}}
+    logging: {driver: json-file, options: {max-size: 10m}}
+    environment: {B: two, A: "1"}
+    labels: {tier: web}
+    command: ["sh", "-c", "sleep 1000"]
+    volumes:
+      - data:/data
+      - /srv/host:/host:ro
+      - anon:/anon:nocopy
+      - /own
+      - {type: bind, source: /b, target: /b, read_only: true, bind: {propagation: rslave}}
+      - {type: volume, source: data, target: /d2, volume: {nocopy: true}}
+      - {type: tmpfs, target: /t, tmpfs: {size: 1048576}}
+      - ext:/ext
+    deploy:
+      replicas: 0
+      resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: gpu, value: 2}}]}}
+  windows:
+    image: IMAGE
+    deploy: {replicas: 0}
+    credential_spec: {file: my.json}
+    extra_hosts: {zz: 1.2.3.4, yy: 2.3.4.5}
+volumes:
+  data: {driver: local, driver_opts: {type: nfs, o: addr=1}, labels: {k: v}}
+  anon: {}
+  ext: {external: true, name: real}
+"#;
+
+const SAME_SPEC: &str = r#"
+[services.machine]
+image = "IMAGE"
+hostname = "m-{{.Task.Slot}}"
+user = "0:0"
+working_dir = "/tmp"
+stop_signal = "SIGINT"
+stop_grace_period = "1m30s"
+init = true
+read_only = true
+tty = true
+stdin_open = true
+isolation = "default"
+cap_add = ["net_admin", "ALL", "CAP_SYS_TIME"]
+cap_drop = ["NET_RAW", "sys_time"]
+dns = ["8.8.8.8", "1.1.1.1"]
+dns_search = "example.com"
+extra_hosts = ["b:10.0.0.1", "a:10.0.0.2"]
+sysctls = { "net.core.somaxconn" = 1024 }
+ulimits = { nproc = 65535, nofile = { soft = 20000, hard = 40000 } }
+logging = { driver = "json-file", options = { max-size = "10m" } }
+environment = { B = "two", A = "1" }
+labels = { tier = "web" }
+command = ["sh", "-c", "sleep 1000"]
+volumes = [
+  "data:/data",
+  "/srv/host:/host:ro",
+  "anon:/anon:nocopy",
+  "/own",
+  { type = "bind", source = "/b", target = "/b", read_only = true, bind = { propagation = "rslave" } },
+  { type = "volume", source = "data", target = "/d2", volume = { nocopy = true } },
+  { type = "tmpfs", target = "/t", tmpfs = { size = 1048576 } },
+  "ext:/ext",
+]
+deploy = { replicas = 0, resources = { reservations = { generic_resources = [{ discrete_resource_spec = { kind = "gpu", value = 2 } }] } } }
+
+[services.windows]
+image = "IMAGE"
+deploy = { replicas = 0 }
+credential_spec = { file = "my.json" }
+extra_hosts = { zz = "1.2.3.4", yy = "2.3.4.5" }
+
+[volumes]
+data = { driver = "local", driver_opts = { type = "nfs", o = "addr=1" }, labels = { k = "v" } }
+anon = {}
+ext = { external = true, name = "real" }
+"#;
+
+/// The same stack by the docker CLI and by skep: equal service specs but for names and our labels.
+pub fn the_docker_cli_makes_the_same(bed: &Bed) {
+    let ws = bed.workspace();
+    let digest = bed.push("same/app", "1.0.0", &Image::says("app 1.0.0")).digest;
+    let image = bed.image("same/app");
+    let compose = SAME_COMPOSE.replace("IMAGE", &format!("{image}:1.0.0@{digest}"));
+    ws.write("same.yml", &compose);
+    ws.docker(&["stack", "deploy", "--resolve-image", "never", "-c", "same.yml", "samecli"]).ok();
+    ws.spec("sameskep.toml", &SAME_SPEC.replace("IMAGE", &image));
+    ws.skep(&["apply", "--timeout", "60s"]).ok();
+    for key in ["machine", "windows"] {
+        let spec = |customer: &str| {
+            let service = bed.service(&format!("{customer}_{key}")).unwrap();
+            let mut spec = service["Spec"].clone();
+            let labels = spec["Labels"].as_object_mut().unwrap();
+            labels.retain(|label, _| !label.starts_with("skep."));
+            for network in spec["TaskTemplate"]["Networks"].as_array_mut().unwrap() {
+                let id = network["Target"].as_str().unwrap();
+                network["Target"] = bed.get(&format!("/networks/{id}"))["Name"].clone();
+            }
+            let text = serde_json::to_string_pretty(&spec).unwrap();
+            text.replace(customer, "CUSTOMER")
+        };
+        assert_eq!(spec("sameskep"), spec("samecli"), "{key}");
+    }
+    ws.docker(&["stack", "rm", "samecli", "sameskep"]).ok();
 }

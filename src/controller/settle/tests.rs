@@ -108,36 +108,89 @@ fn rolled_back_before(index: u64) -> ObservedState {
     ObservedState { services: [(service.name.clone(), service)].into(), ..ObservedState::default() }
 }
 
+/// A settler with its log and memory, at a time that stands still, and a customer with one service.
+struct Scene {
+    dir: tempfile::TempDir,
+    settler: Settler,
+    customer: spec::Customer,
+    about: About,
+    now: Timestamp,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Arc::new(Log::open(dir.path(), Options { max_bytes: 1 << 20, keep: 2 }).unwrap());
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let recorder = Recorder::new(log, Arc::new(move || now), Arc::new(|_, _| {}), Vec::new());
+        let memory: Arc<dyn Memory> = Arc::new(InMemory::default());
+        let settler = Settler { memory, recorder, rollout_timeout: Duration::from_secs(600) };
+        let text = "[services.web]\nimage = \"r.example.com/a\"\n".to_owned();
+        let files = SpecFiles { files: [("acme.toml".to_owned(), text)].into() };
+        let customer = load(&files).customers.remove("acme").unwrap();
+        let about = About { customer: Some("acme".into()), trigger: Trigger::Resync, revision: None };
+        Self { dir, settler, customer, about, now }
+    }
+
+    fn remember(&self, rollout: Rollout) {
+        let memory = ServiceMemory { rollout: Some(rollout), ..ServiceMemory::default() };
+        self.settler.memory.put_service("acme_web", memory).unwrap();
+    }
+
+    fn remembered(&self) -> ServiceMemory {
+        self.settler.memory.service("acme_web")
+    }
+
+    /// What the log says, by reason and phase.
+    fn told(&self) -> Vec<(Reason, Option<Phase>)> {
+        let text = std::fs::read_to_string(self.dir.path().join("events.jsonl")).unwrap();
+        let events = text.lines().map(|line| serde_json::from_str::<Event>(line).unwrap());
+        events.map(|event| (event.reason, event.phase)).collect()
+    }
+}
+
 #[tokio::test]
 async fn what_was_never_applied_is_judged_by_nothing_that_stood_there_before() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = Arc::new(Log::open(dir.path(), Options { max_bytes: 1 << 20, keep: 2 }).unwrap());
-    let now = Timestamp::from_second(1_000_000).unwrap();
-    let recorder = Recorder::new(log, Arc::new(move || now), Arc::new(|_, _| {}), Vec::new());
-    let memory: Arc<dyn Memory> = Arc::new(InMemory::default());
-    let settler =
-        Settler { memory: Arc::clone(&memory), recorder, rollout_timeout: Duration::from_secs(600) };
-    let files = SpecFiles {
-        files: [("acme.toml".to_owned(), "[services.web]\nimage = \"r.example.com/a\"\n".to_owned())].into(),
-    };
-    let customer = load(&files).customers.remove("acme").unwrap();
-    let about = About { customer: Some("acme".into()), trigger: Trigger::Resync, revision: None };
+    let scene = Scene::new();
     let written = |age: i64| Rollout {
-        started: now - SignedDuration::from_secs(age),
+        started: scene.now - SignedDuration::from_secs(age),
         after_index: 7,
         ..rollout(Purpose::Forward, Some("1.2.0"))
     };
-    let remember = |rollout| ServiceMemory { rollout: Some(rollout), ..ServiceMemory::default() };
     // seconds since the write that nobody answered, and whether it is still waited for
     for (age, waits) in [(5, true), (90, false)] {
-        memory.put_service("acme_web", remember(written(age))).unwrap();
-        let rolling = settler.rollouts(&about, &customer, &rolled_back_before(7)).await;
-        let after = memory.service("acme_web");
+        scene.remember(written(age));
+        let rolling = scene.settler.rollouts(&scene.about, &scene.customer, &rolled_back_before(7)).await;
+        let after = scene.remembered();
         assert_eq!((rolling.len() == 1, after.rollout.is_some()), (waits, waits), "after {age} s");
         assert_eq!(after.refused, Vec::new(), "after {age} s");
     }
     // Once the Swarm has taken the write, its word counts.
-    memory.put_service("acme_web", remember(written(5))).unwrap();
-    settler.rollouts(&about, &customer, &rolled_back_before(9)).await;
-    assert_eq!(memory.service("acme_web").refused.len(), 1);
+    scene.remember(written(5));
+    scene.settler.rollouts(&scene.about, &scene.customer, &rolled_back_before(9)).await;
+    assert_eq!(scene.remembered().refused.len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_found_applied_is_told_as_its_outcome_would_have_been() {
+    let observed = rolled_back_before(9);
+    let intent = (Reason::ImageUpdated, Some(Phase::Intent));
+    let done = (Reason::ImageUpdated, Some(Phase::Done));
+    // whether the rollout that is remembered is the intent's, and what is told of it
+    for (of_intent, expected) in
+        [(true, vec![intent, done, (Reason::RolloutStarted, None)]), (false, vec![intent, done])]
+    {
+        let scene = Scene::new();
+        let event = scene.about.event(Kind::Normal, Reason::ImageUpdated, Some("web"), "web 1.2.0 -> 1.3.0");
+        let target = Some(crate::plan::fingerprint(&observed.services["acme_web"].spec));
+        let event = NewEvent { target, phase: Some(Phase::Intent), ..event };
+        let written = scene.settler.recorder.record(vec![event]).await.unwrap();
+        let event_id = if of_intent { written[0].id.clone() } else { "another".into() };
+        let before = Rollout { event_id, ..rollout(Purpose::RollBack, Some("1.4.0")) };
+        scene.remember(before.clone());
+        scene.settler.intents(&scene.about, &scene.customer, &observed).await;
+        assert_eq!(scene.told(), expected);
+        assert_eq!(scene.remembered().rollout, Some(before), "what was remembered before the call stays");
+        assert_eq!(scene.settler.recorder.open_intents("acme"), Vec::new());
+    }
 }

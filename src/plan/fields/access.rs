@@ -48,6 +48,11 @@ pub fn write(spec: &mut Value, name: &str, value: Option<&Value>) {
                 value.map(|ports| kept(at(spec, entry.path), ports, values::port, |old, _| old.clone()));
             write_leaf(spec, entry, ports);
         }
+        Form::Objects | Form::Mounts => {
+            let list =
+                value.map(|list| kept(at(spec, entry.path), list, values::filled, |old, _| old.clone()));
+            write_leaf(spec, entry, list);
+        }
         Form::Preferences => write_leaf(spec, entry, value.map(preferences)),
         _ => write_leaf(spec, entry, value.cloned()),
     }

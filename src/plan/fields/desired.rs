@@ -101,18 +101,19 @@ pub(super) fn of_compose(
     if let Some(check) = &compose.healthcheck {
         healthcheck(&mut set, check);
     }
+    super::container::container(&mut set, customer, &compose.container);
     deploy(&mut set, &compose.deploy);
     set.0.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(set.0)
 }
 
-struct Set(Vec<Field>);
+pub(super) struct Set(Vec<Field>);
 
 impl Set {
-    fn put(&mut self, name: impl Into<String>, value: impl Into<Value>) {
+    pub(super) fn put(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         self.0.push(Field { name: name.into(), value: value.into() });
     }
-    fn some(&mut self, name: impl Into<String>, value: Option<impl Into<Value>>) {
+    pub(super) fn some(&mut self, name: impl Into<String>, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.put(name, value);
         }
@@ -153,6 +154,8 @@ fn deploy(set: &mut Set, deploy: &Deploy) {
             set.some("deploy.resources.limits.pids", limits.pids.map(signed));
         }
         amounts(set, "deploy.resources.reservations", resources.reservations.as_ref());
+        let generic = resources.reservations.as_ref().and_then(|amounts| amounts.generic.as_deref());
+        set.some("deploy.resources.reservations.generic_resources", generic.map(generic_resources));
     }
     set.some("deploy.endpoint_mode", deploy.endpoint_mode.map(endpoint_mode));
 }
@@ -186,13 +189,18 @@ fn amounts(set: &mut Set, prefix: &str, amounts: Option<&ResourceAmounts>) {
     }
 }
 
+fn generic_resources(resources: &[(String, u64)]) -> Value {
+    let one = |(kind, value): &(String, u64)| json!({ "DiscreteResourceSpec": { "Kind": kind, "Value": signed(*value) } });
+    resources.iter().map(one).collect()
+}
+
 /// The engine counts durations in nanoseconds in 64 signed bits, about 292 years.
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     signed(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// What fits the engine's 64 signed bits.
-fn signed(number: u64) -> u64 {
+pub(super) fn signed(number: u64) -> u64 {
     number.min(i64::MAX.unsigned_abs())
 }
 

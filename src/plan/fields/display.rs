@@ -25,6 +25,9 @@ pub fn display(name: &str, value: &Value, network_name: &dyn Fn(&str) -> Option<
         Form::Environment | Form::Label | Form::Words => mask(value),
         Form::Networks => each(&value, |one| json!(attachment(one, network_name))),
         Form::Ports => each(&value, |one| json!(port(one))),
+        Form::Mounts => each(&value, |one| json!(mount(one))),
+        Form::Objects => each(&value, |one| json!(object(one))),
+        Form::Text => mask(value),
         _ => quantity(entry.form, value),
     }
 }
@@ -96,6 +99,34 @@ fn port(port: &Value) -> String {
     format!("{published}{}/{}{host}", number("TargetPort"), values::text(port, "Protocol"))
 }
 
+/// As the short syntax has it, and what that cannot say after it.
+fn mount(mount: &Value) -> String {
+    let kind = values::text(mount, "Type");
+    let (source, target) = (values::text(mount, "Source"), values::text(mount, "Target"));
+    let from = if source.is_empty() { kind.to_owned() } else { source.to_owned() };
+    let mode = if mount.get("ReadOnly") == Some(&Value::Bool(true)) { ":ro" } else { "" };
+    let rest: Vec<String> = ["BindOptions", "VolumeOptions", "TmpfsOptions"]
+        .iter()
+        .filter_map(|key| mount.get(*key))
+        .map(|options| mask(options.clone()).to_string())
+        .collect();
+    let rest = if rest.is_empty() { String::new() } else { format!(" {}", rest.join(" ")) };
+    format!("{from}:{target}{mode}{rest}")
+}
+
+/// A ulimit or a generic resource.
+fn object(object: &Value) -> String {
+    let number = |key| object.get(key).and_then(Value::as_i64).unwrap_or(0);
+    if let Some(discrete) = object.get("DiscreteResourceSpec") {
+        let value = discrete.get("Value").and_then(Value::as_i64).unwrap_or(0);
+        return format!("{}={value}", values::text(discrete, "Kind"));
+    }
+    match object.get("Name").and_then(Value::as_str) {
+        Some(name) => format!("{name}={}:{}", number("Soft"), number("Hard")),
+        None => object.to_string(),
+    }
+}
+
 fn attachment(attachment: &Value, network_name: &dyn Fn(&str) -> Option<String>) -> String {
     let id = values::text(attachment, "Target");
     let name = network_name(id).unwrap_or_else(|| id.to_owned());
@@ -112,6 +143,7 @@ fn mask(value: Value) -> Value {
     match value {
         Value::String(text) => Value::from(mask_urls(&text)),
         Value::Array(list) => list.into_iter().map(mask).collect(),
+        Value::Object(object) => object.into_iter().map(|(key, value)| (key, mask(value))).collect(),
         other => other,
     }
 }

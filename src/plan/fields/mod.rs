@@ -7,6 +7,7 @@
 //! typed model keeps what it does not know.
 
 mod access;
+mod container;
 mod create;
 mod desired;
 mod display;

@@ -25,6 +25,18 @@ pub(super) enum Form {
     Label,
     /// A list of strings whose order counts.
     Words,
+    /// A string; an empty one is as good as none.
+    Text,
+    /// A switch; this position acts as if absent, if one does.
+    Flag(Option<bool>),
+    /// Capabilities: a set, in the engine's spelling.
+    Capabilities,
+    /// An object as a whole.
+    Object,
+    /// A list of objects whose order does not count.
+    Objects,
+    /// Mounts, by target.
+    Mounts,
     /// A whole number; any of `unset` acts as if it were absent, the last of them is what
     /// the engine takes then.
     Number {
@@ -69,6 +81,8 @@ const NANOS: Form = number(Unit::Nanoseconds, &[0]);
 const MONITOR: Form = number(Unit::Nanoseconds, &[0, 5_000_000_000]);
 /// A restart delay of 0 is none at all; an absent one is 5 s.
 const RESTART_DELAY: Form = number(Unit::Nanoseconds, &[5_000_000_000]);
+/// A grace period of 0 is none at all; an absent one is 10 s.
+const GRACE: Form = number(Unit::Nanoseconds, &[10_000_000_000]);
 const BYTES: Form = number(Unit::Bytes, &[0]);
 const CPUS: Form = number(Unit::NanoCpus, &[0]);
 
@@ -78,7 +92,10 @@ const fn entry(name: &'static str, path: &'static [&'static str], form: Form) ->
 
 /// Every field that skep can own, by name.
 pub const TABLE: &[Entry] = &[
+    entry("cap_add", &[TASK, CONTAINER, "CapabilityAdd"], Form::Capabilities),
+    entry("cap_drop", &[TASK, CONTAINER, "CapabilityDrop"], Form::Capabilities),
     entry("command", &[TASK, CONTAINER, "Args"], Form::Words),
+    entry("credential_spec", &[TASK, CONTAINER, "Privileges", "CredentialSpec"], Form::Object),
     entry("deploy.endpoint_mode", &["EndpointSpec", "Mode"], Form::Choice("vip")),
     entry("deploy.labels.", &["Labels"], Form::Label),
     entry("deploy.mode", &["Mode"], Form::Mode),
@@ -90,6 +107,11 @@ pub const TABLE: &[Entry] = &[
     entry("deploy.resources.limits.memory", &[TASK, "Resources", "Limits", "MemoryBytes"], BYTES),
     entry("deploy.resources.limits.pids", &[TASK, "Resources", "Limits", "Pids"], COUNT),
     entry("deploy.resources.reservations.cpus", &[TASK, "Resources", "Reservations", "NanoCPUs"], CPUS),
+    entry(
+        "deploy.resources.reservations.generic_resources",
+        &[TASK, "Resources", "Reservations", "GenericResources"],
+        Form::Objects,
+    ),
     entry("deploy.resources.reservations.memory", &[TASK, "Resources", "Reservations", "MemoryBytes"], BYTES),
     entry("deploy.restart_policy.condition", &[TASK, "RestartPolicy", "Condition"], Form::Choice("any")),
     entry("deploy.restart_policy.delay", &[TASK, "RestartPolicy", "Delay"], RESTART_DELAY),
@@ -111,16 +133,34 @@ pub const TABLE: &[Entry] = &[
     entry("deploy.update_config.monitor", &["UpdateConfig", "Monitor"], MONITOR),
     entry("deploy.update_config.order", &["UpdateConfig", "Order"], Form::Choice("stop-first")),
     entry("deploy.update_config.parallelism", &["UpdateConfig", "Parallelism"], Form::Parallelism),
+    entry("dns", &[TASK, CONTAINER, "DNSConfig", "Nameservers"], Form::Words),
+    entry("dns_search", &[TASK, CONTAINER, "DNSConfig", "Search"], Form::Words),
     entry("entrypoint", &[TASK, CONTAINER, "Command"], Form::Words),
     entry("environment.", &[TASK, CONTAINER, "Env"], Form::Environment),
+    entry("extra_hosts", &[TASK, CONTAINER, "Hosts"], Form::Words),
     entry("healthcheck.interval", &[TASK, CONTAINER, "Healthcheck", "Interval"], NANOS),
     entry("healthcheck.retries", &[TASK, CONTAINER, "Healthcheck", "Retries"], COUNT),
     entry("healthcheck.start_period", &[TASK, CONTAINER, "Healthcheck", "StartPeriod"], NANOS),
     entry("healthcheck.test", &[TASK, CONTAINER, "Healthcheck", "Test"], Form::Words),
     entry("healthcheck.timeout", &[TASK, CONTAINER, "Healthcheck", "Timeout"], NANOS),
+    entry("hostname", &[TASK, CONTAINER, "Hostname"], Form::Text),
+    entry("init", &[TASK, CONTAINER, "Init"], Form::Flag(None)),
+    entry("isolation", &[TASK, CONTAINER, "Isolation"], Form::Choice("default")),
     entry("labels.", &[TASK, CONTAINER, "Labels"], Form::Label),
+    entry("logging.driver", &[TASK, "LogDriver", "Name"], Form::Text),
+    entry("logging.options.", &[TASK, "LogDriver", "Options"], Form::Label),
     entry("networks", &[TASK, "Networks"], Form::Networks),
     entry("ports", &["EndpointSpec", "Ports"], Form::Ports),
+    entry("read_only", &[TASK, CONTAINER, "ReadOnly"], Form::Flag(Some(false))),
+    entry("stdin_open", &[TASK, CONTAINER, "OpenStdin"], Form::Flag(Some(false))),
+    entry("stop_grace_period", &[TASK, CONTAINER, "StopGracePeriod"], GRACE),
+    entry("stop_signal", &[TASK, CONTAINER, "StopSignal"], Form::Text),
+    entry("sysctls.", &[TASK, CONTAINER, "Sysctls"], Form::Label),
+    entry("tty", &[TASK, CONTAINER, "TTY"], Form::Flag(Some(false))),
+    entry("ulimits", &[TASK, CONTAINER, "Ulimits"], Form::Objects),
+    entry("user", &[TASK, CONTAINER, "User"], Form::Text),
+    entry("volumes", &[TASK, CONTAINER, "Mounts"], Form::Mounts),
+    entry("working_dir", &[TASK, CONTAINER, "Dir"], Form::Text),
 ];
 
 /// The entry for a field name, and the key when the entry is a family.

@@ -36,6 +36,13 @@ pub(super) fn of_form(form: Form, value: &Value) -> Value {
         Form::Networks => sorted(value, attachment),
         Form::Ports => sorted(value, port),
         Form::Constraints => constraints(value),
+        Form::Text => value.as_str().filter(|text| !text.is_empty()).map_or(Value::Null, Value::from),
+        Form::Flag(default) => {
+            value.as_bool().filter(|flag| Some(*flag) != default).map_or(Value::Null, Value::from)
+        }
+        Form::Capabilities => sorted(value, Value::clone),
+        Form::Object => Some(filled(value)).filter(|object| object != &json!({})).unwrap_or_default(),
+        Form::Objects | Form::Mounts => sorted(value, filled),
     }
 }
 
@@ -50,6 +57,7 @@ pub(super) fn default_of(form: Form) -> Value {
         Form::Parallelism | Form::Replicas => json!(1),
         Form::Choice(default) => json!(default),
         Form::Mode => json!("replicated"),
+        Form::Flag(Some(default)) => json!(default),
         _ => Value::Null,
     }
 }
@@ -116,6 +124,26 @@ fn sorted(value: &Value, one: impl Fn(&Value) -> Value) -> Value {
     let mut elements: Vec<Value> = elements.iter().map(one).collect();
     elements.sort_by_cached_key(Value::to_string);
     Value::from(elements)
+}
+
+/// An object without what says nothing: what is null, false, zero or empty.
+pub(super) fn filled(value: &Value) -> Value {
+    let Some(object) = value.as_object() else { return value.clone() };
+    let mut kept: Vec<(&String, Value)> =
+        object.iter().map(|(key, value)| (key, filled(value))).filter(|(_, value)| says(value)).collect();
+    kept.sort_by_key(|(key, _)| *key);
+    kept.into_iter().map(|(key, value)| (key.clone(), value)).collect::<Map<_, _>>().into()
+}
+
+fn says(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(object) => !object.is_empty(),
+        Value::Bool(true) => true,
+    }
 }
 
 /// A network attachment without what no spec can say yet (`DriverOpts`).

@@ -130,17 +130,41 @@ pub static LIMITS: Keys = Keys {
     id: "limits",
     doc: "What a task may use at most",
     known: &[CPUS, MEMORY, key("pids", ANY_INTEGER, "Processes and threads; 0: no limit")],
-    not_yet: &["generic_resources"],
-    refused: &[],
+    not_yet: &[],
+    refused: &[("generic_resources", "Swarm knows `generic_resources` only in `reservations`")],
 };
 
 pub static RESERVATIONS: Keys = Keys {
     id: "reservations",
     doc: "What a node must have free for a task",
-    known: &[CPUS, MEMORY],
-    not_yet: &["generic_resources"],
-    refused: &[
-        ("devices", "use `generic_resources` when it is there"),
-        ("pids", "Swarm knows `pids` only in `limits`"),
+    known: &[
+        CPUS,
+        MEMORY,
+        key(
+            "generic_resources",
+            Shape::List(&Shape::Table(&GENERIC_RESOURCE)),
+            "What nodes offer by name, e.g. [{ discrete_resource_spec = { kind = \"gpu\", value = 1 } }]",
+        ),
     ],
+    not_yet: &[],
+    refused: &[("devices", "use `generic_resources`"), ("pids", "Swarm knows `pids` only in `limits`")],
+};
+
+pub static GENERIC_RESOURCE: Keys = Keys {
+    id: "generic_resource",
+    doc: "Something that nodes offer by name and number",
+    known: &[key("discrete_resource_spec", Shape::Table(&DISCRETE_RESOURCE), "A number of one kind")],
+    not_yet: &[],
+    refused: &[],
+};
+
+pub static DISCRETE_RESOURCE: Keys = Keys {
+    id: "discrete_resource",
+    doc: "A number of one kind",
+    known: &[
+        key("kind", Shape::Text, "The name that the nodes' `node-generic-resources` give it"),
+        key("value", ANY_INTEGER, "How many a task needs"),
+    ],
+    not_yet: &[],
+    refused: &[],
 };

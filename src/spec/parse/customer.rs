@@ -6,8 +6,9 @@ use super::reader::{Context, Item, TableReader};
 use super::report::Span;
 use super::service::read_service;
 use super::tree::{Table, Value};
+use super::volumes::read_volumes;
 use crate::spec::keys::{NETWORK, SPEC, SUSPEND};
-use crate::spec::{Customer, Network, Service, Suspend};
+use crate::spec::{Customer, Network, Service, Suspend, Volume};
 
 /// Services of one customer. A plan lists them all and a person must be able to read it.
 const SERVICES_MAX: usize = 500;
@@ -34,12 +35,13 @@ pub(super) fn read_customer(cx: &mut Context<'_>, root: &Table, file: u32) -> Cu
     }
     let suspend = table.take("suspend").and_then(|item| read_suspend(cx, &item));
     let networks = table.take("networks").map(|item| read_networks(cx, &item)).unwrap_or_default();
+    let volumes = table.take("volumes").map(|item| read_volumes(cx, &item)).unwrap_or_default();
     let item = table.take("services");
     if item.is_none() && !cx.partial {
         let help = "write `[services.NAME]` with an `image`".to_owned();
         cx.report.file_error(file, "services", "no services", Some(help));
     }
-    let services = item.map(|item| read_services(cx, &item, &networks)).unwrap_or_default();
+    let services = item.map(|item| read_services(cx, &item, &networks, &volumes)).unwrap_or_default();
     table.finish(cx);
     Customer {
         name: cx.customer.unwrap_or_default().to_owned(),
@@ -47,6 +49,7 @@ pub(super) fn read_customer(cx: &mut Context<'_>, root: &Table, file: u32) -> Cu
         suspend,
         services,
         networks,
+        volumes,
     }
 }
 
@@ -54,6 +57,7 @@ fn read_services(
     cx: &mut Context<'_>,
     item: &Item<'_>,
     networks: &BTreeMap<String, Network>,
+    volumes: &BTreeMap<String, Volume>,
 ) -> BTreeMap<String, Service> {
     let mut services = BTreeMap::new();
     let entries = item.entries(cx, "a table of services").unwrap_or_default();
@@ -71,7 +75,7 @@ fn read_services(
             let message =
                 if value { "expected a table or false" } else { "the template has no such service" };
             item.error(cx, message, help);
-        } else if let Some(service) = read_service(cx, name, span, &item, networks) {
+        } else if let Some(service) = read_service(cx, name, span, &item, networks, volumes) {
             services.insert(name.to_owned(), service);
         }
     }

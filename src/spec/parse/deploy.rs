@@ -8,8 +8,8 @@ use super::service::{read_duration, read_labels};
 use super::tree::Value;
 use super::units;
 use crate::spec::keys::{
-    DEPLOY, Keys, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS, RESOURCES, RESTART_POLICY, ROLLBACK_CONFIG,
-    UPDATE_CONFIG,
+    DEPLOY, DISCRETE_RESOURCE, GENERIC_RESOURCE, Keys, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS,
+    RESOURCES, RESTART_POLICY, ROLLBACK_CONFIG, UPDATE_CONFIG,
 };
 use crate::spec::{
     Compose, Deploy, EndpointMode, FailureAction, Mode, Placement, PortMode, ResourceAmounts, Resources,
@@ -191,9 +191,37 @@ fn read_amounts(cx: &mut Context<'_>, item: &Item<'_>, keys: &'static Keys) -> O
         true => table.take("pids").and_then(|item| item.count(cx)),
         false => None,
     };
+    let generic = match keys.id == RESERVATIONS.id {
+        true => table.take("generic_resources").and_then(|item| read_generic(cx, &item)),
+        false => None,
+    };
     table.finish(cx);
-    Some(ResourceAmounts { nano_cpus, memory_bytes, pids })
+    Some(ResourceAmounts { nano_cpus, memory_bytes, pids, generic })
 }
+
+fn read_generic(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<(String, u64)>> {
+    let mut resources: Vec<(String, u64)> = Vec::new();
+    for item in item.list(cx, "tables")? {
+        let Some(mut outer) = item.table(cx, &GENERIC_RESOURCE) else { continue };
+        let discrete = outer.take("discrete_resource_spec");
+        outer.finish(cx);
+        let Some(discrete) = discrete else {
+            item.error(cx, "`discrete_resource_spec` is missing", GENERIC_EXAMPLE);
+            continue;
+        };
+        let Some(mut table) = discrete.table(cx, &DISCRETE_RESOURCE) else { continue };
+        let kind = table.take("kind").and_then(|item| item.string(cx));
+        let value = table.take("value").and_then(|item| item.count(cx));
+        table.finish(cx);
+        match (kind, value) {
+            (Some(kind), Some(value)) if !kind.is_empty() => resources.push((kind, value)),
+            _ => discrete.error(cx, "`kind` and `value` belong together", GENERIC_EXAMPLE),
+        }
+    }
+    Some(resources)
+}
+
+const GENERIC_EXAMPLE: &str = "write e.g. { discrete_resource_spec = { kind = \"gpu\", value = 1 } }";
 
 fn read_memory(cx: &mut Context<'_>, item: &Item<'_>) -> Option<u64> {
     if matches!(item.node.value, Value::Float(_)) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::container::read_container;
 use super::customer::read_suspend;
 use super::deploy::{check_deploy, read_deploy};
 use super::image::read_image;
@@ -13,7 +14,9 @@ use super::suggest::nearest;
 use super::tree::Value;
 use super::{units, words};
 use crate::spec::keys::{HEALTHCHECK, SERVICE, SERVICE_NETWORK};
-use crate::spec::{Compose, Healthcheck, ImagePolicy, Network, NetworkAttachment, OnFailure, Service};
+use crate::spec::{
+    Compose, Healthcheck, ImagePolicy, Network, NetworkAttachment, OnFailure, Service, Volume,
+};
 use crate::text::printable;
 
 /// The engine takes no shorter times in a health check (0 aside, which means the default).
@@ -29,6 +32,7 @@ pub(super) fn read_service(
     span: Span,
     item: &Item<'_>,
     networks: &BTreeMap<String, Network>,
+    volumes: &BTreeMap<String, Volume>,
 ) -> Option<Service> {
     if !matches!(item.node.value, Value::Table(_)) {
         return item.mismatch(cx, "a table or false", "");
@@ -49,6 +53,7 @@ pub(super) fn read_service(
         healthcheck: table.take("healthcheck").and_then(|item| read_healthcheck(cx, &item)),
         networks: table.take("networks").and_then(|item| read_attachments(cx, &item, networks)),
         ports,
+        container: read_container(cx, &mut table, volumes),
         deploy: table.take("deploy").and_then(|item| read_deploy(cx, &item)).unwrap_or_default(),
     };
     check_deploy(cx, &table, &item.key, &compose);
@@ -57,7 +62,10 @@ pub(super) fn read_service(
 }
 
 /// A table, or a list of `KEY=VALUE`; a `KEY` without `=` gives `None`.
-fn read_pairs(cx: &mut Context<'_>, item: &Item<'_>) -> Vec<(String, Option<String>, Span, String)> {
+pub(super) fn read_pairs(
+    cx: &mut Context<'_>,
+    item: &Item<'_>,
+) -> Vec<(String, Option<String>, Span, String)> {
     let mut pairs = Vec::new();
     match &item.node.value {
         Value::Array(_) => {

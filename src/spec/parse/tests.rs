@@ -299,11 +299,13 @@ resources = { limits = { cpus = 0.5, memory = "64M", pids = 100 }, reservations 
                 nano_cpus: Some(500_000_000),
                 memory_bytes: Some(64 << 20),
                 pids: Some(100),
+                generic: None,
             }),
             reservations: Some(ResourceAmounts {
                 nano_cpus: Some(250_000_000),
                 memory_bytes: Some(32 << 20),
                 pids: None,
+                generic: None,
             }),
         }),
         endpoint_mode: Some(EndpointMode::Dnsrr),
@@ -314,5 +316,5 @@ resources = { limits = { cpus = 0.5, memory = "64M", pids = 100 }, reservations 
 #[test]
 fn the_full_example_is_valid() {
     let found = customer(&[("acme.toml", FULL), ("templates/base.toml", "[vars]\ntag = 1\n")]);
-    assert_eq!(found.services.len(), 2);
+    assert_eq!(found.services.len(), 3);
 }

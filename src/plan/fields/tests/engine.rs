@@ -39,7 +39,30 @@ fn task(task: &mut Value) {
     fill(task, "Runtime", json!("container"));
     let container = &mut task["ContainerSpec"];
     fill(container, "Isolation", json!("default"));
-    omit_empty(container, &["Command", "Args", "Env", "Labels"]);
+    omit_empty(
+        container,
+        &[
+            "Command",
+            "Args",
+            "Env",
+            "Labels",
+            "Hostname",
+            "User",
+            "Dir",
+            "StopSignal",
+            "Mounts",
+            "Hosts",
+            "Ulimits",
+            "CapabilityAdd",
+            "CapabilityDrop",
+            "Sysctls",
+        ],
+    );
+    for flag in ["TTY", "OpenStdin", "ReadOnly"] {
+        if container.get(flag) == Some(&Value::Bool(false)) {
+            omit(container, flag);
+        }
+    }
     if let Some(check) = container.get_mut("Healthcheck") {
         omit_empty(check, &["Test", "Interval", "Timeout", "StartPeriod", "Retries"]);
     }
@@ -66,6 +89,10 @@ fn fill(object: &mut Value, key: &str, default: Value) {
     if value.is_null() || value == "" {
         *value = default;
     }
+}
+
+fn omit(object: &mut Value, key: &str) {
+    object.as_object_mut().unwrap().shift_remove(key);
 }
 
 /// Go's `omitempty`.

@@ -1,6 +1,7 @@
 //! Tables here; properties over random services in `properties`; what the engine makes of a
 //! spec, as far as the tests need it, in `engine`.
 
+mod containers;
 mod engine;
 mod properties;
 
@@ -14,6 +15,7 @@ use super::create::of_parts;
 use super::desired::{of_compose, released_of};
 use super::*;
 use crate::spec::{self, Compose, Customer, NetworkAttachment, Port, PortMode, Protocol};
+use containers::{full_container, volume};
 
 /// A service as an engine gives it, with much that no spec can say.
 fn rich() -> Value {
@@ -33,6 +35,10 @@ fn customer() -> Customer {
             network("edge", "shared-edge"),
             network("host", "host"),
             network("aa", "zz"),
+        ]),
+        volumes: BTreeMap::from([
+            volume("data", false, "acme_data"),
+            volume("theirs", true, "of-somebody-else"),
         ]),
     }
 }
@@ -64,8 +70,12 @@ fn full() -> Compose {
         max_failure_ratio: Some(0.1),
         order: Some(spec::UpdateOrder::StartFirst),
     };
-    let amounts =
-        spec::ResourceAmounts { nano_cpus: Some(500_000_000), memory_bytes: Some(64 << 20), pids: Some(100) };
+    let amounts = spec::ResourceAmounts {
+        nano_cpus: Some(500_000_000),
+        memory_bytes: Some(64 << 20),
+        pids: Some(100),
+        generic: None,
+    };
     Compose {
         environment: BTreeMap::from([
             ("B".into(), Some("two".into())),
@@ -91,6 +101,7 @@ fn full() -> Compose {
             port(443, 8443, Protocol::Tcp, PortMode::Host),
             port(80, 8080, Protocol::Tcp, PortMode::Ingress),
         ]),
+        container: full_container(),
         deploy: spec::Deploy {
             mode: Some(spec::Mode::Replicated),
             replicas: Some(3),
@@ -110,7 +121,11 @@ fn full() -> Compose {
             }),
             resources: Some(spec::Resources {
                 limits: Some(amounts.clone()),
-                reservations: Some(spec::ResourceAmounts { pids: None, ..amounts }),
+                reservations: Some(spec::ResourceAmounts {
+                    pids: None,
+                    generic: Some(vec![("gpu".into(), 2)]),
+                    ..amounts
+                }),
             }),
             endpoint_mode: Some(spec::EndpointMode::Vip),
         },
@@ -213,7 +228,15 @@ fn nothing_set_owns_nothing() {
 #[case("deploy.placement.preferences", json!(["node.labels.zone"]))]
 #[case("deploy.resources.limits.pids", json!(100))]
 #[case("deploy.resources.reservations.cpus", Value::Null)]
-#[case("volumes", Value::Null)]
+#[case("init", json!(false))]
+#[case("tty", json!(true))]
+#[case("stdin_open", Value::Null)]
+#[case("sysctls.net.core.somaxconn", json!("1024"))]
+#[case("ulimits", json!([{ "Hard": 40_000, "Name": "nofile", "Soft": 20_000 }]))]
+#[case("dns", json!(["10.0.0.53"]))]
+#[case("logging.options.max-size", json!("10m"))]
+#[case("credential_spec", Value::Null)]
+#[case("blkio", Value::Null)]
 #[case("", Value::Null)]
 fn reads(#[case] name: &str, #[case] expected: Value) {
     assert_eq!(read(&rich(), name), expected);

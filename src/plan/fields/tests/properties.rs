@@ -77,6 +77,7 @@ fn amounts(pids: bool) -> impl Strategy<Value = spec::ResourceAmounts> {
             nano_cpus,
             memory_bytes,
             pids: count.filter(|_| pids),
+            generic: count.filter(|_| !pids).map(|value| vec![("gpu".to_owned(), value + 1)]),
         },
     )
 }
@@ -154,6 +155,62 @@ fn ports() -> impl Strategy<Value = Vec<Port>> {
     vec(one.prop_map(|(published, target, protocol, mode)| port(published, target, protocol, mode)), 0..4)
 }
 
+fn mounts() -> impl Strategy<Value = Vec<spec::Mount>> {
+    let source = prop_oneof![
+        (of(select(vec!["data".to_owned(), "theirs".to_owned()])), any::<bool>())
+            .prop_map(|(key, nocopy)| spec::MountSource::Volume { key, nocopy }),
+        of("(rslave|shared)")
+            .prop_map(|propagation| spec::MountSource::Bind { path: "/b".into(), propagation }),
+        of(any::<u64>()).prop_map(|size_bytes| spec::MountSource::Tmpfs { size_bytes }),
+    ];
+    btree_map("/[a-c]{1,2}", (source, any::<bool>()), 0..4).prop_map(|map| {
+        let one = |(target, (source, read_only))| spec::Mount { target, read_only, source };
+        map.into_iter().map(one).collect()
+    })
+}
+
+fn container() -> impl Strategy<Value = spec::Container> {
+    use spec::{CredentialSpec as C, Isolation as I};
+    let limits = btree_map("[a-c]{1,2}", (-1..5_i64, -1..5_i64), 0..3).prop_map(|map| {
+        let one = |(name, (soft, hard))| spec::Ulimit { name, soft, hard };
+        map.into_iter().map(one).collect::<Vec<_>>()
+    });
+    let logging = (of("[a-c]{0,2}"), pairs()).prop_map(|(driver, options)| spec::Logging { driver, options });
+    let credentials = select(vec![C::File("f".into()), C::Registry("r".into())]);
+    let flags = (of(any::<bool>()), of(any::<bool>()), of(any::<bool>()), of(any::<bool>()));
+    let words = (of(texts().boxed()), of(texts().boxed()), of(texts().boxed()), of(texts().boxed()));
+    let named = (of("[ -~]{0,3}"), of(duration().boxed()), of(select(vec![I::Default, I::Hyperv])));
+    (flags, words, named, pairs(), of(limits), of(logging), of(mounts()), of(credentials)).prop_map(
+        |(flags, words, named, sysctls, ulimits, logging, mounts, credential_spec)| {
+            let (init, read_only, tty, stdin_open) = flags;
+            let (cap_add, cap_drop, dns, extra_hosts) = words;
+            let (text, stop_grace_period, isolation) = named;
+            spec::Container {
+                hostname: text.clone(),
+                user: text.clone(),
+                working_dir: text.clone(),
+                stop_signal: text,
+                stop_grace_period,
+                init,
+                read_only,
+                tty,
+                stdin_open,
+                isolation,
+                cap_add,
+                cap_drop,
+                dns_search: dns.clone(),
+                dns,
+                extra_hosts,
+                sysctls,
+                ulimits,
+                logging,
+                mounts,
+                credential_spec,
+            }
+        },
+    )
+}
+
 fn compose() -> impl Strategy<Value = Compose> {
     (
         btree_map("[a-cA-C._]{1,4}", of("[ -~é]{0,6}"), 0..5),
@@ -163,11 +220,24 @@ fn compose() -> impl Strategy<Value = Compose> {
         of(healthcheck().boxed()),
         of(networks().boxed()),
         of(ports().boxed()),
+        container().boxed(),
         deploy().boxed(),
     )
-        .prop_map(|(environment, command, entrypoint, labels, healthcheck, networks, ports, deploy)| {
-            Compose { environment, command, entrypoint, labels, healthcheck, networks, ports, deploy }
-        })
+        .prop_map(
+            |(environment, command, entrypoint, labels, healthcheck, networks, ports, container, deploy)| {
+                Compose {
+                    environment,
+                    command,
+                    entrypoint,
+                    labels,
+                    healthcheck,
+                    networks,
+                    ports,
+                    container,
+                    deploy,
+                }
+            },
+        )
 }
 
 /// The fixture in any mode, with and without the objects that fields live in.

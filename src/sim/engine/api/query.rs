@@ -13,7 +13,8 @@ pub struct Query(BTreeMap<String, String>);
 impl Query {
     pub fn of(request: &Request) -> Self {
         let mut pairs = BTreeMap::new();
-        for (key, value) in url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
+        for (key, value) in url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+        {
             pairs.entry(key.into_owned()).or_insert_with(|| value.into_owned());
         }
         Self(pairs)
@@ -66,7 +67,8 @@ impl Filters {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let value: Value = serde_json::from_str(text).map_err(|error| Refusal::bad(json_error(text, &error)))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| Refusal::bad(json_error(text, &error)))?;
         let mut filters = BTreeMap::new();
         let map = match value {
             Value::Object(map) => map,
@@ -80,9 +82,11 @@ impl Filters {
                     let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
                     texts.collect::<Option<_>>().ok_or_else(|| Refusal::bad(misfit(&value)))?
                 }
-                Value::Object(set) if set.values().all(Value::is_boolean) => {
-                    set.iter().filter(|(_, on)| **on == Value::Bool(true)).map(|(key, _)| key.clone()).collect()
-                }
+                Value::Object(set) if set.values().all(Value::is_boolean) => set
+                    .iter()
+                    .filter(|(_, on)| **on == Value::Bool(true))
+                    .map(|(key, _)| key.clone())
+                    .collect(),
                 _ => return Err(Refusal::bad(misfit(&value))),
             };
             filters.insert(name, values);

@@ -69,13 +69,21 @@ static CONTAINER_SPEC: Struct = shape(
     ],
 );
 
-static PRIVILEGES: Struct =
-    shape("Privileges", &[or_null("CredentialSpec", One(&CREDENTIAL)), or_null("SELinuxContext", One(&SELINUX))]);
+static PRIVILEGES: Struct = shape(
+    "Privileges",
+    &[or_null("CredentialSpec", One(&CREDENTIAL)), or_null("SELinuxContext", One(&SELINUX))],
+);
 static CREDENTIAL: Struct =
     shape("CredentialSpec", &[always("Config", Text), always("File", Text), always("Registry", Text)]);
 static SELINUX: Struct = shape(
     "SELinuxContext",
-    &[always("Disable", Bool), always("User", Text), always("Role", Text), always("Type", Text), always("Level", Text)],
+    &[
+        always("Disable", Bool),
+        always("User", Text),
+        always("Role", Text),
+        always("Type", Text),
+        always("Level", Text),
+    ],
 );
 
 static MOUNT: Struct = shape(
@@ -129,11 +137,13 @@ static CONFIG: Struct = shape(
     ],
 );
 static NOTHING: Struct = shape("ConfigReferenceRuntimeTarget", &[]);
-static ULIMIT: Struct = shape("Ulimit", &[always("Name", Text), always("Hard", INT64), always("Soft", INT64)]);
+static ULIMIT: Struct =
+    shape("Ulimit", &[always("Name", Text), always("Hard", INT64), always("Soft", INT64)]);
 
 static RESOURCES: Struct =
     shape("ResourceRequirements", &[given("Limits", One(&LIMIT)), given("Reservations", One(&RESERVATION))]);
-static LIMIT: Struct = shape("Limit", &[opt("NanoCPUs", INT64), opt("MemoryBytes", INT64), opt("Pids", INT64)]);
+static LIMIT: Struct =
+    shape("Limit", &[opt("NanoCPUs", INT64), opt("MemoryBytes", INT64), opt("Pids", INT64)]);
 static RESERVATION: Struct = shape(
     "Resources",
     &[opt("NanoCPUs", INT64), opt("MemoryBytes", INT64), opt("GenericResources", List(&GENERIC))],
@@ -147,7 +157,12 @@ static DISCRETE: Struct = shape("DiscreteGenericResource", &[opt("Kind", Text), 
 
 static RESTART_POLICY: Struct = shape(
     "RestartPolicy",
-    &[opt("Condition", Text), given("Delay", DURATION), always("MaxAttempts", UINT64), given("Window", DURATION)],
+    &[
+        opt("Condition", Text),
+        given("Delay", DURATION),
+        always("MaxAttempts", UINT64),
+        given("Window", DURATION),
+    ],
 );
 
 static PLACEMENT: Struct = shape(

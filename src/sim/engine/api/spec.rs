@@ -58,7 +58,12 @@ fn runtime(template: &mut Value) -> Result<(), Refusal> {
 
 fn container(spec: &mut Value) -> Result<(), Refusal> {
     if !matches!(text(spec, "Isolation").to_ascii_lowercase().as_str(), "hyperv" | "process") {
-        put_before(spec, "Isolation", json!("default"), &["Sysctls", "CapabilityAdd", "CapabilityDrop", "Ulimits"]);
+        put_before(
+            spec,
+            "Isolation",
+            json!("default"),
+            &["Sysctls", "CapabilityAdd", "CapabilityDrop", "Ulimits"],
+        );
     }
     credential_spec(&spec["Privileges"]["CredentialSpec"].clone())?;
     if let Some(configs) = spec.get("Configs").and_then(Value::as_array) {

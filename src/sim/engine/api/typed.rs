@@ -112,8 +112,9 @@ pub fn read(value: &Value, shape: &Struct, package: &str) -> Result<Map<String, 
     match value {
         Value::Null => read_struct(&Map::new(), shape, ""),
         Value::Object(map) => read_struct(map, shape, ""),
-        other => Err(Place { owner: "", path: String::new() }
-            .refuse(other, &format!("{package}.{}", shape.name))),
+        other => {
+            Err(Place { owner: "", path: String::new() }.refuse(other, &format!("{package}.{}", shape.name)))
+        }
     }
 }
 
@@ -163,9 +164,7 @@ fn read_value(value: &Value, kind: Type, place: &Place<'_>) -> Result<Value, Str
             .collect::<Result<Map<_, _>, String>>()
             .map(|map| Value::Object(sorted(map))),
         (Type::TextMap, other) => Err(place.refuse(other, "map[string]string")),
-        (Type::Struct(shape), Value::Object(map)) => {
-            read_struct(map, shape, &place.path).map(Value::Object)
-        }
+        (Type::Struct(shape), Value::Object(map)) => read_struct(map, shape, &place.path).map(Value::Object),
         (Type::Struct(shape), other) => Err(place.refuse(other, &format!("swarm.{}", shape.name))),
         (Type::List(shape), Value::Array(items)) => items
             .iter()
@@ -234,7 +233,8 @@ mod tests {
 
     use super::*;
 
-    static INNER: Struct = Struct { name: "Inner", fields: &[always("Count", UINT64), given("Flag", Type::Bool)] };
+    static INNER: Struct =
+        Struct { name: "Inner", fields: &[always("Count", UINT64), given("Flag", Type::Bool)] };
     static OUTER: Struct = Struct {
         name: "Outer",
         fields: &[opt("Text", Type::Text), opt("Map", Type::TextMap), given("Inner", Type::Struct(&INNER))],
@@ -251,7 +251,10 @@ mod tests {
     fn what_does_not_fit_is_named_by_structure_and_path() {
         let cases = [
             (json!([]), "json: cannot unmarshal array into Go value of type swarm.Outer"),
-            (json!({"Text": 1}), "json: cannot unmarshal number into Go struct field Outer.Text of type string"),
+            (
+                json!({"Text": 1}),
+                "json: cannot unmarshal number into Go struct field Outer.Text of type string",
+            ),
             (
                 json!({"Inner": {"Count": -1}}),
                 "json: cannot unmarshal number -1 into Go struct field Inner.Inner.Count of type uint64",

@@ -40,19 +40,38 @@ pub(super) fn same(left: &Value, right: &Value) -> bool {
     left == right || plain(left) == plain(right)
 }
 
-/// Maps are nothing when they are empty; other objects are something.
-const MAPS: [&str; 6] = ["Labels", "Sysctls", "Options", "DriverOpts", "Limits", "Reservations"];
+/// Fields whose names anybody chooses. Empty ones are nothing; other empty objects are something.
+const MAPS: [&str; 4] = ["Labels", "Sysctls", "Options", "DriverOpts"];
+
+/// What a field means that is not there.
+const DEFAULTS: [(&str, &str); 6] = [
+    ("Condition", "any"),
+    ("Isolation", "default"),
+    ("Runtime", "container"),
+    ("Mode", "vip"),
+    ("Protocol", "tcp"),
+    ("PublishMode", "ingress"),
+];
+
+/// Fields that are there or not, whatever their value.
+const OPTIONAL: [&str; 4] = ["Delay", "Init", "StopGracePeriod", "Window"];
 
 fn plain(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let mut kept = Map::new();
             let mut names: Vec<&String> = fields.keys().collect();
             names.sort();
+            let mut kept = Map::new();
             for name in names {
-                let field = plain(&fields[name]);
-                let empty_map = MAPS.contains(&name.as_str()) && field.as_object().is_some_and(Map::is_empty);
-                if !nothing(&field) && !empty_map {
+                let field = &fields[name];
+                if MAPS.contains(&name.as_str()) {
+                    keep_map(&mut kept, name, field);
+                    continue;
+                }
+                let default = field.as_str().is_some_and(|text| DEFAULTS.contains(&(name, text)));
+                let field = plain(field);
+                let counts = !nothing(&field) || (OPTIONAL.contains(&name.as_str()) && !field.is_null());
+                if counts && !default {
                     kept.insert(name.clone(), field);
                 }
             }
@@ -61,6 +80,14 @@ fn plain(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(plain).collect()),
         other => other.clone(),
     }
+}
+
+fn keep_map(kept: &mut Map<String, Value>, name: &str, map: &Value) {
+    let Some(entries) = map.as_object().filter(|entries| !entries.is_empty()) else { return };
+    let mut entries: Vec<(&String, &Value)> = entries.iter().collect();
+    entries.sort_by_key(|(key, _)| *key);
+    let entries = entries.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    kept.insert(name.to_owned(), Value::Object(entries));
 }
 
 fn nothing(value: &Value) -> bool {

@@ -30,6 +30,8 @@ mod restart;
 mod schedule;
 mod spec;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod timing;
 mod update;
 mod work;

@@ -126,14 +126,14 @@ impl Pass<'_> {
 
     fn node_removed(&mut self, id: &str) {
         for task in self.state.work.tasks_on(id) {
-            let service = self.state.tasks.get(&task).map(|task| task.service.clone()).unwrap_or_default();
-            match self.state.services.get(&service).map(Mode::of) {
-                Some(Mode::Global) => self.remove_task(&task),
-                Some(Mode::Replicated { .. }) => {
-                    self.release(&task);
-                    self.restart_if_needed(&task);
-                }
-                _ => {}
+            let Some(found) = self.state.tasks.get(&task) else { continue };
+            let mode = self.state.services.get(&found.service).map(Mode::of);
+            if found.state <= TaskState::Running {
+                let message = "Task belonged to a node that has been deleted";
+                self.status(&task, TaskState::Orphaned, message, None);
+            }
+            if mode == Some(Mode::Global) {
+                self.remove_task(&task);
             }
         }
     }

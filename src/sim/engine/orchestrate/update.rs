@@ -226,7 +226,6 @@ impl Pass<'_> {
                 service.auth = service.previous_auth.take();
             }
         });
-        self.state.work.touch_service(id);
     }
 
     fn complete_update(&mut self, id: &str) {
@@ -347,6 +346,8 @@ impl Pass<'_> {
         service.object.updated = self.now;
         let event = super::service_updated(&old, service, self.now);
         self.state.events.push(event);
+        // As after every change of a service: a slot that got two tasks meanwhile is put right.
+        self.state.work.touch_service(id);
     }
 }
 

@@ -10,10 +10,10 @@ on_failure = 'rolback'
 onfailure = 1
 replicas = 2
 prerelease = true
-volumes = []
+secrets = []
 build = '.'
 restart = 'always'
-cap_add = []
+env_file = []
 verson = '1'
 depends_on=[]
 container_name='x'
@@ -24,10 +24,10 @@ links=[]"#,
             "5:1 services.web.onfailure: unknown key",
             "6:1 services.web.replicas: unknown key",
             "7:1 services.web.prerelease: unknown key",
-            "8:1 services.web.volumes: not yet: this key is promised but not built",
+            "8:1 services.web.secrets: not yet: this key is promised but not built",
             "9:1 services.web.build: Swarm ignores this key",
             "10:1 services.web.restart: Swarm ignores this key",
-            "11:1 services.web.cap_add: not yet: this key is promised but not built",
+            "11:1 services.web.env_file: not yet: this key is promised but not built",
             "12:1 services.web.verson: unknown key",
             "13:1 services.web.depends_on: Swarm ignores this key",
             "14:1 services.web.container_name: Swarm ignores this key",
@@ -201,7 +201,7 @@ update_config = { paralellism = 1, delay = '10', failure_action = 'stop', max_fa
 rollback_config = { failure_action = 'rollback', max_failure_ratio = 'x' }
 restart_policy = { condition = 'always' }
 placement = { constraints = ['node.role = x', 'role == manager', 'node.role == boss', 'node.id =='], preferences = [{}, { spread = 'x', by = 1 }] }
-resources = { limits = { cpus = 'half', memory = '64X', cpu = 1 }, reservations = { cpus = 0.0001, memory = '1M', pids = 5, generic_resources = [] } }
+resources = { limits = { cpus = 'half', memory = '64X', cpu = 1 }, reservations = { cpus = 0.0001, memory = '1M', pids = 5, generic_resources = [{}, { discrete_resource_spec = { kind = 'gpu' } }] } }
 replica = 1"#,
         &[
             r#"4:8 services.web.deploy.mode: "replicate" is not one of "replicated", "global", "replicated-job", "global-job""#,
@@ -227,7 +227,8 @@ replica = 1"#,
             "11:92 services.web.deploy.resources.reservations.cpus: `0.0001` is too small for Swarm",
             "11:109 services.web.deploy.resources.reservations.memory: `1M` is too small for Swarm",
             "11:115 services.web.deploy.resources.reservations.pids: this key does not belong here",
-            "11:125 services.web.deploy.resources.reservations.generic_resources: not yet: this key is promised but not built",
+            "11:146 services.web.deploy.resources.reservations.generic_resources[0]: `discrete_resource_spec` is missing",
+            "11:177 services.web.deploy.resources.reservations.generic_resources[1].discrete_resource_spec: `kind` and `value` belong together",
             "12:1 services.web.deploy.replica: unknown key",
         ],
     );
@@ -250,5 +251,60 @@ replica = 1"#,
         r#"deploy.endpoint_mode = 'dnsrr'
 ports = [80]"#,
         &["3:24 services.web.deploy.endpoint_mode: ports in ingress mode need the endpoint mode vip"],
+    );
+}
+
+#[test]
+fn containers() {
+    check_service(
+        r#"stop_grace_period = 5
+init = 'yes'
+cap_add = ['NET ADMIN']
+dns = ['ns.example.com']
+extra_hosts = ['nohost', 'a:b']
+sysctls = ['x']
+ulimits = { nofile = { soft = 5, hard = 4 }, nproc = -2, core = { soft = 1 } }
+logging = { drivr = 'x', options = ['a=b'] }
+credential_spec = { file = 'a', registry = 'b' }
+isolation = 'hyper'"#,
+        &[
+            "3:21 services.web.stop_grace_period: expected a duration, found an integer",
+            "4:8 services.web.init: expected true or false, found a string",
+            "5:12 services.web.cap_add[0]: `NET ADMIN` is not a capability",
+            "6:8 services.web.dns[0]: `ns.example.com` is not an IP address",
+            "7:16 services.web.extra_hosts[0]: `nohost` has no `:`",
+            "7:26 services.web.extra_hosts[1]: `b` is not an IP address",
+            "8:12 services.web.sysctls[0]: not a kernel parameter",
+            "9:22 services.web.ulimits.nofile: `soft` is above `hard`",
+            "9:54 services.web.ulimits.nproc: -2 is out of range",
+            "9:65 services.web.ulimits.core: `soft` and `hard` belong together",
+            "10:13 services.web.logging.drivr: unknown key",
+            "10:36 services.web.logging.options: expected a table, found a list",
+            "11:19 services.web.credential_spec: exactly one of `file` and `registry`",
+            "12:13 services.web.isolation: \"hyper\" is not one of \"default\", \"process\", \"hyperv\"",
+        ],
+    );
+}
+
+#[test]
+fn mounts() {
+    check_service(
+        r#"volumes = ['data:/data', './rel:/x', '/h:/h:rw,exec', 'a:b:c:d', '/:/', { type = 'bind', target = '/y' }, { type = 'tmpfs', source = 'x', target = '/z', bind = {} }, { target = 'rel' }, '/own', { type = 'volume', source = '/abs', target = '/own' }]
+tmpfs = ['/run:mode=1777', '/own']"#,
+        &[
+            "3:12 services.web.volumes[0]: there is no volume `data` under [volumes]",
+            "3:26 services.web.volumes[1]: `./rel` is a relative path",
+            "3:38 services.web.volumes[2]: unknown option `exec`",
+            "3:55 services.web.volumes[3]: `a:b:c:d` is not a mount",
+            "3:66 services.web.volumes[4]: `/` cannot be mounted at",
+            "3:73 services.web.volumes[5]: `source` is missing",
+            "3:134 services.web.volumes[6].source: memory has no source",
+            "3:161 services.web.volumes[6].bind: these options are of another `type`",
+            "3:167 services.web.volumes[7]: `type` is missing",
+            "3:195 services.web.volumes[9]: something else is mounted at `/own`",
+            "3:223 services.web.volumes[9].source: there is no volume `/abs` under [volumes]",
+            "4:10 services.web.tmpfs[0]: unknown option `mode=1777`",
+            "4:28 services.web.tmpfs[1]: something else is mounted at `/own`",
+        ],
     );
 }

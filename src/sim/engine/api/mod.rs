@@ -1,0 +1,136 @@
+//! The Engine API: routes, versions and headers.
+
+mod answer;
+mod networks;
+mod nodes;
+mod query;
+mod services;
+mod shapes;
+mod spec;
+mod system;
+mod tasks;
+mod typed;
+mod validate;
+mod view;
+
+use http::header::{HeaderName, HeaderValue, SERVER};
+use http::{Method, StatusCode};
+
+use super::Engine;
+use crate::sim::handler::{Request, Response};
+use answer::{Answer, Refusal, with_type};
+pub(super) use nodes::write_node;
+use query::Query;
+
+/// The oldest API that the engine speaks.
+const API_MIN: (u32, u32) = (1, 12);
+
+/// One request of a known route.
+struct Call<'a> {
+    engine: &'a Engine,
+    request: &'a Request,
+    query: Query,
+}
+
+/// Answers a call; the text is the ID or name in its path.
+type Action = fn(&Call<'_>, &str) -> Answer;
+
+/// Answers a request.
+pub(super) fn answer(engine: &Engine, request: &Request) -> Response {
+    let (version, path) = split_version(request.uri().path());
+    let Some((action, id)) = route(request.method(), path) else {
+        return Refusal::new(StatusCode::NOT_FOUND, "page not found").response();
+    };
+    let call = Call { engine, request, query: Query::of(request) };
+    let mut response = match version.and_then(|version| refused_version(engine, version)) {
+        Some(refused) => refused,
+        None => action(&call, &id).unwrap_or_else(Refusal::response),
+    };
+    headers(engine, &mut response);
+    response
+}
+
+fn route(method: &Method, path: &str) -> Option<(Action, String)> {
+    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    let none = "";
+    let (action, id): (Action, &str) = match (method.as_str(), segments.as_slice()) {
+        ("GET" | "HEAD", ["_ping"]) => (system::ping, none),
+        ("GET", ["version"]) => (system::version, none),
+        ("GET", ["info"]) => (system::info, none),
+        ("GET", ["services"]) => (services::list, none),
+        ("POST", ["services", "create"]) => (services::create, none),
+        ("GET", ["services", id]) => (services::inspect, id),
+        ("DELETE", ["services", id]) => (services::remove, id),
+        ("POST", ["services", id, "update"]) => (services::update, id),
+        ("GET", ["networks"]) => (networks::list, none),
+        ("GET", ["networks", id]) => (networks::inspect, id),
+        ("POST", ["networks", "create"]) => (networks::create, none),
+        ("DELETE", ["networks", id]) => (networks::remove, id),
+        ("GET", ["tasks"]) => (tasks::list, none),
+        ("GET", ["tasks", id]) => (tasks::inspect, id),
+        ("GET", ["nodes"]) => (nodes::list, none),
+        ("GET", ["nodes", id]) => (nodes::inspect, id),
+        ("POST", ["nodes", id, "update"]) => (nodes::update, id),
+        _ => return None,
+    };
+    (id.is_empty() == (id == none) && !segments.contains(&"")).then(|| (action, decoded(id)))
+}
+
+fn decoded(segment: &str) -> String {
+    // A plus is a plus in a path.
+    let escaped = segment.replace('+', "%2B");
+    url::form_urlencoded::parse(escaped.as_bytes())
+        .next()
+        .map(|(key, _)| key.into_owned())
+        .unwrap_or_default()
+}
+
+/// `/v1.41/services` → `1.41`, `/services`.
+fn split_version(path: &str) -> (Option<&str>, &str) {
+    let split = path.strip_prefix("/v").and_then(|rest| rest.split_once('/'));
+    match split {
+        Some((version, _))
+            if !version.is_empty() && version.bytes().all(|b| b == b'.' || b.is_ascii_digit()) =>
+        {
+            (Some(version), &path[version.len() + 2..])
+        }
+        _ => (None, path),
+    }
+}
+
+fn refused_version(engine: &Engine, version: &str) -> Option<Response> {
+    let newest = engine.inner.options.api;
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let asked = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if asked > newest {
+        let (major, minor) = newest;
+        let message =
+            format!("client version {version} is too new. Maximum supported API version is {major}.{minor}");
+        return Some(Refusal::bad(message).response());
+    }
+    if asked < API_MIN {
+        let (major, minor) = API_MIN;
+        // Such clients read no JSON.
+        let message = format!(
+            "client version {version} is too old. Minimum supported API version is {major}.{minor}, please \
+             upgrade your client to a newer version\n"
+        );
+        return Some(with_type(StatusCode::BAD_REQUEST, message.into(), "text/plain; charset=utf-8"));
+    }
+    None
+}
+
+fn headers(engine: &Engine, response: &mut Response) {
+    let options = &engine.inner.options;
+    let (major, minor) = options.api;
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    };
+    set(HeaderName::from_static("api-version"), format!("{major}.{minor}"));
+    set(HeaderName::from_static("docker-experimental"), "false".to_owned());
+    set(HeaderName::from_static("ostype"), "linux".to_owned());
+    set(SERVER, format!("Docker/{} (linux)", options.version));
+}

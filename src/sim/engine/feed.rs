@@ -1,0 +1,80 @@
+//! Events for whoever listens: a bounded backlog, and listeners that are not waited for.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::state::Event;
+
+/// As many as the real engine keeps.
+const BACKLOG_MAX: usize = 256;
+
+/// Whether a listener wants an event.
+pub(super) type Wants = Box<dyn Fn(&Event) -> bool + Send>;
+
+/// Published events.
+pub(super) struct Feed {
+    backlog: VecDeque<Event>,
+    listeners: Vec<Listener>,
+    listener_events_max: usize,
+}
+
+struct Listener {
+    wants: Wants,
+    queue: mpsc::Sender<Bytes>,
+}
+
+impl Feed {
+    pub(super) fn new(listener_events_max: usize) -> Self {
+        Self { backlog: VecDeque::new(), listeners: Vec::new(), listener_events_max }
+    }
+
+    pub(super) fn publish(&mut self, event: Event) {
+        // A listener whose queue is full misses this event; one that is gone is forgotten.
+        self.listeners.retain(|listener| {
+            let missed = (listener.wants)(&event)
+                && matches!(listener.queue.try_send(line(&event)), Err(mpsc::error::TrySendError::Closed(_)));
+            !missed && !listener.queue.is_closed()
+        });
+        if self.backlog.len() == BACKLOG_MAX {
+            self.backlog.pop_front();
+        }
+        self.backlog.push_back(event);
+    }
+
+    /// Past events since then, if they are still kept.
+    pub(super) fn past(&self, since: Timestamp, wants: &Wants) -> Vec<Bytes> {
+        self.backlog.iter().filter(|event| event.time >= since && wants(event)).map(line).collect()
+    }
+
+    pub(super) fn listen(&mut self, wants: Wants) -> mpsc::Receiver<Bytes> {
+        let (queue, receiver) = mpsc::channel(self.listener_events_max);
+        self.listeners.push(Listener { wants, queue });
+        receiver
+    }
+
+    /// Forgets events and cuts off listeners.
+    pub(super) fn restart(&mut self) {
+        self.backlog.clear();
+        self.listeners.clear();
+    }
+}
+
+/// As the engine writes it.
+fn line(event: &Event) -> Bytes {
+    let attributes: serde_json::Map<String, Value> =
+        event.attributes.iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
+    let nanoseconds = event.time.as_nanosecond();
+    let json = json!({
+        "Type": event.kind,
+        "Action": event.action,
+        "Actor": {"ID": event.id, "Attributes": attributes},
+        "scope": "swarm",
+        "time": event.time.as_second(),
+        "timeNano": i64::try_from(nanoseconds).unwrap_or(i64::MAX),
+    });
+    Bytes::from(format!("{json}\n"))
+}
