@@ -14,7 +14,7 @@ use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
-use crate::plan::{Plan, Waiting, is_applied, service_name};
+use crate::plan::{Plan, Step, Waiting, is_applied, service_name};
 use crate::spec;
 use crate::state::{ObservedService, ObservedState, WaitingReason};
 
@@ -84,7 +84,12 @@ impl Settler {
             let memory = self.memory.service(&name);
             let Some(rollout) = memory.rollout.clone() else { continue };
             let Some(found) = observed.services.get(&name) else {
-                self.remember(&name, ServiceMemory { rollout: None, ..memory }).await;
+                // Not made yet in an older view; else it is gone, and nothing is to be judged.
+                if self.may_be_older_view(&rollout) {
+                    rolling.push(name);
+                } else {
+                    self.remember(&name, ServiceMemory { rollout: None, ..memory }).await;
+                }
                 continue;
             };
             let context = Context { about, key, name: &name, rollout };
@@ -112,7 +117,7 @@ impl Settler {
         // before; and after a while (the engine was away, or restored from a backup) there is
         // nothing to be judged any more.
         if found.version_index <= rollout.after_index {
-            if self.recorder.now().duration_since(rollout.started) >= OLDER_VIEW_MAX {
+            if !self.may_be_older_view(rollout) {
                 memory.rollout = None;
             }
             return memory;
@@ -142,6 +147,29 @@ impl Settler {
             Progress::Failed(_) | Progress::InProgress | Progress::PausedButRight => {}
         }
         memory
+    }
+
+    fn may_be_older_view(&self, rollout: &Rollout) -> bool {
+        self.recorder.now().duration_since(rollout.started) < OLDER_VIEW_MAX
+    }
+
+    /// Takes out of the plan what is planned against a view that is older than our own last
+    /// write: it was applied, for its outcome is told, but is not to be seen yet.
+    pub fn hold_back(&self, customer: &str, plan: &mut Plan, observed: &ObservedState) {
+        let older = |step: &Step| {
+            let rollout = self.memory.service(&step.name).rollout?;
+            let index = observed.services.get(&step.name).map_or(0, |found| found.version_index);
+            let open = self.recorder.open_intent(customer, step.service.as_deref());
+            let told = open.is_none_or(|intent| intent.id != rollout.event_id);
+            (told && index <= rollout.after_index && self.may_be_older_view(&rollout)).then_some(())
+        };
+        let (held, steps) =
+            std::mem::take(&mut plan.steps).into_iter().partition(|step| older(step).is_some());
+        plan.steps = steps;
+        plan.waiting.extend(held.into_iter().filter_map(|step: Step| {
+            let message = "the Swarm's answer is older than the last change".to_owned();
+            Some(Waiting { service: step.service?, reason: WaitingReason::RolloutInProgress, message })
+        }));
     }
 
     async fn remember(&self, name: &str, memory: ServiceMemory) {

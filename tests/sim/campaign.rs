@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use skep::sim::wire::{EventFault, Fault};
+use skep::sim::wire::{EventFault, Exchange, Fault};
 
 use crate::plan::{Plan, SWARM, faults};
 use crate::run::{Record, run};
@@ -43,7 +43,8 @@ pub fn main() -> ExitCode {
         return replay(&text);
     }
     let begun = Instant::now();
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let named = |name: &str| wanted.iter().any(|wanted| wanted == name);
     let some_scenarios = all().iter().any(|scenario| named(scenario.name));
     let some_campaigns = CAMPAIGNS.iter().any(|campaign| named(campaign));
@@ -104,7 +105,10 @@ fn plans(campaign: &str, cases: &[Case]) -> Vec<(usize, Plan)> {
     if campaign == "random" {
         plans.extend((0..seeds).map(|seed| {
             let at = usize::try_from(seed).unwrap_or(0) % cases.len().max(1);
-            (at, Plan { random: Some(seed), stale: seed.is_multiple_of(3).then_some(seed), ..Plan::default() })
+            (
+                at,
+                Plan { random: Some(seed), stale: seed.is_multiple_of(3).then_some(seed), ..Plan::default() },
+            )
         }));
     }
     plans
@@ -156,7 +160,12 @@ fn execute(campaign: &str, cases: &[Case], plans: &[(usize, Plan)]) -> usize {
 
 /// I13: where two runs of the same plan part.
 fn first_difference(one: &Record, other: &Record) -> Option<String> {
-    let lines = |record: &Record| record.exchanges.iter().map(ToString::to_string).collect::<Vec<_>>();
+    // The filters of the event stream come in any order.
+    let line = |exchange: &Exchange| match exchange.path.ends_with("/events") {
+        true => Exchange { query: String::new(), ..exchange.clone() }.to_string(),
+        false => exchange.to_string(),
+    };
+    let lines = |record: &Record| record.exchanges.iter().map(line).collect::<Vec<_>>();
     let (one, other) = (lines(one), lines(other));
     let at = (0..one.len().max(other.len())).find(|at| one.get(*at) != other.get(*at))?;
     Some(format!("I13: exchange {at} is {:?} and then {:?}", one.get(at), other.get(at)))
@@ -173,6 +182,8 @@ fn show(scenario: &Scenario, plan: &Plan, record: &Record, in_full: bool) {
     for exchange in &record.exchanges[from..] {
         println!("  {:>9.3} {exchange}", exchange.at.as_secs_f64());
     }
+    let from = record.log.len().saturating_sub(TRACE);
+    record.log[from..].iter().for_each(|line| println!("  {line}"));
     println!("  SKEP_SIM_REPLAY='{}/{plan}' cargo test --test sim", scenario.name);
 }
 
@@ -197,6 +208,10 @@ fn replay(text: &str) -> ExitCode {
     }
     for exchange in &record.exchanges {
         println!("{:>9.3} {exchange}", exchange.at.as_secs_f64());
+    }
+    record.log.iter().for_each(|line| println!("{line}"));
+    if let Some(last) = record.stages.last().filter(|_| !record.is_good()) {
+        println!("{:#}", last.swarm["services"]);
     }
     record.problems.iter().for_each(|problem| println!("{problem}"));
     println!("{}", if record.is_good() { "good" } else { "FAILED" });

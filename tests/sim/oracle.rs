@@ -79,6 +79,14 @@ fn object(event: &Event) -> String {
     format!("{customer}_{}", event.service.as_deref().unwrap_or("default"))
 }
 
+/// An event in a line.
+pub fn line(event: &Event, epoch: jiff::Timestamp) -> String {
+    let since = event.time.duration_since(epoch).as_secs_f64();
+    let phase = event.phase.map(|phase| format!(" {phase:?}")).unwrap_or_default();
+    let id: String = event.id.chars().rev().take(4).collect();
+    format!("{since:>9.3} {}{phase} {} [{id}] {}", event.reason.as_str(), object(event), event.message)
+}
+
 pub fn told(events: &[Event]) -> Told {
     let counted = events.iter().filter(|event| COUNTED.contains(&event.reason));
     // What was taken back or never came about is no change.

@@ -104,8 +104,7 @@ pub fn is_write(exchange: &Exchange) -> bool {
 /// The faults that make a difference to an exchange.
 pub fn faults(exchange: &Exchange) -> Vec<Fault> {
     let status = if exchange.target == REGISTRY { 503 } else { 500 };
-    let mut faults =
-        vec![Fault::CrashBefore, Fault::ErrorBefore(status), Fault::Hang, Fault::ResetMidBody];
+    let mut faults = vec![Fault::CrashBefore, Fault::ErrorBefore(status), Fault::Hang, Fault::ResetMidBody];
     if is_write(exchange) {
         // What only reads is the same before and after.
         faults.extend([Fault::CrashAfter, Fault::ErrorAfter(status), Fault::HangAfter]);

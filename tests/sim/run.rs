@@ -13,7 +13,7 @@ use crate::plan::{Plan, Until};
 use crate::scenarios::{Allow, Goal, Scenario};
 use crate::skep_process::Skep;
 use crate::witness::Verb;
-use crate::world::{RESYNC, World};
+use crate::world::{RESYNC, World, epoch};
 
 /// How often it is looked whether a stage is over.
 const TICK: Duration = Duration::from_millis(250);
@@ -39,6 +39,8 @@ pub struct Record {
     /// IDs that the engine gave: one for each task that ever was, among others.
     pub ids: u64,
     pub told: Told,
+    /// The lines of the event log.
+    pub log: Vec<String>,
     pub exchanges: Vec<Exchange>,
     pub problems: Vec<String>,
     pub crashes: usize,
@@ -202,7 +204,9 @@ impl Run<'_> {
         let problems = &mut self.record.problems;
         problems.push(format!("I1: stage {stage:?} did not come to its end within {:?}", snapshot.took));
         let Some(wanted) = self.reference.and_then(|reference| reference.stages.get(at)) else { return };
-        problems.extend(normal::differences(&snapshot.swarm, &wanted.swarm).into_iter().map(|it| format!("I2: {it}")));
+        problems.extend(
+            normal::differences(&snapshot.swarm, &wanted.swarm).into_iter().map(|it| format!("I2: {it}")),
+        );
         let memory = normal::differences(&snapshot.memory, &wanted.memory);
         problems.extend(memory.into_iter().map(|it| format!("I2: memory {it}")));
         if self.world.has_open_intents() {
@@ -227,7 +231,8 @@ impl Run<'_> {
         if before.1 != after.1 {
             problems.push(format!("I1: {} new tasks after all was stable", after.1 - before.1));
         }
-        problems.extend(normal::differences(&after.2, &before.2).into_iter().map(|it| format!("I1: moved {it}")));
+        problems
+            .extend(normal::differences(&after.2, &before.2).into_iter().map(|it| format!("I1: moved {it}")));
         if before.3 != after.3 && self.plan.is_none() {
             problems.push("I1: an unchanged world wrote events".to_owned());
         }
@@ -242,6 +247,7 @@ impl Run<'_> {
         self.record.problems.extend(oracle::log(&events, &world.witness.changes()));
         self.record.problems.extend(oracle::secrets(&world.state_dir(), &world.canaries()));
         self.record.told = oracle::told(&events);
+        self.record.log = events.iter().map(|event| oracle::line(event, epoch())).collect();
         if let Some(reference) = self.reference
             && self.record.problems.is_empty()
         {

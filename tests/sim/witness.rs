@@ -91,7 +91,11 @@ impl Witness {
     /// Whether nobody may touch it.
     pub fn forbid(&self, name: &str, forbidden: bool) {
         let foreign = &mut self.seen().foreign;
-        if forbidden { foreign.insert(name.to_owned()) } else { foreign.remove(name) };
+        if forbidden {
+            foreign.insert(name.to_owned())
+        } else {
+            foreign.remove(name)
+        };
     }
 
     pub fn let_fall(&self, name: &str) {
@@ -140,9 +144,7 @@ impl Witness {
             let customer = intent.customer.as_deref().unwrap_or_default();
             let target = intent.target.as_deref().unwrap_or_default();
             match &intent.service {
-                Some(key) => {
-                    format!("{customer}_{key}") == name && target.starts_with(&fingerprint(spec))
-                }
+                Some(key) => format!("{customer}_{key}") == name && target.starts_with(&fingerprint(spec)),
                 None => target == name,
             }
         })

@@ -48,6 +48,10 @@ pub struct World {
     canaries: Mutex<Vec<String>>,
 }
 
+pub fn epoch() -> Timestamp {
+    EPOCH
+}
+
 impl World {
     /// A Swarm of three hosts, an empty registry, no specs.
     pub fn new() -> Self {

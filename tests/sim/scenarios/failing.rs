@@ -14,7 +14,10 @@ pub fn all() -> Vec<Scenario> {
         .then("push a good one", |w| w.push("shop/web", "1.1.1"))
         .more_tasks(),
         scenario("fails_swarm_pauses", "a version fails, Swarm pauses, skep writes the last good back", web)
-            .then("push a broken one", |w| w.push_broken("shop/web", "1.1.0"))
+            .then("push a broken one", |w| {
+                w.let_fall("acme_web");
+                w.push_broken("shop/web", "1.1.0");
+            })
             .then("push a good one", |w| w.push("shop/web", "1.2.0"))
             .more_tasks(),
         scenario("fails_then_new_content", "what was refused is pushed again, and runs", rolls_back)
@@ -41,14 +44,16 @@ pub fn all() -> Vec<Scenario> {
         .more_tasks(),
         scenario("first_version_fails", "a service whose first version never runs, until the next", |w| {
             w.push_broken("shop/web", "1.0.0");
-            w.spec("acme.toml", WEB);
+            w.spec(
+                "acme.toml",
+                &WEB.replace("replicas = 2,", "replicas = 2, restart_policy = { condition = \"none\" },"),
+            );
         })
         .then_wait("wait", 90, |_| {})
         .then("push a good one", |w| w.push("shop/web", "1.0.1"))
         .more_tasks(),
     ]
 }
-
 
 fn rolling_back() -> String {
     WEB.replace("monitor = \"1s\"", "monitor = \"1s\", failure_action = \"rollback\"")

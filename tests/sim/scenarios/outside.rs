@@ -15,7 +15,7 @@ pub fn all() -> Vec<Scenario> {
                 w.push("shop/web", "1.1.0");
                 w.set_down(REGISTRY, true);
             })
-            .then("edit", |w| w.spec("acme.toml", &WEB.replace("replicas = 2", "replicas = 3")))
+            .then("edit", |w| w.spec("acme.toml", &WEB.replace("replicas = 2", "replicas = 1")))
             .then_wait("start", 30, |w| w.set_down(REGISTRY, false)),
         scenario("credentials", "the registry's password is wrong, then right", |w| {
             w.push("shop/web", "1.0.0");

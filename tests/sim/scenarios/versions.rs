@@ -35,7 +35,10 @@ deploy = {{ replicas = 1, update_config = {{ monitor = "1s" }} }}
             w.push("shop/api", "1.0.0");
             w.spec(
                 "acme.toml",
-                &format!("{WEB}\n{}", WEB.replace("services.web", "services.api").replace("shop/web", "shop/api")),
+                &format!(
+                    "{WEB}\n{}",
+                    WEB.replace("services.web", "services.api").replace("shop/web", "shop/api")
+                ),
             );
         })
         .then("push both", |w| {
