@@ -3,6 +3,7 @@
 
 pub mod converge;
 pub mod fields;
+mod network;
 pub mod placement;
 mod service;
 pub mod verdict;
@@ -183,46 +184,10 @@ pub fn plan(input: Input<'_>) -> Plan {
         plan.steps.extend(decision.step);
         plan.services.insert(key.clone(), decision.view);
     }
-    if let Some(network) = default_network(&input, &plan.steps) {
-        plan.steps.insert(0, network);
-    }
+    // Before the services that join them.
+    let networks = network::missing(&input, &plan.steps);
+    plan.steps.splice(0..0, networks);
     plan
-}
-
-/// The overlay that a created service joins when it names no network, as
-/// `docker stack deploy` makes it.
-fn default_network(input: &Input<'_>, steps: &[Step]) -> Option<Step> {
-    let customer = &input.desired.spec;
-    let name = fields::default_network(customer);
-    let joins = |step: &Step| {
-        let service = step.service.as_ref().and_then(|key| customer.services.get(key));
-        step.action == Action::Create && service.is_some_and(|service| service.compose.networks.is_none())
-    };
-    if input.observed.networks.contains_key(&name) || !steps.iter().any(joins) {
-        return None;
-    }
-    let spec = serde_json::json!({
-        "Name": name,
-        "Driver": "overlay",
-        "CheckDuplicate": true,
-        "Labels": { labels::STACK: customer.name, labels::CUSTOMER: customer.name },
-    });
-    Some(Step {
-        action: Action::Create,
-        kind: ObjectKind::Network,
-        message: format!("network {name} created"),
-        target: name.clone(),
-        name,
-        service: None,
-        cause: Cause::Missing,
-        from: None,
-        to: None,
-        changes: Vec::new(),
-        drift: Vec::new(),
-        warnings: Vec::new(),
-        spec_hash: String::new(),
-        write: Write::CreateNetwork { spec },
-    })
 }
 
 /// A service's full name in the Swarm.

@@ -409,11 +409,8 @@ impl Case<'_> {
         self.wait(WaitingReason::NetworkMissing, message)
     }
 
-    /// The engine's ID of a network; its name for the default one, which the same plan makes
-    /// if need be.
     fn network_id(&self, name: &str) -> Option<String> {
-        let found = self.input.observed.networks.get(name).map(|network| network.id.clone());
-        found.or_else(|| (name == fields::default_network(&self.input.desired.spec)).then(|| name.to_owned()))
+        super::network::id(self.input, name)
     }
 
     /// Brings the spec's fields, and those it no longer sets, to what they should be.

@@ -14,4 +14,4 @@ pub mod wire;
 
 pub use engine::Engine;
 pub use handler::{Body, Handler, Request, Response};
-pub use registry::Registry;
+pub use registry::{Registries, Registry};

@@ -4,6 +4,7 @@
 mod compose;
 mod container;
 mod deploy;
+mod network;
 
 pub use compose::{HEALTHCHECK, PORT, SERVICE_NETWORK, belongs_under};
 pub use container::{
@@ -13,6 +14,7 @@ pub use deploy::{
     DEPLOY, DISCRETE_RESOURCE, GENERIC_RESOURCE, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS, RESOURCES,
     RESTART_POLICY, ROLLBACK_CONFIG, UPDATE_CONFIG,
 };
+pub use network::{IPAM, NETWORK, SUBNET};
 
 /// The keys of one kind of table.
 #[derive(Debug)]
@@ -161,26 +163,6 @@ pub static SUSPEND: Keys = Keys {
 
 const SUSPEND_SHAPE: Shape = Shape::Any(&[Shape::Text, Shape::Table(&SUSPEND)]);
 
-pub static NETWORK: Keys = Keys {
-    id: "network",
-    doc: "A network that exists already",
-    known: &[
-        key("external", Shape::Boolean, "The network is made by somebody else; only `true` works yet"),
-        key("name", Shape::Text, "The network's name in the Swarm; left out: the key"),
-    ],
-    not_yet: &[
-        "driver",
-        "driver_opts",
-        "attachable",
-        "internal",
-        "ipam",
-        "labels",
-        "enable_ipv6",
-        "enable_ipv4",
-    ],
-    refused: &[],
-};
-
 pub static VERSION: Keys = Keys {
     id: "version",
     doc: "Which versions may run",
@@ -270,6 +252,8 @@ pub static ALL: &[&Keys] = &[
     &SPEC,
     &SUSPEND,
     &NETWORK,
+    &IPAM,
+    &SUBNET,
     &SERVICE,
     &VERSION,
     &HEALTHCHECK,

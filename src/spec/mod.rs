@@ -6,6 +6,7 @@
 mod container;
 pub mod diagnostics;
 pub mod keys;
+mod network;
 pub mod parse;
 pub mod schema;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use crate::image::{Digest, Repository};
 
 pub use container::{Container, CredentialSpec, Isolation, Logging, Mount, MountSource, Ulimit, Volume};
+pub use network::{Network, Subnet};
 
 /// One customer: one file, one stack.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,16 +144,6 @@ pub struct TagPattern {
 pub enum Retag {
     Follow,
     Hold,
-}
-
-/// An entry of the top-level `[networks]`. Only `external` ones work yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// The key under `[networks]`.
-    pub key: String,
-    pub external: bool,
-    /// The network's name in the Swarm.
-    pub name: String,
 }
 
 /// The Compose keys of a service. `None` everywhere means: the spec says nothing about it,

@@ -17,6 +17,7 @@ mod document;
 mod image;
 mod layout;
 mod merge;
+mod networks;
 mod ports;
 mod reader;
 mod report;

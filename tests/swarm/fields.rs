@@ -177,6 +177,7 @@ services:
     logging: {driver: json-file, options: {max-size: 10m}}
     environment: {B: two, A: "1"}
     labels: {tier: web}
+    networks: {default: {aliases: [q]}, n2: {}, ext: {}}
     command: ["sh", "-c", "sleep 1000"]
     volumes:
       - data:/data
@@ -195,6 +196,15 @@ services:
     deploy: {replicas: 0}
     credential_spec: {file: my.json}
     extra_hosts: {zz: 1.2.3.4, yy: 2.3.4.5}
+networks:
+  default: {labels: {q: r}}
+  n2:
+    driver_opts: {a: b}
+    attachable: true
+    internal: true
+    labels: {l: m}
+    ipam: {driver: default, config: [{subnet: SUBNET}]}
+  ext: {external: true, name: same-net}
 volumes:
   data: {driver: local, driver_opts: {type: nfs, o: addr=1}, labels: {k: v}}
   anon: {}
@@ -224,6 +234,7 @@ ulimits = { nproc = 65535, nofile = { soft = 20000, hard = 40000 } }
 logging = { driver = "json-file", options = { max-size = "10m" } }
 environment = { B = "two", A = "1" }
 labels = { tier = "web" }
+networks = { default = { aliases = ["q"] }, n2 = {}, ext = {} }
 command = ["sh", "-c", "sleep 1000"]
 volumes = [
   "data:/data",
@@ -243,21 +254,28 @@ deploy = { replicas = 0 }
 credential_spec = { file = "my.json" }
 extra_hosts = { zz = "1.2.3.4", yy = "2.3.4.5" }
 
+[networks]
+default = { labels = { q = "r" } }
+n2 = { driver_opts = { a = "b" }, attachable = true, internal = true, labels = { l = "m" }, ipam = { driver = "default", config = [{ subnet = "SUBNET" }] } }
+ext = { external = true, name = "same-net" }
+
 [volumes]
 data = { driver = "local", driver_opts = { type = "nfs", o = "addr=1" }, labels = { k = "v" } }
 anon = {}
 ext = { external = true, name = "real" }
 "#;
 
-/// The same stack by the docker CLI and by skep: equal service specs but for names and our labels.
+/// The same stack by the docker CLI and by skep: equal services and networks but for names and our labels.
 pub fn the_docker_cli_makes_the_same(bed: &Bed) {
     let ws = bed.workspace();
     let digest = bed.push("same/app", "1.0.0", &Image::says("app 1.0.0")).digest;
     let image = bed.image("same/app");
-    let compose = SAME_COMPOSE.replace("IMAGE", &format!("{image}:1.0.0@{digest}"));
+    ws.docker(&["network", "create", "-d", "overlay", "same-net"]).ok();
+    let compose =
+        SAME_COMPOSE.replace("IMAGE", &format!("{image}:1.0.0@{digest}")).replace("SUBNET", "10.177.0.0/24");
     ws.write("same.yml", &compose);
     ws.docker(&["stack", "deploy", "--resolve-image", "never", "-c", "same.yml", "samecli"]).ok();
-    ws.spec("sameskep.toml", &SAME_SPEC.replace("IMAGE", &image));
+    ws.spec("sameskep.toml", &SAME_SPEC.replace("IMAGE", &image).replace("SUBNET", "10.178.0.0/24"));
     ws.skep(&["apply", "--timeout", "60s"]).ok();
     for key in ["machine", "windows"] {
         let spec = |customer: &str| {
@@ -273,6 +291,21 @@ pub fn the_docker_cli_makes_the_same(bed: &Bed) {
             text.replace(customer, "CUSTOMER")
         };
         assert_eq!(spec("sameskep"), spec("samecli"), "{key}");
+    }
+    for key in ["default", "n2"] {
+        let network = |customer: &str| {
+            let mut network = bed.get(&format!("/networks/{customer}_{key}"));
+            let fields = network.as_object_mut().unwrap();
+            fields.retain(|field, _| !["Id", "Created"].contains(&field.as_str()));
+            network["Options"].as_object_mut().unwrap().retain(|option, _| !option.ends_with("vxlanid_list"));
+            network["Labels"].as_object_mut().unwrap().retain(|label, _| !label.starts_with("skep."));
+            if key == "default" {
+                network["IPAM"]["Config"] = Value::Null;
+            }
+            let text = serde_json::to_string_pretty(&network).unwrap();
+            text.replace(customer, "CUSTOMER").replace("10.178.", "10.177.")
+        };
+        assert_eq!(network("sameskep"), network("samecli"), "{key}");
     }
     ws.docker(&["stack", "rm", "samecli", "sameskep"]).ok();
 }

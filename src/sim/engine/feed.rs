@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -45,9 +44,9 @@ impl Feed {
         self.backlog.push_back(event);
     }
 
-    /// Past events since then, if they are still kept.
-    pub(super) fn past(&self, since: Timestamp, wants: &Wants) -> Vec<Bytes> {
-        self.backlog.iter().filter(|event| event.time >= since && wants(event)).map(line).collect()
+    /// Past events, as far as they are kept.
+    pub(super) fn past(&self, wants: impl Fn(&Event) -> bool) -> Vec<Bytes> {
+        self.backlog.iter().filter(|event| wants(event)).map(line).collect()
     }
 
     pub(super) fn listen(&mut self, wants: Wants) -> mpsc::Receiver<Bytes> {

@@ -92,8 +92,10 @@ pub(super) fn first_state(options: &Options) -> State {
         state.nodes.insert(id.clone(), node);
         state.touch_node(&id);
     }
-    for name in ["bridge", "host"] {
-        let spec = json!({"Name": name, "Scope": "local", "Driver": name});
+    for (name, driver) in
+        [("bridge", "bridge"), ("host", "host"), ("none", "null"), ("docker_gwbridge", "bridge")]
+    {
+        let spec = json!({"Name": name, "Scope": "local", "Driver": driver});
         let object = new_object(&mut state, spec, now);
         state.networks.insert(object.id.clone(), object);
     }

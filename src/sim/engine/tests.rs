@@ -1,6 +1,12 @@
 //! The API, through `Handler::handle`.
 
-use std::sync::Arc;
+mod events;
+mod refusals;
+mod services;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -8,50 +14,85 @@ use serde_json::{Value, json};
 
 use super::*;
 
-struct NoImages;
+/// Images by reference.
+#[derive(Default)]
+struct Shelf(Mutex<BTreeMap<String, Pulled>>);
 
-impl Images for NoImages {
-    fn pull(&self, _: &str, _: Option<&str>) -> Result<Pulled, PullError> {
-        Err(PullError::Unreachable)
+impl Shelf {
+    fn put(&self, reference: &str, digit: char) {
+        let digest = format!("sha256:{}", String::from(digit).repeat(64));
+        let image = Pulled {
+            digest,
+            says: format!("{reference} is here"),
+            behaviour: Behaviour::Runs,
+            platform: "linux/amd64".to_owned(),
+        };
+        self.0.lock().unwrap().insert(reference.to_owned(), image);
     }
 }
 
-fn engine() -> Engine {
-    Engine::new(Options::default(), Arc::new(NoImages))
+impl Images for Shelf {
+    fn pull(&self, reference: &str, _: Option<&str>) -> Result<Pulled, PullError> {
+        self.0.lock().unwrap().get(reference).cloned().ok_or(PullError::NotFound)
+    }
 }
 
-async fn call(engine: &Engine, method: &str, path: &str, body: Value) -> (u16, Value) {
-    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+/// An engine that runs, with the image `r:5000/web:1` and two workers.
+fn engine() -> Engine {
+    let shelf = Shelf::default();
+    shelf.put("r:5000/web:1", 'a');
+    shelf.put("r:5000/web:2", 'b');
+    let hosts = vec![
+        HostOptions::new("n0", Role::Manager),
+        HostOptions::new("n1", Role::Worker),
+        HostOptions::new("n2", Role::Worker),
+    ];
+    let options = Options { hosts, timing: Timing::fast(), listener_events_max: 3, ..Options::default() };
+    let engine = Engine::new(options, Arc::new(shelf));
+    let running = engine.clone();
+    tokio::spawn(async move { running.run().await });
+    engine
+}
+
+async fn send(engine: &Engine, method: &str, path: &str, body: &str) -> http::Response<crate::sim::Body> {
+    let body = Bytes::from(body.to_owned());
     let request = http::Request::builder().method(method).uri(path).body(body).unwrap();
-    let response = engine.handle(request).await;
+    engine.handle(request).await
+}
+
+/// The status and the JSON, or else the text.
+async fn call(engine: &Engine, method: &str, path: &str, body: Value) -> (u16, Value) {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let response = send(engine, method, path, &body).await;
     let status = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))))
 }
 
-fn spec(name: &str) -> Value {
-    json!({"Name": name, "TaskTemplate": {"ContainerSpec": {"Image": "nowhere:1"}},
-        "Mode": {"Replicated": {"Replicas": 0}}})
+async fn get(engine: &Engine, path: &str) -> Value {
+    let (status, body) = call(engine, "GET", path, Value::Null).await;
+    assert_eq!(status, 200, "{path}: {body}");
+    body
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_service_is_created_shown_updated_and_removed() {
-    let engine = engine();
-    let (status, made) = call(&engine, "POST", "/v1.41/services/create", spec("m1")).await;
-    assert_eq!((status, made["ID"].as_str().map(str::len)), (201, Some(25)));
-    let (_, shown) = call(&engine, "GET", "/v1.41/services/m1", Value::Null).await;
-    assert_eq!(shown["Endpoint"], json!({"Spec": {}}));
-    let index = shown["Version"]["Index"].as_u64().unwrap();
-    let path = format!("/v1.41/services/m1/update?version={index}");
-    let mut changed = spec("m1");
-    changed["Labels"] = json!({"a": "b"});
-    assert_eq!(call(&engine, "POST", &path, changed.clone()).await, (200, json!({"Warnings": null})));
-    let (status, refused) = call(&engine, "POST", &path, changed).await;
-    let message = "rpc error: code = Unknown desc = update out of sequence";
-    assert_eq!((status, refused), (500, json!({ "message": message })));
-    let (_, after) = call(&engine, "GET", "/services", Value::Null).await;
-    assert_eq!(after[0]["PreviousSpec"], shown["Spec"]);
-    assert!(after[0]["Version"]["Index"].as_u64().unwrap() > index);
-    assert_eq!(call(&engine, "DELETE", "/v1.41/services/m1", Value::Null).await.0, 200);
-    assert_eq!(call(&engine, "DELETE", "/v1.41/services/m1", Value::Null).await.0, 404);
+fn spec(name: &str, image: &str, replicas: u64) -> Value {
+    json!({"Name": name, "TaskTemplate": {"ContainerSpec": {"Image": image}},
+        "Mode": {"Replicated": {"Replicas": replicas}}})
+}
+
+async fn create(engine: &Engine, spec: Value) -> String {
+    let (status, made) = call(engine, "POST", "/v1.41/services/create", spec).await;
+    assert_eq!(status, 201, "{made}");
+    made["ID"].as_str().unwrap().to_owned()
+}
+
+/// Updates a service at its present version.
+async fn update(engine: &Engine, name: &str, query: &str, spec: Value) -> (u16, Value) {
+    let index = get(engine, &format!("/v1.41/services/{name}")).await["Version"]["Index"].clone();
+    call(engine, "POST", &format!("/v1.41/services/{name}/update?version={index}{query}"), spec).await
+}
+
+/// On a paused clock this is done at once.
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
 }

@@ -2,22 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use super::networks::read_networks;
 use super::reader::{Context, Item, TableReader};
 use super::report::Span;
 use super::service::read_service;
 use super::tree::{Table, Value};
 use super::volumes::read_volumes;
-use crate::spec::keys::{NETWORK, SPEC, SUSPEND};
+use crate::spec::keys::{SPEC, SUSPEND};
 use crate::spec::{Customer, Network, Service, Suspend, Volume};
 
 /// Services of one customer. A plan lists them all and a person must be able to read it.
 const SERVICES_MAX: usize = 500;
-/// Entries of `[networks]`. The engine bounds what one service may join far lower.
-const NETWORKS_MAX: usize = 100;
 /// Characters of a service's name in the Swarm, which is a DNS label.
 const SWARM_NAME_MAX: usize = 63;
-/// Characters of a network's name in the Swarm.
-const NETWORK_NAME_MAX: usize = 64;
 
 /// Reads a merged tree. What is faulty is left out; the caller drops the whole when the
 /// report has an error.
@@ -100,60 +97,6 @@ fn is_service_key(name: &str) -> bool {
     end(name.as_bytes().first())
         && end(name.as_bytes().last())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-}
-
-fn read_networks(cx: &mut Context<'_>, item: &Item<'_>) -> BTreeMap<String, Network> {
-    let mut networks = BTreeMap::new();
-    let entries = item.entries(cx, "a table of networks").unwrap_or_default();
-    for (count, (key, span, item)) in entries.into_iter().enumerate() {
-        if count >= NETWORKS_MAX {
-            cx.error(span, &item.key, format!("more than {NETWORKS_MAX} networks"), "");
-            break;
-        }
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        if key.is_empty() || !key.bytes().all(allowed) {
-            cx.error(span, &item.key, "not a network key", "letters, digits, `.`, `_` and `-`");
-            continue;
-        }
-        // Faulty ones too, so that services that name them are not blamed as well.
-        let network = read_network(cx, key, span, &item);
-        networks.insert(key.to_owned(), network);
-    }
-    networks
-}
-
-fn read_network(cx: &mut Context<'_>, key: &str, span: Span, item: &Item<'_>) -> Network {
-    let mut network = Network { key: key.to_owned(), external: true, name: key.to_owned() };
-    let Some(mut table) = item.table(cx, &NETWORK) else { return network };
-    const HELP: &str = "write `external = true`, and `name` where it is called otherwise";
-    match table.take("external") {
-        Some(external) => {
-            if external.boolean(cx) == Some(false) {
-                external.error(cx, "not yet: only external networks are built", HELP);
-            }
-        }
-        None if cx.partial => {}
-        None => cx.error(span, &item.key, "not yet: only external networks are built", HELP),
-    }
-    let given = table.take("name");
-    if let Some(name) = given.as_ref().and_then(|given| given.string(cx)) {
-        network.name = name;
-    }
-    if !is_network_name(&network.name) {
-        let (span, key) = given.as_ref().map_or((span, &item.key), |given| (given.node.span, &given.key));
-        let help = format!(
-            "letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most {NETWORK_NAME_MAX}"
-        );
-        cx.error(span, key, "not a network name", help);
-    }
-    table.finish(cx);
-    network
-}
-
-fn is_network_name(name: &str) -> bool {
-    name.len() <= NETWORK_NAME_MAX
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// `suspend = "reason"` or `{ reason = "…", until = … }`.

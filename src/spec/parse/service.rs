@@ -256,16 +256,13 @@ fn check_declared(
     key: &str,
     networks: &BTreeMap<String, Network>,
 ) {
-    if cx.partial || networks.contains_key(name) || cx.report.is_full() {
+    if cx.partial || name == "default" || networks.contains_key(name) || cx.report.is_full() {
         return;
     }
     let shown = printable(name, 60);
     let help = match nearest(name, networks.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if name == "default" => {
-            "not yet: the default network is joined by services that name none".to_owned()
-        }
-        None => format!("write `[networks.{shown}]` with `external = true`"),
+        None => format!("write `[networks.{shown}]`, with `external = true` if somebody else makes it"),
     };
     cx.error(span, key, format!("there is no network `{shown}` under [networks]"), help);
 }

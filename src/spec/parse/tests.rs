@@ -220,7 +220,12 @@ image = "app"
 networks = []
 "#;
     let found = customer(&[("acme.toml", text)]);
-    let network = |key: &str, name: &str| Network { key: key.into(), external: true, name: name.into() };
+    let network = |key: &str, name: &str| Network {
+        key: key.into(),
+        external: true,
+        name: name.into(),
+        ..Network::default()
+    };
     assert_eq!(found.networks["traefik"], network("traefik", "traefik"));
     assert_eq!(found.networks["db"], network("db", "shared_acme"));
     let attached = |name: &str| -> Vec<(String, Vec<String>)> {

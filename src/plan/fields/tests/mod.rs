@@ -24,7 +24,10 @@ fn rich() -> Value {
 
 fn customer() -> Customer {
     let network = |key: &str, name: &str| {
-        (key.to_owned(), spec::Network { key: key.into(), external: true, name: name.into() })
+        (
+            key.to_owned(),
+            spec::Network { key: key.into(), external: true, name: name.into(), ..spec::Network::default() },
+        )
     };
     Customer {
         name: "acme".into(),

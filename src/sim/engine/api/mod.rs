@@ -1,6 +1,10 @@
 //! The Engine API: routes, versions and headers.
 
 mod answer;
+mod blobs;
+mod distribution;
+mod events;
+mod logs;
 mod networks;
 mod nodes;
 mod query;
@@ -51,6 +55,11 @@ pub(super) fn answer(engine: &Engine, request: &Request) -> Response {
 }
 
 fn route(method: &Method, path: &str) -> Option<(Action, String)> {
+    // A reference has slashes itself.
+    let reference = path.strip_prefix("/distribution/").and_then(|rest| rest.strip_suffix("/json"));
+    if let Some(reference) = reference.filter(|_| method == Method::GET) {
+        return Some((distribution::inspect, decoded(reference)));
+    }
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     let none = "";
     let (action, id): (Action, &str) = match (method.as_str(), segments.as_slice()) {
@@ -66,6 +75,19 @@ fn route(method: &Method, path: &str) -> Option<(Action, String)> {
         ("GET", ["networks", id]) => (networks::inspect, id),
         ("POST", ["networks", "create"]) => (networks::create, none),
         ("DELETE", ["networks", id]) => (networks::remove, id),
+        ("GET", ["events"]) => (events::stream, none),
+        ("GET", ["services", id, "logs"]) => (logs::of_service, id),
+        ("GET", ["tasks", id, "logs"]) => (logs::of_task, id),
+        ("GET", ["configs"]) => (blobs::list_configs, none),
+        ("POST", ["configs", "create"]) => (blobs::create_config, none),
+        ("GET", ["configs", id]) => (blobs::inspect_config, id),
+        ("DELETE", ["configs", id]) => (blobs::remove_config, id),
+        ("POST", ["configs", id, "update"]) => (blobs::update_config, id),
+        ("GET", ["secrets"]) => (blobs::list_secrets, none),
+        ("POST", ["secrets", "create"]) => (blobs::create_secret, none),
+        ("GET", ["secrets", id]) => (blobs::inspect_secret, id),
+        ("DELETE", ["secrets", id]) => (blobs::remove_secret, id),
+        ("POST", ["secrets", id, "update"]) => (blobs::update_secret, id),
         ("GET", ["tasks"]) => (tasks::list, none),
         ("GET", ["tasks", id]) => (tasks::inspect, id),
         ("GET", ["nodes"]) => (nodes::list, none),
@@ -73,7 +95,7 @@ fn route(method: &Method, path: &str) -> Option<(Action, String)> {
         ("POST", ["nodes", id, "update"]) => (nodes::update, id),
         _ => return None,
     };
-    (id.is_empty() == (id == none) && !segments.contains(&"")).then(|| (action, decoded(id)))
+    (!segments.contains(&"")).then(|| (action, decoded(id)))
 }
 
 fn decoded(segment: &str) -> String {

@@ -1,6 +1,7 @@
 //! `/networks`, and the addresses and ports that services get.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -10,8 +11,9 @@ use super::answer::{Answer, Code, Refusal, created, empty, ok};
 use super::services::attachments;
 use super::typed::Type::{Bool, Struct as One, Text, TextMap};
 use super::typed::{self, Struct, Type, always, given, opt};
-use super::{Call, query, view};
+use super::{Call, query, validate, view};
 use crate::sim::engine::options::new_object;
+use crate::sim::engine::orchestrate;
 use crate::sim::engine::state::{Object, Service, State};
 
 const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
@@ -63,6 +65,8 @@ fn shown(network: &Object) -> Value {
     let spec = &network.spec;
     let or =
         |field: &str, default: Value| spec.get(field).filter(|v| !v.is_null()).cloned().unwrap_or(default);
+    let labels = or("Labels", json!({}));
+    let labels = if spec["Scope"] == "swarm" && labels == json!({}) { Value::Null } else { labels };
     json!({
         "Name": spec["Name"],
         "Id": network.id,
@@ -78,7 +82,7 @@ fn shown(network: &Object) -> Value {
         "ConfigOnly": false,
         "Containers": if spec["Scope"] == "local" { json!({}) } else { Value::Null },
         "Options": or("Options", if spec["Scope"] == "local" { json!({}) } else { Value::Null }),
-        "Labels": or("Labels", if spec["Scope"] == "local" { json!({}) } else { Value::Null }),
+        "Labels": labels,
     })
 }
 
@@ -86,14 +90,14 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
     let filters = call.query.filters(&FILTERS)?;
     for kind in filters.get("type") {
         if !matches!(kind, "builtin" | "custom") {
-            return Err(Refusal::bad(format!("Invalid filter: 'type'='{kind}'")));
+            return Err(Refusal::server(format!("invalid filter: 'type'='{kind}'")));
         }
     }
     call.engine.with_read(|state| {
         let used = used(state);
         let fits = |network: &&Object| {
             let spec = &network.spec;
-            let kind = if spec["Scope"] == "local" { "builtin" } else { "custom" };
+            let kind = if PREDEFINED.contains(&name(network)) { "builtin" } else { "custom" };
             let dangling = if used.contains(&network.id) { "false" } else { "true" };
             filters.part("name", name(network))
                 && filters.part("id", &network.id)
@@ -103,7 +107,9 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
                 && filters.exact("type", kind)
                 && filters.exact("dangling", dangling)
         };
-        ok(&Value::Array(state.networks.values().filter(fits).map(shown).collect()))
+        let (swarm, local): (Vec<&Object>, Vec<&Object>) =
+            state.networks.values().filter(fits).partition(|network| network.spec["Scope"] == "swarm");
+        ok(&Value::Array(swarm.into_iter().chain(local).map(shown).collect()))
     })
 }
 
@@ -134,27 +140,52 @@ pub(super) fn create(call: &Call<'_>, _: &str) -> Answer {
         if name.trim().is_empty() {
             return Err(Refusal::server(format!("invalid name: {name}")));
         }
-        if spec["Driver"] != "overlay" {
-            return Err(Refusal::server(
-                "only networks of the Swarm can be made here: use the overlay driver",
-            ));
+        let swarm = spec["Driver"] == "overlay" || spec["Scope"] == "swarm";
+        if swarm {
+            validate::name(&name)?;
+            check_ingress(state, &spec)?;
+            address(state, &mut spec)?;
+        } else if spec["Driver"] == "" {
+            spec["Driver"] = json!("bridge");
         }
-        spec["Scope"] = json!("swarm");
-        address(state, &mut spec);
+        spec["Scope"] = json!(if swarm { "swarm" } else { "local" });
         let object = new_object(state, spec, now);
         let id = object.id.clone();
         state.networks.insert(id.clone(), object);
-        state.tell("network", "create", &id, &name, now);
+        if swarm {
+            state.tell("network", "create", &id, &name, now);
+            // It gets its addresses by a change of its own.
+            state.tell("network", "update", &id, &name, now);
+        }
         created(&json!({"Id": id, "Warning": ""}))
     })
 }
 
+/// There is one ingress network at most.
+fn check_ingress(state: &State, spec: &Value) -> Result<(), Refusal> {
+    let ingress = state.networks.values().find(|network| network.spec["Ingress"] == true);
+    match ingress {
+        Some(ingress) if spec["Ingress"] == true => {
+            let message = format!("ingress network ({}) is already present", ingress.id);
+            Err(Refusal::swarm(Code::AlreadyExists, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Gives a network its subnet and number.
-fn address(state: &State, spec: &mut Value) {
+fn address(state: &State, spec: &mut Value) -> Result<(), Refusal> {
     let number = state.networks.values().filter_map(vxlan).max().unwrap_or(4095) + 1;
     let config = spec["IPAM"]["Config"].as_array().filter(|config| !config.is_empty()).cloned();
     let mut config = config.unwrap_or_else(|| vec![json!({"Subnet": free_subnet(state)})]);
     for part in &mut config {
+        let subnet = part["Subnet"].as_str().unwrap_or_default();
+        let parsed =
+            subnet.split_once('/').map(|(base, length)| (base.parse::<Ipv4Addr>(), length.parse::<u8>()));
+        if !subnet.is_empty() && !matches!(parsed, Some((Ok(_), Ok(0..=32)))) {
+            let message = format!("Invalid subnet {subnet} : invalid CIDR address: {subnet}");
+            return Err(Refusal::server(message));
+        }
         if part.get("Gateway").is_none() {
             part["Gateway"] = json!(host_in(part["Subnet"].as_str().unwrap_or_default(), 1).0);
         }
@@ -164,8 +195,11 @@ fn address(state: &State, spec: &mut Value) {
     let mut options = Map::from_iter([(VXLAN.to_owned(), json!(number.to_string()))]);
     options.extend(spec["Options"].as_object().cloned().unwrap_or_default());
     spec["Options"] = Value::Object(options);
+    Ok(())
 }
 
+/// Networks that every node has by itself.
+const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
 const VXLAN: &str = "com.docker.network.driver.overlay.vxlanid_list";
 
 fn vxlan(network: &Object) -> Option<u64> {
@@ -186,8 +220,8 @@ fn free_subnet(state: &State) -> String {
 /// An address of a subnet by number, and the prefix length.
 fn host_in(subnet: &str, number: u32) -> (String, u32) {
     let (base, length) = subnet.split_once('/').unwrap_or((subnet, "24"));
-    let base: std::net::Ipv4Addr = base.parse().unwrap_or(std::net::Ipv4Addr::new(10, 0, 0, 0));
-    let address = std::net::Ipv4Addr::from(u32::from(base).wrapping_add(number));
+    let base: Ipv4Addr = base.parse().unwrap_or(Ipv4Addr::new(10, 0, 0, 0));
+    let address = Ipv4Addr::from(u32::from(base).wrapping_add(number));
     (address.to_string(), length.parse().unwrap_or(24))
 }
 
@@ -196,13 +230,25 @@ pub(super) fn remove(call: &Call<'_>, id: &str) -> Answer {
     call.engine.with(|state| {
         let network = find(state, id)?;
         let (id, name) = (network.id.clone(), name(network).to_owned());
-        if network.spec["Scope"] == "local" {
+        if PREDEFINED.contains(&name.as_str()) {
             let message = format!("{name} is a pre-defined network and cannot be removed");
             return Err(Refusal::new(StatusCode::FORBIDDEN, message));
         }
         let user = state.services.values().find(|service| {
             attachments(&service.object.spec).any(|attached| attached["Target"] == id.as_str())
         });
+        if network.spec["Ingress"] == true {
+            let has_ingress = |service: &&Service| {
+                let ports = service.object.spec["EndpointSpec"]["Ports"].as_array();
+                ports.into_iter().flatten().any(|port| port["PublishMode"] == "ingress")
+            };
+            if let Some(user) = state.services.values().find(has_ingress) {
+                let user = &user.object.id;
+                let message =
+                    format!("ingress network cannot be removed because service {user} depends on it");
+                return Err(Refusal::swarm(Code::FailedPrecondition, message));
+            }
+        }
         if let Some(user) = user {
             let message = format!("network {id} is in use by service {}", user.object.id);
             return Err(Refusal::swarm(Code::FailedPrecondition, message));
@@ -224,12 +270,15 @@ pub(super) fn allocate(state: &mut State, id: &str, now: Timestamp) {
     }
     let index = state.next_index();
     let Some(service) = state.services.get_mut(id) else { return };
+    let before = service.clone();
     match new {
         Some(endpoint) => service.object.extra.insert("Endpoint".to_owned(), endpoint),
         None => service.object.extra.remove("Endpoint"),
     };
     service.object.index = index;
     service.object.updated = now;
+    let event = orchestrate::service_updated(&before, service, now);
+    state.events.push(event);
 }
 
 /// What a service should have; none if nothing is given to it.

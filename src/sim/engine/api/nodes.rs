@@ -4,7 +4,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::answer::{Answer, Refusal, empty, ok};
+use super::answer::{Answer, Code, Refusal, empty, ok};
 use super::typed::Type::{Text, TextMap};
 use super::typed::{self, Struct, always, opt};
 use super::{Call, query, view};
@@ -21,12 +21,12 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
     let filters = call.query.filters(&FILTERS)?;
     for role in filters.get("role") {
         if !matches!(role, "manager" | "worker") {
-            return Err(Refusal::bad(format!("Invalid role filter: '{role}'")));
+            return Err(Refusal::server(format!("Invalid role filter: '{role}'")));
         }
     }
     for membership in filters.get("membership") {
         if !matches!(membership, "accepted" | "pending") {
-            return Err(Refusal::bad(format!("Invalid membership filter: '{membership}'")));
+            return Err(Refusal::server(format!("Invalid membership filter: '{membership}'")));
         }
     }
     call.engine.with_read(|state| {
@@ -85,6 +85,11 @@ pub(super) fn update(call: &Call<'_>, id: &str) -> Answer {
     call.engine.with(|state| {
         let node = find(state, id)?;
         let id = node.object.id.clone();
+        let managers = state.nodes.values().filter(|node| node.object.spec["Role"] == "manager").count();
+        if node.object.spec["Role"] == "manager" && spec["Role"] == "worker" && managers == 1 {
+            let message = "attempting to demote the last manager of the swarm";
+            return Err(Refusal::swarm(Code::FailedPrecondition, message));
+        }
         if node.object.index != version {
             return Err(Refusal::out_of_sequence());
         }

@@ -41,6 +41,14 @@ impl Query {
         }
     }
 
+    /// `filters` with whatever names.
+    ///
+    /// # Errors
+    /// In the engine's words.
+    pub fn any_filters(&self) -> Result<Filters, Refusal> {
+        Filters::parse(self.get("filters"))
+    }
+
     /// `version`, an object's version index.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ fn sent_spec(call: &Call<'_>) -> Result<Value, Refusal> {
     Ok(spec)
 }
 
-fn auth(call: &Call<'_>) -> Option<String> {
+pub(super) fn auth(call: &Call<'_>) -> Option<String> {
     let header = call.request.headers().get("X-Registry-Auth").and_then(|value| value.to_str().ok());
     header.filter(|auth| !auth.is_empty()).map(str::to_owned)
 }

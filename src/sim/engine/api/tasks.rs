@@ -90,12 +90,19 @@ fn is_state(name: &str) -> bool {
 }
 
 pub(super) fn inspect(call: &Call<'_>, id: &str) -> Answer {
-    call.engine.with_read(|state| {
-        let mut begun = state.tasks.values().filter(|task| task.object.id.starts_with(id));
-        let exact = state.tasks.get(id).or_else(|| state.tasks.values().find(|task| name(state, task) == id));
-        match exact.or_else(|| begun.next().filter(|_| begun.next().is_none())) {
-            Some(task) => ok(&view::task(task)),
-            None => Err(Refusal::missing("task", id)),
-        }
-    })
+    call.engine.with_read(|state| ok(&view::task(find(state, id)?)))
+}
+
+/// By whole ID, whole name, or the beginning of an ID.
+pub(super) fn find<'a>(state: &'a State, id: &str) -> Result<&'a Task, Refusal> {
+    let named = || state.tasks.values().find(|task| name(state, task) == id);
+    if let Some(task) = state.tasks.get(id).or_else(named) {
+        return Ok(task);
+    }
+    let begun: Vec<&Task> = state.tasks.values().filter(|task| task.object.id.starts_with(id)).collect();
+    match begun.as_slice() {
+        [task] => Ok(task),
+        [] => Err(Refusal::missing("task", id)),
+        many => Err(Refusal::server(format!("task {id} is ambiguous ({} matches found)", many.len()))),
+    }
 }

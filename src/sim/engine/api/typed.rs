@@ -122,7 +122,7 @@ fn read_struct(given: &Map<String, Value>, shape: &Struct, path: &str) -> Result
     let mut out = Map::new();
     for field in shape.fields {
         // The last of several spellings counts.
-        let found = given.iter().filter(|(key, _)| key.eq_ignore_ascii_case(field.name)).next_back();
+        let found = given.iter().rfind(|(key, _)| key.eq_ignore_ascii_case(field.name));
         let value = found.map(|(_, value)| value).filter(|value| !value.is_null());
         let path = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
         let place = Place { owner: shape.name, path };

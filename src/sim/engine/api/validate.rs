@@ -33,11 +33,11 @@ fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Of a service.
+/// Of a service or network.
 ///
 /// # Errors
 /// A name that no DNS name may have.
-fn name(name: &str) -> Result<(), Refusal> {
+pub(super) fn name(name: &str) -> Result<(), Refusal> {
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let inside = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if !(ends(name.chars().next()) && ends(name.chars().next_back()) && inside) {
@@ -162,7 +162,7 @@ fn references(container: &Value, field: &str, kind: &str) -> Result<(), Refusal>
 }
 
 /// `[host[:port]/]path[:tag][@digest]`, as Docker reads references.
-fn is_reference(reference: &str) -> bool {
+pub(super) fn is_reference(reference: &str) -> bool {
     let (rest, digest) = match reference.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (reference, None),

@@ -125,7 +125,6 @@ fn networks() {
 external = true"#,
         &[
             "3:13 services.web.networks[0]: there is no network `trafik` under [networks]",
-            "3:23 services.web.networks[1]: there is no network `default` under [networks]",
             "3:34 services.web.networks[2]: there is no network `x` under [networks]",
             "3:50 services.web.networks[4]: the network stands here twice",
         ],
@@ -141,24 +140,32 @@ name = '-x'"#,
             "3:60 services.web.networks.traefik.ipv4_address: Swarm ignores this key",
             "3:88 services.web.networks.x: there is no network `x` under [networks]",
             "3:92 services.web.networks.x: expected a table, found an integer",
-            "6:8 networks.traefik.name: not a network name",
+            "6:8 networks.traefik.name: `-x` is not a network name",
         ],
     );
     check_service(
         r#"[networks.a]
 [networks.b]
-external = false
+external = true
 driver = 'overlay'
 [networks.'c d']
 external = true
 [networks.e]
-external='true'"#,
+external='true'
+[networks.f]
+name = 'host'
+ipam = { config = [{ subnet = '10.0.0.0' }, { gateway = '10.0.0.1' }], options = {} }
+enable_ipv6 = true"#,
         &[
-            "3:11 networks.a: not yet: only external networks are built",
-            "5:12 networks.b.external: not yet: only external networks are built",
-            "6:1 networks.b.driver: not yet: this key is promised but not built",
-            r#"7:11 networks."c d": not a network key"#,
+            "6:10 networks.b.driver: an external network is made by somebody else",
+            "7:11 networks.\"c d\": not a network key",
             "10:10 networks.e.external: expected true or false, found a string",
+            "12:8 networks.f.name: every engine has a network `host` of its own",
+            "13:31 networks.f.ipam.config[0].subnet: `10.0.0.0` is not a subnet",
+            "13:45 networks.f.ipam.config[1]: `subnet` is missing",
+            "13:47 networks.f.ipam.config[1].gateway: this key does not belong here",
+            "13:72 networks.f.ipam.options: this key does not belong here",
+            "14:1 networks.f.enable_ipv6: this key does not belong here",
         ],
     );
 }
