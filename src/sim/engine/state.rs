@@ -48,7 +48,7 @@ pub struct Object {
 pub struct Service {
     pub object: Object,
     pub previous_spec: Option<Value>,
-    /// `SpecVersion` of its tasks: the service's index when its spec was last changed. A task of
+    /// `SpecVersion` of its tasks: the index that the last update of its spec was sent with, 0 before. A task of
     /// another is replaced if its template or endpoint differs.
     pub spec_index: u64,
     pub previous_spec_index: Option<u64>,

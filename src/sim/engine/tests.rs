@@ -56,7 +56,7 @@ fn engine() -> Engine {
 
 async fn send(engine: &Engine, method: &str, path: &str, body: &str) -> http::Response<crate::sim::Body> {
     let body = Bytes::from(body.to_owned());
-    let request = http::Request::builder().method(method).uri(path).body(body).unwrap();
+    let request = http::Request::builder().method(method).uri(path.replace('"', "%22")).body(body).unwrap();
     engine.handle(request).await
 }
 

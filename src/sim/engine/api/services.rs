@@ -134,11 +134,11 @@ fn insert(state: &mut State, spec: Value, auth: Option<String>, now: Timestamp) 
     let job = spec["Mode"].get("ReplicatedJob").or_else(|| spec["Mode"].get("GlobalJob")).is_some();
     let object = new_object(state, spec, now);
     let id = object.id.clone();
-    let spec_index = object.index;
     let service = Service {
         object,
         previous_spec: None,
-        spec_index,
+        // Until its first update.
+        spec_index: 0,
         previous_spec_index: None,
         update: None,
         auth,

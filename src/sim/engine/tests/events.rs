@@ -47,7 +47,7 @@ async fn past_events_are_kept_within_bounds_and_filtered() {
         stream(&engine, &format!("?since=0&until={until}{filters}")).await.count().await
     };
     assert_eq!(count("").await, 256);
-    assert_eq!(count("&filters={\"service\":[\"s29\"]}").await, 11);
+    assert_eq!(count("&filters={\"service\":[\"s29\"]}").await, 10);
     assert_eq!(count("&filters={\"event\":[\"remove\"]}").await, 0);
     assert_eq!(count("&filters={\"type\":[\"node\"]}").await, 0);
     assert_eq!(count("&filters={\"scope\":[\"local\"]}").await, 0);
