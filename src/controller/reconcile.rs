@@ -92,7 +92,7 @@ impl Reconciler {
         let mut rolling: BTreeSet<String> =
             self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
         let mut plan = self.plan(request, &observed).await;
-        self.settler.hold_back(&customer.name, &mut plan, &observed);
+        rolling.extend(self.settler.hold_back(&customer.name, &mut plan, &observed));
         self.settler.abandon(&about, &customer.name, &plan).await;
         let outcomes = self.execute(&about, &plan).await;
         let applied = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);

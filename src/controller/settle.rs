@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 
 use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
-use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
+use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, Seen, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
 use crate::plan::{Plan, Step, Waiting, is_applied, service_name};
 use crate::spec;
@@ -130,6 +130,7 @@ impl Settler {
             Progress::Converged if runs_target => {
                 let mut events = vec![context.finished(&tally)];
                 memory.last_good = Some(rollout.to.clone());
+                memory.seen = Some(Seen { index: found.version_index, time: self.recorder.now() });
                 memory.rollout = None;
                 if rollout.purpose == Purpose::RollBack {
                     events.retain(|event| event.reason == Reason::RolledBack);
@@ -153,23 +154,36 @@ impl Settler {
         self.recorder.now().duration_since(rollout.started) < OLDER_VIEW_MAX
     }
 
-    /// Takes out of the plan what is planned against a view that is older than our own last
-    /// write: it was applied, for its outcome is told, but is not to be seen yet.
-    pub fn hold_back(&self, customer: &str, plan: &mut Plan, observed: &ObservedState) {
-        let older = |step: &Step| {
-            let rollout = self.memory.service(&step.name).rollout?;
-            let index = observed.services.get(&step.name).map_or(0, |found| found.version_index);
-            let open = self.recorder.open_intent(customer, step.service.as_deref());
-            let told = open.is_none_or(|intent| intent.id != rollout.event_id);
-            (told && index <= rollout.after_index && self.may_be_older_view(&rollout)).then_some(())
-        };
-        let (held, steps) =
-            std::mem::take(&mut plan.steps).into_iter().partition(|step| older(step).is_some());
+    /// Takes out of the plan what is planned against a view of the Swarm that is older than what
+    /// is known already. The names of those services come back.
+    pub fn hold_back(&self, customer: &str, plan: &mut Plan, observed: &ObservedState) -> Vec<String> {
+        let steps = std::mem::take(&mut plan.steps).into_iter();
+        let (held, steps) = steps.partition(|step| self.is_older_view(customer, step, observed));
         plan.steps = steps;
-        plan.waiting.extend(held.into_iter().filter_map(|step: Step| {
+        let held: Vec<Step> = held;
+        plan.waiting.extend(held.iter().filter_map(|step| {
             let message = "the Swarm's answer is older than the last change".to_owned();
-            Some(Waiting { service: step.service?, reason: WaitingReason::RolloutInProgress, message })
+            Some(Waiting {
+                service: step.service.clone()?,
+                reason: WaitingReason::RolloutInProgress,
+                message,
+            })
         }));
+        held.into_iter().map(|step| step.name).collect()
+    }
+
+    fn is_older_view(&self, customer: &str, step: &Step, observed: &ObservedState) -> bool {
+        let memory = self.memory.service(&step.name);
+        let index = observed.services.get(&step.name).map_or(0, |found| found.version_index);
+        // An outcome that was told is of a change that was made, seen or not.
+        let is_made = |rollout: &Rollout| {
+            let open = self.recorder.open_intent(customer, step.service.as_deref());
+            open.is_none_or(|intent| intent.id != rollout.event_id)
+        };
+        let written = memory.rollout.filter(is_made);
+        let age = |time| self.recorder.now().duration_since(time);
+        written.is_some_and(|rollout| index <= rollout.after_index && self.may_be_older_view(&rollout))
+            || memory.seen.is_some_and(|seen| index < seen.index && age(seen.time) < STALE_VIEW_MAX)
     }
 
     async fn remember(&self, name: &str, memory: ServiceMemory) {
@@ -181,6 +195,8 @@ impl Settler {
 
 /// A view of the Swarm is never older than this.
 const OLDER_VIEW_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// Managers that follow may answer with what was true so long ago.
+const STALE_VIEW_MAX: SignedDuration = SignedDuration::from_secs(20);
 /// How long a version is refused that nodes could not pull.
 const REFUSED_FOR_A_WHILE: SignedDuration = SignedDuration::from_secs(600);
 

@@ -10,7 +10,6 @@ mod campaign;
 mod normal;
 mod oracle;
 mod plan;
-mod registry;
 mod run;
 mod scenarios;
 mod skep_process;

@@ -101,7 +101,7 @@ pub fn memory(state_dir: &Path) -> Value {
 fn timeless(value: &mut Value) {
     match value {
         Value::Object(object) => {
-            for key in ["event_id", "started", "after_index", "time", "why", "until"] {
+            for key in ["event_id", "started", "after_index", "time", "why", "until", "seen"] {
                 object.remove(key);
             }
             if let Some(first) = object.get_mut("first_seen_ms") {

@@ -55,14 +55,21 @@ impl Plan {
         tap.remember(STALE_MAX);
         let generator = |seed: Option<u64>| seed.map(|seed| Mutex::new(StdRng::seed_from_u64(seed)));
         let (random, stale, until) = (generator(self.random), generator(self.stale), until.clone());
+        // What is asked at one time is answered by one manager: all of it is equally old.
+        let drawn: Mutex<Option<(Duration, Option<Fault>)>> = Mutex::default();
         tap.rule(Arc::new(move |exchange| {
             if !until.is_ahead() {
                 return None;
             }
             random.as_ref().and_then(|random| draw(random, exchange)).or_else(|| {
                 let mut stale = stale.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-                let drawn = is_list(exchange) && stale.random_ratio(STALE_PERCENT, 100);
-                drawn.then(|| Fault::Stale(STALE_MAX.mul_f64(stale.random())))
+                let mut drawn = drawn.lock().unwrap_or_else(PoisonError::into_inner);
+                let (_, fault) = *drawn.filter(|(at, _)| *at == exchange.at).get_or_insert_with(|| {
+                    let is_stale = stale.random_ratio(STALE_PERCENT, 100);
+                    (exchange.at, is_stale.then(|| Fault::Stale(STALE_MAX.mul_f64(stale.random()))))
+                });
+                *drawn = Some((exchange.at, fault));
+                fault.filter(|_| is_list(exchange))
             })
         }));
     }

@@ -63,7 +63,7 @@ impl Record {
 pub fn run(scenario: &Scenario, plan: &Plan, reference: Option<&Record>) -> Record {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
-        let world = World::new();
+        let world = World::new(scenario.password);
         let until = Until::default();
         (scenario.setup)(&world);
         plan.install(&world.tap, &until);

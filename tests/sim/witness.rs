@@ -15,7 +15,7 @@ use skep::image::ImageRef;
 use skep::plan::fingerprint;
 use skep::sim::engine::state::{Service, State};
 use skep::sim::handler::{Handler, full};
-use skep::sim::{Engine, Request, Response};
+use skep::sim::{Engine, Registry, Request, Response};
 
 /// What a call changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,14 +232,14 @@ impl Handler for Witnessed {
 }
 
 /// The registry, with the witness noting the digests that it gives.
-pub struct Noted<H> {
-    pub registry: Arc<H>,
+pub struct Noted {
+    pub registry: Registry,
     pub witness: Arc<Witness>,
 }
 
-impl<H: Handler> Handler for Noted<H> {
+impl Handler for Noted {
     fn handle(&self, request: Request) -> BoxFuture<'static, Response> {
-        let (registry, witness) = (Arc::clone(&self.registry), Arc::clone(&self.witness));
+        let (registry, witness) = (self.registry.clone(), Arc::clone(&self.witness));
         Box::pin(async move {
             let response = registry.handle(request).await;
             if let Some(digest) = response.headers().get("docker-content-digest")

@@ -1,6 +1,7 @@
 //! What outlives skep: a Swarm, a registry, the specs and the state directory.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use serde_json::{Value, json};
 use skep::events::Clock;
 use skep::sim::engine::{Behaviour, HostOptions, Options, Role, Timing};
 use skep::sim::handler::Handler;
+use skep::sim::registry::{Auth, ImageSpec, Misbehaviour};
 use skep::sim::wire::{Memory as Server, Tap};
-use skep::sim::{Engine, Request};
+use skep::sim::{Engine, Registry, Request, registry};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::plan::{REGISTRY, SWARM};
-use crate::registry::Shop;
 use crate::witness::{Noted, Witness, Witnessed};
 
 /// The one registry.
@@ -33,7 +34,7 @@ const LOG_BYTES: u64 = 8 << 10;
 
 pub struct World {
     pub engine: Engine,
-    pub registry: Arc<Shop>,
+    pub registry: Registry,
     pub witness: Arc<Witness>,
     pub tap: Tap,
     /// skep is to die now.
@@ -46,6 +47,7 @@ pub struct World {
     /// The far ends of the connections of the skep that is alive.
     servers: Mutex<Option<[Arc<Server>; 2]>>,
     canaries: Mutex<Vec<String>>,
+    pushes: AtomicU64,
 }
 
 pub fn epoch() -> Timestamp {
@@ -53,14 +55,20 @@ pub fn epoch() -> Timestamp {
 }
 
 impl World {
-    /// A Swarm of three hosts, an empty registry, no specs.
-    pub fn new() -> Self {
+    /// A Swarm of three hosts, an empty registry (with a password, perhaps), no specs.
+    pub fn new(password: Option<&str>) -> Self {
         let memory = PathBuf::from("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         for folder in ["specs/templates", "specs/eu", "specs/us", "state"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
-        let registry = Arc::new(Shop::default());
+        let auth = match password {
+            None => Auth::None,
+            Some(password) => Auth::Basic { user: "ci".to_owned(), password: password.to_owned() },
+        };
+        let options =
+            registry::Options { host: REGISTRY_HOST.to_owned(), auth, ..registry::Options::default() };
+        let registry = Registry::new(options);
         let hosts = vec![
             HostOptions::new("manager", Role::Manager),
             HostOptions::new("worker-1", Role::Worker),
@@ -68,7 +76,7 @@ impl World {
         ];
         let timing = Timing { start: Duration::from_millis(100), ..Timing::fast() };
         let options = Options { epoch: EPOCH, hosts, timing, ..Options::default() };
-        let engine = Engine::new(options, Arc::clone(&registry) as Arc<_>);
+        let engine = Engine::new(options, Arc::new(registry.clone()));
         let running = engine.clone();
         tokio::spawn(async move { running.run().await });
         let (tap, crash) = (Tap::default(), Arc::new(Notify::new()));
@@ -88,7 +96,8 @@ impl World {
             files: watch::Sender::new(()),
             down: Mutex::default(),
             servers: Mutex::default(),
-            canaries: Mutex::default(),
+            canaries: Mutex::new(password.into_iter().map(str::to_owned).collect()),
+            pushes: AtomicU64::new(0),
         }
     }
 
@@ -126,7 +135,7 @@ impl World {
     /// New far ends for an incarnation of skep.
     pub fn servers(&self) -> [Arc<Server>; 2] {
         let swarm = self.tap.wire(SWARM, Arc::new(Witnessed(Arc::clone(&self.witness))));
-        let noted = Noted { registry: Arc::clone(&self.registry), witness: Arc::clone(&self.witness) };
+        let noted = Noted { registry: self.registry.clone(), witness: Arc::clone(&self.witness) };
         let registry = self.tap.wire(REGISTRY, Arc::new(noted));
         let servers = [Arc::new(Server::new(Arc::new(swarm))), Arc::new(Server::new(Arc::new(registry)))];
         *self.servers.lock().unwrap_or_else(PoisonError::into_inner) = Some(servers.clone());
@@ -179,29 +188,36 @@ impl World {
     }
 
     pub fn push(&self, repository: &str, tag: &str) {
-        self.registry.push(repository, tag, Behaviour::Runs);
+        self.push_behaving(repository, tag, Behaviour::Runs);
+    }
+
+    /// Always new content.
+    fn push_behaving(&self, repository: &str, tag: &str, behaviour: Behaviour) {
+        let count = self.pushes.fetch_add(1, Ordering::Relaxed);
+        let image = ImageSpec {
+            behaviour,
+            // Some of each kind, as people have them.
+            index: count.is_multiple_of(2),
+            oci: count.is_multiple_of(3),
+            ..ImageSpec::new(&format!("{repository}:{tag}, push {count}"))
+        };
+        self.registry.push(repository, tag, &image).unwrap();
     }
 
     /// A version that ends at once.
     pub fn push_broken(&self, repository: &str, tag: &str) {
         let behaviour = Behaviour::Exits { after: Duration::from_millis(50), code: 1 };
-        self.registry.push(repository, tag, behaviour);
+        self.push_behaving(repository, tag, behaviour);
     }
 
     /// A version that does its work and ends.
     pub fn push_job(&self, repository: &str, tag: &str) {
         let behaviour = Behaviour::Exits { after: Duration::from_secs(2), code: 0 };
-        self.registry.push(repository, tag, behaviour);
+        self.push_behaving(repository, tag, behaviour);
     }
 
     pub fn untag(&self, repository: &str, tag: &str) {
-        self.registry.untag(repository, tag);
-    }
-
-    /// The registry wants this password from now on.
-    pub fn registry_password(&self, password: &str) {
-        self.registry.set_password(password);
-        self.canary(password);
+        assert!(self.registry.delete_tag(repository, tag), "{tag} is there");
     }
 
     /// skep is given this one.
@@ -224,7 +240,8 @@ impl World {
             }
         }
         if side == REGISTRY {
-            self.registry.set_down(down);
+            // The nodes ask it directly.
+            self.registry.set_fault(down.then_some(Misbehaviour::Down));
         }
         self.apply_down();
     }

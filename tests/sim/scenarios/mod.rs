@@ -21,6 +21,8 @@ pub struct Scenario {
     pub setup: fn(&World),
     pub stages: Vec<Stage>,
     pub allow: Allow,
+    /// What the registry wants to hear.
+    pub password: Option<&'static str>,
 }
 
 /// Something happens, and the world comes to rest.
@@ -52,7 +54,7 @@ pub struct Allow {
 const START: Stage = Stage { name: "start", act: |_| {}, until: Goal::Rest };
 
 fn scenario(name: &'static str, about: &'static str, setup: fn(&World)) -> Scenario {
-    Scenario { name, about, setup, stages: vec![START], allow: Allow::default() }
+    Scenario { name, about, setup, stages: vec![START], allow: Allow::default(), password: None }
 }
 
 impl Scenario {
@@ -77,6 +79,11 @@ impl Scenario {
 
     fn stage(mut self, stage: Stage) -> Self {
         self.stages.push(stage);
+        self
+    }
+
+    fn password(mut self, password: &'static str) -> Self {
+        self.password = Some(password);
         self
     }
 

@@ -19,12 +19,12 @@ pub fn all() -> Vec<Scenario> {
             .then_wait("start", 30, |w| w.set_down(REGISTRY, false)),
         scenario("credentials", "the registry's password is wrong, then right", |w| {
             w.push("shop/web", "1.0.0");
-            w.registry_password("canary-of-the-registry");
             w.skep_password("canary-that-is-wrong");
             w.spec("acme.toml", WEB);
         })
         .then_wait("mend", 30, |w| w.skep_password("canary-of-the-registry"))
-        .then("push", |w| w.push("shop/web", "1.1.0")),
+        .then("push", |w| w.push("shop/web", "1.1.0"))
+        .password("canary-of-the-registry"),
         scenario("node_down", "a node goes down, a version is pushed, it comes back", web)
             .then("down", |w| w.node_up("worker-2", false))
             .then("push", |w| w.push("shop/web", "1.1.0"))
