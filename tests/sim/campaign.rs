@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use skep::sim::wire::{EventFault, Exchange, Fault};
 
-use crate::plan::{Plan, SWARM, faults};
+use crate::bugs::BUGS;
+use crate::plan::{Plan, SWARM, faults, is_write};
 use crate::run::{Record, run};
 use crate::scenarios::{Scenario, all};
 
@@ -16,12 +17,14 @@ const SCENARIOS_MIN: usize = 20;
 const PLANS_MIN: usize = 1_000;
 /// Random plans, unless `SKEP_SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 1_000;
+/// Of the looks that only read, CI takes one of so many; `SKEP_SIM_ALL=1` takes all.
+const READS_SKIPPED: usize = 6;
 /// Exchanges shown of a run that failed.
 const TRACE: usize = 60;
 /// Failures shown in full.
 const SHOWN: usize = 5;
 
-const CAMPAIGNS: [&str; 5] = ["faults", "events", "stale", "random", "determinism"];
+const CAMPAIGNS: [&str; 6] = ["faults", "events", "stale", "random", "determinism", "bugs"];
 
 const EVENT_FAULTS: [EventFault; 6] = [
     EventFault::Off,
@@ -57,6 +60,10 @@ pub fn main() -> ExitCode {
         failed += 1;
     }
     for campaign in CAMPAIGNS.iter().filter(|campaign| !some_campaigns || named(campaign)) {
+        if *campaign == "bugs" {
+            failed += bugs(&cases);
+            continue;
+        }
         let plans = plans(campaign, &cases);
         failed += execute(campaign, &cases, &plans);
         if is_whole && *campaign == "faults" && plans.len() < PLANS_MIN {
@@ -71,7 +78,7 @@ pub fn main() -> ExitCode {
 /// Runs each scenario without faults.
 fn references(scenarios: Vec<Scenario>) -> (Vec<Case>, usize) {
     let begun = Instant::now();
-    let records = in_parallel(&scenarios, |scenario| run(scenario, &Plan::default(), None));
+    let records = in_parallel(&scenarios, |scenario| run(scenario, &Plan::default(), None, None));
     let (mut cases, mut failed) = (Vec::new(), 0);
     for (scenario, reference) in scenarios.into_iter().zip(records) {
         if reference.is_good() {
@@ -117,7 +124,21 @@ fn plans(campaign: &str, cases: &[Case]) -> Vec<(usize, Plan)> {
 /// Every fault at every exchange up to the end of the last stage.
 fn every_fault(reference: &Record) -> Vec<Plan> {
     let end: std::time::Duration = reference.stages.iter().map(|stage| stage.took).sum();
-    let exchanges = reference.exchanges.iter().filter(|exchange| exchange.at <= end);
+    let every = std::env::var_os("SKEP_SIM_ALL").is_some();
+    let mut before: Option<&Exchange> = None;
+    let mut reads = 0;
+    let exchanges = reference.exchanges.iter().filter(|exchange| {
+        // The calls of one look at the Swarm fail as one.
+        let same_look = before.replace(exchange).is_some_and(|before| {
+            before.at == exchange.at && before.target == exchange.target && !is_write(before)
+        });
+        let chosen = is_write(exchange)
+            || !same_look && {
+                reads += 1;
+                reads % READS_SKIPPED == 0
+            };
+        exchange.at <= end && (every || chosen)
+    });
     exchanges
         .flat_map(|exchange| {
             faults(exchange)
@@ -133,9 +154,9 @@ fn execute(campaign: &str, cases: &[Case], plans: &[(usize, Plan)]) -> usize {
     let begun = Instant::now();
     let records = in_parallel(plans, |(at, plan)| {
         let case = &cases[*at];
-        let mut record = run(&case.scenario, plan, Some(&case.reference));
+        let mut record = run(&case.scenario, plan, Some(&case.reference), None);
         if campaign == "determinism" {
-            let again = run(&case.scenario, plan, Some(&case.reference));
+            let again = run(&case.scenario, plan, Some(&case.reference), None);
             record.problems.extend(first_difference(&record, &again));
         }
         if record.is_good() {
@@ -156,6 +177,41 @@ fn execute(campaign: &str, cases: &[Case], plans: &[(usize, Plan)]) -> usize {
         begun.elapsed()
     );
     failed
+}
+
+/// How many bugs no run caught. A bug is looked for without faults first, then with some.
+fn bugs(cases: &[Case]) -> usize {
+    let begun = Instant::now();
+    let caught = in_parallel(&BUGS, |bug| {
+        let alone = cases.iter().map(|case| (case, Plan::default()));
+        let hard: Vec<(&Case, Plan)> = cases.iter().flat_map(hard_plans).collect();
+        alone.chain(hard).find_map(|(case, plan)| {
+            let record = run(&case.scenario, &plan, Some(&case.reference), Some(*bug));
+            let problem = record.problems.first()?;
+            Some(format!("{}/{plan}: {problem}", case.scenario.name))
+        })
+    });
+    for (bug, caught) in BUGS.iter().zip(&caught) {
+        println!("  {bug:?}: {}", caught.as_deref().unwrap_or("NOT CAUGHT"));
+    }
+    let missed = caught.iter().filter(|caught| caught.is_none()).count();
+    println!("bugs: {} seeded, {missed} not caught, {:.1?}", BUGS.len(), begun.elapsed());
+    missed
+}
+
+/// Every fault at every write, and a crash at each third exchange.
+fn hard_plans(case: &Case) -> Vec<(&Case, Plan)> {
+    let end: std::time::Duration = case.reference.stages.iter().map(|stage| stage.took).sum();
+    let exchanges = case.reference.exchanges.iter().filter(|exchange| exchange.at <= end);
+    let plans = exchanges.enumerate().flat_map(|(at, exchange)| {
+        let one = |fault| Plan::one(&exchange.target, exchange.number, fault);
+        match (is_write(exchange), at % 3) {
+            (true, _) => faults(exchange).into_iter().map(one).collect(),
+            (false, 0) => vec![one(Fault::CrashBefore)],
+            _ => vec![one(Fault::ErrorBefore(500))],
+        }
+    });
+    plans.map(|plan| (case, plan)).collect()
 }
 
 /// I13: where two runs of the same plan part.
@@ -202,9 +258,9 @@ fn replay(text: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut record = run(&scenario, &Plan::default(), None);
+    let mut record = run(&scenario, &Plan::default(), None, None);
     if record.is_good() && !plan.is_none() {
-        record = run(&scenario, &plan, Some(&record));
+        record = run(&scenario, &plan, Some(&record), None);
     }
     for exchange in &record.exchanges {
         println!("{:>9.3} {exchange}", exchange.at.as_secs_f64());

@@ -6,6 +6,7 @@
 //! runs one plan and shows its trace. `SKEP_SIM_SEEDS=10000` draws that many random plans.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and this one prints")]
 
+mod bugs;
 mod campaign;
 mod normal;
 mod oracle;

@@ -49,7 +49,7 @@ fn of_service(state: &State, service: &Service, names: &[(String, String)]) -> V
         .values()
         .filter(|task| task.service == service.object.id)
         .filter(|task| task.desired <= TaskState::Running || task.state == TaskState::Running)
-        .map(|task| of_task(service, task))
+        .map(of_task)
         .collect();
     tasks.sort_by_key(Value::to_string);
     let named = |spec: &Value| {
@@ -69,13 +69,12 @@ fn of_service(state: &State, service: &Service, names: &[(String, String)]) -> V
     })
 }
 
-fn of_task(service: &Service, task: &Task) -> Value {
+fn of_task(task: &Task) -> Value {
     json!({
         "slot": task.slot,
         "state": task.state.as_str(),
         "desired": task.desired.as_str(),
         "digest": task.image.as_ref().map(|image| image.digest.clone()),
-        "current": task.spec_index == service.spec_index,
     })
 }
 

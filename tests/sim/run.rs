@@ -7,6 +7,7 @@ use serde_json::Value;
 use skep::sim::wire::Exchange;
 use tokio::time::Instant;
 
+use crate::bugs::Bug;
 use crate::normal;
 use crate::oracle::{self, Told};
 use crate::plan::{Plan, Until};
@@ -60,10 +61,10 @@ impl Record {
 }
 
 /// Runs it without faults if there is no reference, else until it looks as the reference does.
-pub fn run(scenario: &Scenario, plan: &Plan, reference: Option<&Record>) -> Record {
+pub fn run(scenario: &Scenario, plan: &Plan, reference: Option<&Record>, bug: Option<Bug>) -> Record {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
-        let world = World::new(scenario.password);
+        let world = World::new(scenario.password, bug);
         let until = Until::default();
         (scenario.setup)(&world);
         plan.install(&world.tap, &until);

@@ -2,13 +2,14 @@
 //! `skep run` wires it, over connections of its own.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use skep::cli::session::{Clients, Parts, Writer, standing_conditions};
 use skep::config::RegistryConfig;
 use skep::controller::{Controller, Jitter, Observer, Settings, Specs, Wakeups, wakeups};
-use skep::events::{Log, Options};
+use skep::events::{Conditions, Log, Options};
 use skep::memory::{Disk, Memory, Mode};
 use skep::plan::Plan;
 use skep::sim::wire::{Hosts, Memory as Server};
@@ -18,6 +19,7 @@ use skep::{registry, swarm};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::bugs::{Bug, BuggyMemory, BuggyRegistry, BuggySwarm};
 use crate::world::{POLL, REGISTRY_HOST, RESYNC, ROLLOUT_TIMEOUT, World};
 
 pub struct Skep {
@@ -45,7 +47,7 @@ impl Skep {
                 },
             )),
         };
-        let task = tokio::spawn(run(world, clients));
+        let task = tokio::spawn(run(world, with_bug(world, clients)));
         Self { task, servers }
     }
 
@@ -58,6 +60,21 @@ impl Skep {
 
     pub fn has_ended(&self) -> bool {
         self.task.is_finished()
+    }
+}
+
+fn with_bug(world: &World, clients: Clients) -> Clients {
+    let Some(bug) = world.bug else { return clients };
+    let Clients { swarm, registry } = clients;
+    let (lists, digests) = (Mutex::default(), Mutex::default());
+    Clients {
+        swarm: Arc::new(BuggySwarm {
+            swarm,
+            engine: world.engine.clone(),
+            bug,
+            failed: AtomicBool::new(false),
+        }),
+        registry: Arc::new(BuggyRegistry { registry, bug, lists, digests }),
     }
 }
 
@@ -77,14 +94,24 @@ fn registries(world: &World) -> BTreeMap<String, RegistryConfig> {
 fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'static {
     let dir = StateDir::open(&world.state_dir()).unwrap();
     let lock = dir.lock().expect("the incarnation before holds nothing any more");
-    let log = Log::open(&dir.events(), Options { max_bytes: world.log_bytes(), keep: 64 }).unwrap();
-    let memory: Arc<dyn Memory> = Arc::new(Disk::open(&dir.memory(), Mode::ReadWrite).unwrap());
+    let keep = if world.bug == Some(Bug::SegmentsLost) { 0 } else { 64 };
+    let log = Log::open(&dir.events(), Options { max_bytes: world.log_bytes(), keep }).unwrap();
+    let mut memory: Arc<dyn Memory> = Arc::new(Disk::open(&dir.memory(), Mode::ReadWrite).unwrap());
+    if let Some(bug) = world.bug {
+        memory = Arc::new(BuggyMemory { memory, bug, lost: Mutex::default() });
+    }
+    let forgets = |bug| world.bug == Some(bug);
+    let open = if forgets(Bug::IntentsForgotten) { Vec::new() } else { log.open_intents() };
+    let conditions = match forgets(Bug::ConditionsForgotten) {
+        true => Conditions::default(),
+        false => standing_conditions(&dir.events()),
+    };
     let writer = Writer::new(Parts {
         clients,
         memory,
-        open: log.open_intents(),
+        open,
         log: Arc::new(log),
-        conditions: standing_conditions(&dir.events()),
+        conditions,
         clock: world.clock(),
         observer: Arc::new(|_, _| {}),
         rollout_timeout: ROLLOUT_TIMEOUT,

@@ -18,6 +18,7 @@ use skep::sim::{Engine, Registry, Request, registry};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::bugs::Bug;
 use crate::plan::{REGISTRY, SWARM};
 use crate::witness::{Noted, Witness, Witnessed};
 
@@ -48,6 +49,8 @@ pub struct World {
     servers: Mutex<Option<[Arc<Server>; 2]>>,
     canaries: Mutex<Vec<String>>,
     pushes: AtomicU64,
+    /// What skep does wrong.
+    pub bug: Option<Bug>,
 }
 
 pub fn epoch() -> Timestamp {
@@ -56,7 +59,7 @@ pub fn epoch() -> Timestamp {
 
 impl World {
     /// A Swarm of three hosts, an empty registry (with a password, perhaps), no specs.
-    pub fn new(password: Option<&str>) -> Self {
+    pub fn new(password: Option<&str>, bug: Option<Bug>) -> Self {
         let memory = PathBuf::from("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         for folder in ["specs/templates", "specs/eu", "specs/us", "state"] {
@@ -98,6 +101,7 @@ impl World {
             servers: Mutex::default(),
             canaries: Mutex::new(password.into_iter().map(str::to_owned).collect()),
             pushes: AtomicU64::new(0),
+            bug,
         }
     }
 

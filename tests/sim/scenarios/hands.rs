@@ -42,22 +42,23 @@ pub fn all() -> Vec<Scenario> {
             w.by_hand("acme_web", |spec| {
                 spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("registry.test:5000/shop/web:latest");
             });
-        }),
+        })
+        // How many of its tasks come up before they are replaced is a matter of time.
+        .more_tasks(),
         scenario("scaled_by_hand", "somebody scales a service", web)
             .then("scale", |w| {
                 w.by_hand("acme_web", |spec| spec["Mode"]["Replicated"]["Replicas"] = json!(4));
             })
             .then("push", |w| w.push("shop/web", "1.1.0")),
-        scenario("drift", "somebody changes the environment, and something that is not ours", web).then(
-            "change",
-            |w| {
+        scenario("drift", "somebody changes the environment, and something that is not ours", web)
+            .then("change", |w| {
                 w.by_hand("acme_web", |spec| {
                     spec["TaskTemplate"]["ContainerSpec"]["Image"] =
                         json!("registry.test:5000/shop/web:0.9.0");
                     spec["TaskTemplate"]["ContainerSpec"]["Hostname"] = json!("theirs");
                 });
-            },
-        ),
+            })
+            .more_tasks(),
         scenario("removed_by_hand", "somebody removes a service; it comes back", web)
             .then("remove", |w| w.remove_by_hand("acme_web")),
         scenario("strangers", "services of others are never touched", |w| {

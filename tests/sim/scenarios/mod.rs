@@ -48,6 +48,8 @@ pub enum Goal {
 pub struct Allow {
     /// Tasks that keep failing are started anew for as long as the failure goes unseen.
     pub more_tasks: bool,
+    /// Whether a rollout is done before the next one begins is a matter of time.
+    pub more_rollouts: bool,
 }
 
 /// The start of skep is the first stage of all.
@@ -85,6 +87,11 @@ impl Scenario {
     fn password(mut self, password: &'static str) -> Self {
         self.password = Some(password);
         self
+    }
+
+    fn more_rollouts(mut self) -> Self {
+        self.allow.more_rollouts = true;
+        self.more_tasks()
     }
 
     fn more_tasks(mut self) -> Self {

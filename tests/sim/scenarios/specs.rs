@@ -19,7 +19,8 @@ pub fn all() -> Vec<Scenario> {
             .then("take out", |w| w.spec("acme.toml", WEB)),
         scenario("edited_while_rolling", "the spec changes in the middle of a rollout", web)
             .until("push", |w| w.push("shop/web", "1.1.0"), |state| is_updating(state, "acme_web"))
-            .then("edit", |w| w.spec("acme.toml", &with_environment("A = \"1\""))),
+            .then("edit", |w| w.spec("acme.toml", &with_environment("A = \"1\"")))
+            .more_rollouts(),
         scenario("invalid_then_mended", "a spec has errors and is mended; a push comes meanwhile", web)
             .then("spoil", |w| w.spec("acme.toml", "[services.web]\nimagine = \"x\"\n"))
             .then("push", |w| w.push("shop/web", "1.1.0"))

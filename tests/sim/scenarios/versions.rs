@@ -29,7 +29,8 @@ deploy = {{ replicas = 1, update_config = {{ monitor = "1s" }} }}
             .then("push another", |w| w.push("shop/web", "1.10.0")),
         scenario("newer_while_rolling", "a higher tag comes while one rolls", web)
             .until("push", |w| w.push("shop/web", "1.1.0"), |state| is_updating(state, "acme_web"))
-            .then("push another", |w| w.push("shop/web", "1.2.0")),
+            .then("push another", |w| w.push("shop/web", "1.2.0"))
+            .more_rollouts(),
         scenario("two_services", "one push moves two services, another one of them", |w| {
             w.push("shop/web", "1.0.0");
             w.push("shop/api", "1.0.0");
@@ -84,7 +85,8 @@ deploy = {{ replicas = 1, update_config = {{ monitor = "1s" }} }}
         .then("pin another", |w| w.spec("acme.toml", &pinned("1.1.0"))),
         scenario("half_way", "the requirement is raised before the first rollout is done", web)
             .start_until(|state| has_tag(state, "acme_web", "1.0.0"))
-            .then("push", |w| w.push("shop/web", "1.1.0")),
+            .then("push", |w| w.push("shop/web", "1.1.0"))
+            .more_rollouts(),
     ]
 }
 
