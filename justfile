@@ -38,3 +38,7 @@ advisories:
 # the benchmarks, on a real single-host Swarm; as root
 bench *arguments:
     cargo bench --locked {{arguments}}
+
+# random fault plans for a night; another number of seeds as argument
+soak seeds="1000000":
+    SKEP_SIM_SEEDS={{seeds}} cargo test --locked --test sim -- random
