@@ -7,6 +7,11 @@ _default:
 test *arguments:
     ./test {{arguments}}
 
+# 2,000 random sequences on the embedded Swarm and a real one, and 60 with tasks; CI runs 300 and 15
+conform *arguments:
+    SKEP_CONFORM_API=${SKEP_CONFORM_API:-2000} SKEP_CONFORM_TASKS=${SKEP_CONFORM_TASKS:-60} \
+        ./test --test conform -- {{arguments}}
+
 # everything that CI checks
 ci:
     .ci/run
@@ -34,6 +39,18 @@ deny:
 # known vulnerabilities; asks the network
 advisories:
     .ci/run advisories
+
+# every fuzz target for so many seconds; `cargo install --locked cargo-fuzz` first
+fuzz seconds="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # Without a sanitizer the stable toolchain does.
+    export RUSTC_BOOTSTRAP=1
+    cargo fuzz build -s none
+    for target in $(cargo fuzz list); do
+      mkdir -p "fuzz/corpus/$target"
+      cargo fuzz run -s none "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- -max_total_time={{seconds}} -max_len=8000
+    done
 
 # the benchmarks, on a real single-host Swarm; as root
 bench *arguments:

@@ -88,8 +88,10 @@ impl Applier {
         // Ahead of the call: a rollout that nobody remembers is never judged, whoever dies.
         let before = self.memory.service(&step.name);
         let rollout = rollout(step, &intent, self.recorder.now());
-        if let Some(rollout) = &rollout {
-            self.remember(step, rollout.clone()).await;
+        if let Some(rollout) = &rollout
+            && let Err(error) = self.remember(step, rollout.clone()).await
+        {
+            return Outcome::Unknown(format!("nothing was changed, for it could not be remembered: {error}"));
         }
         let error = match self.write(step, auth).await {
             Ok(()) => return self.applied(about, step, &intent, rollout).await,
@@ -171,7 +173,7 @@ impl Applier {
         Outcome::Applied
     }
 
-    async fn remember(&self, step: &Step, rollout: Rollout) {
+    async fn remember(&self, step: &Step, rollout: Rollout) -> std::io::Result<()> {
         let mut memory = self.memory.service(&step.name);
         match step.cause {
             Cause::StaleTasks => memory.forced = step_image(step),
@@ -187,7 +189,7 @@ impl Applier {
         }
         memory.retry = false;
         memory.rollout = Some(rollout);
-        self.put(&step.name, memory).await;
+        memory::put_service(&self.memory, &step.name, memory).await
     }
 
     async fn put(&self, name: &str, memory: ServiceMemory) {
@@ -346,3 +348,6 @@ fn view(image: &Option<ImageView>) -> Option<EventImage> {
 pub fn event_image(image: &ImageView) -> EventImage {
     EventImage { tag: image.tag.clone(), version: image.version.clone(), digest: image.digest.clone() }
 }
+
+#[cfg(test)]
+mod tests;

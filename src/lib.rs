@@ -11,6 +11,10 @@ pub mod config;
 pub mod controller;
 pub mod dial;
 pub mod events;
+mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 pub mod image;
 pub mod memory;

@@ -71,8 +71,13 @@ impl StateDir {
             Err(StateDirError::Missing(_)) => {}
             found => return found,
         }
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|source| StateDirError::Unusable { path: path.to_owned(), source })?;
+        let unusable = |source| StateDirError::Unusable { path: path.to_owned(), source };
+        let there = path.ancestors().position(Path::is_dir).unwrap_or_default();
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        for parent in path.ancestors().skip(1).take(there) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(unusable)?;
+        }
         Self::existing(path)
     }
 
@@ -229,5 +234,37 @@ mod tests {
         std::fs::write(dir.path().join("lock"), b"\x1b[31m").unwrap();
         let text = state.lock().unwrap_err().to_string();
         assert!(text.contains("in use by another process"), "{text}");
+    }
+
+    /// The text only tells people who holds the lock; the lock is held without it.
+    #[test]
+    fn full_disk_and_damage_hinder_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let path = dir.path().join("lock");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let lock = state.lock().unwrap();
+        let text = state.lock().unwrap_err().to_string();
+        assert!(text.contains("in use by another process"), "{text}");
+        drop(lock);
+        std::fs::remove_file(&path).unwrap();
+        drop(state.lock().unwrap());
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x80;
+            for text in [&flipped, &whole[..at]] {
+                let held = state.lock().unwrap();
+                std::fs::write(&path, text).unwrap();
+                let error = state.lock().unwrap_err();
+                assert!(matches!(&error, LockError::Held { .. }), "{error}");
+                assert!(!error.to_string().chars().any(char::is_control), "{error}");
+                drop(held);
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let error = state.lock().unwrap_err().to_string();
+        assert!(error.contains("cannot lock") && error.contains("/lock"), "{error}");
     }
 }

@@ -39,16 +39,34 @@ pub(crate) fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// The candidate that `word` most likely was meant to be, if any is close enough.
+/// Characters of a word that is still compared: nothing we know is longer.
+const WORD_MAX: usize = 128;
+/// Words that are compared, so that the cost of an error is bounded.
+const CANDIDATES_MAX: usize = 1000;
+
+/// The candidate that the word was probably meant to be: at most a third of its letters
+/// (and at least one) differ, or it is the same but for case, `-` and `_`.
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = candidates.map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate));
-    let close = distances.filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3);
-    close.min().map(|(_, candidate)| candidate)
+    if word.chars().count() > WORD_MAX {
+        return None;
+    }
+    let folded = fold(word);
+    let bound = (word.chars().count() / 3).max(1);
+    candidates
+        .take(CANDIDATES_MAX)
+        .map(|candidate| (strsim::damerau_levenshtein(&folded, &fold(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= bound && *distance < folded.len().max(candidate.len()))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+fn fold(word: &str) -> String {
+    word.chars().filter(|c| *c != '-' && *c != '_').flat_map(char::to_lowercase).take(WORD_MAX).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{nearest, printable};
     use proptest::prelude::*;
 
     #[test]
@@ -67,6 +85,23 @@ mod tests {
         ] {
             assert_eq!(printable(text, max), expected, "{text:?} {max}");
         }
+    }
+
+    #[test]
+    fn finds_what_was_meant() {
+        let known = ["version", "volumes", "environment", "max_attempts", "image"];
+        for (word, expected) in [
+            ("verson", Some("version")),
+            ("Version", Some("version")),
+            ("maxAttempts", Some("max_attempts")),
+            ("enviroment", Some("environment")),
+            ("iamge", Some("image")),
+            ("x", None),
+            ("colour", None),
+        ] {
+            assert_eq!(nearest(word, known.into_iter()), expected, "{word}");
+        }
+        assert_eq!(nearest(&"x".repeat(1 << 20), known.into_iter()), None);
     }
 
     proptest! {

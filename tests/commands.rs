@@ -47,6 +47,31 @@ fn json_is_all_of_stdout() {
     }
 }
 
+/// A damaged line is named and passed over; a line in the making is nobody's business.
+#[test]
+fn events_names_what_it_cannot_read_and_goes_on() {
+    let directory = fleet(GOOD);
+    let event = |seq: u64| {
+        format!(
+            r#"{{"id":"i","seq":{seq},"time":"2026-11-23T00:32:24Z","type":"Normal","reason":"NotOwned","customer":null,"service":null,"message":"m","trigger":"spec","revision":null}}"#
+        )
+    };
+    let (one, three) = (event(1), event(3));
+    let events = directory.path().join(".skep/events");
+    std::fs::create_dir_all(&events).unwrap();
+    let damaged = event(2).replace("reason", "rea\u{1b}on").replace('"', "\u{1b}");
+    std::fs::write(events.join("events-1.jsonl"), format!("{one}\n{damaged}\n")).unwrap();
+    std::fs::write(events.join("events.jsonl"), format!("{three}\n{}", &event(4)[..40])).unwrap();
+    for last in ["", " -n 5"] {
+        let place = contains("events-1.jsonl").and(contains(format!("offset={}", one.len() + 1)));
+        skep(directory.path(), &format!("events --output json{last}"))
+            .assert()
+            .code(0)
+            .stdout(format!("{one}\n{three}\n"))
+            .stderr(place.and(contains("cannot read").count(1)));
+    }
+}
+
 #[test]
 fn usage_errors_end_with_2() {
     let directory = fleet(GOOD);

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use super::{
-    apply, audit, completions, doctor, events, explain, history, lint, plan, retry, run, schema, status, wait,
+    apply, audit, completions, doctor, events, explain, history, lint, plan, render, retry, run, schema,
+    status, wait,
 };
 use crate::config::Flags;
 
@@ -97,6 +98,7 @@ pub enum Command {
     Wait(wait::Args),
     Events(events::Args),
     History(history::Args),
+    Render(render::Args),
     Retry(retry::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
@@ -104,7 +106,7 @@ pub enum Command {
 }
 
 /// Commands that are promised but not built.
-const NOT_YET: &[&str] = &["render", "import", "reconcile", "suspend", "resume", "rollback", "demo"];
+const NOT_YET: &[&str] = &["import", "reconcile", "suspend", "resume", "rollback", "demo"];
 
 /// What to say of a command line that was refused for a command that is promised, in place
 /// of another command's name that happens to be near.

@@ -42,9 +42,18 @@ pub struct Image {
 /// # Errors
 /// When a file cannot be read or is not a compose file, or none names a service.
 pub fn images(paths: &[PathBuf], env: &BTreeMap<String, String>) -> anyhow::Result<Vec<Image>> {
-    let mut merged: BTreeMap<String, (Service, &Path)> = BTreeMap::new();
+    let mut files = Vec::with_capacity(paths.len());
     for path in paths {
-        for (name, service) in read(path)?.services {
+        files.push((path.as_path(), read(path)?));
+    }
+    merge(files, env)
+}
+
+fn merge(files: Vec<(&Path, File)>, env: &BTreeMap<String, String>) -> anyhow::Result<Vec<Image>> {
+    let shown = files.iter().map(|(path, _)| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let mut merged: BTreeMap<String, (Service, &Path)> = BTreeMap::new();
+    for (path, file) in files {
+        for (name, service) in file.services {
             let service = service.unwrap_or_default();
             let (known, file) = merged.entry(name).or_insert_with(|| (Service::default(), path));
             if service.image.is_some() || known.image.is_none() {
@@ -54,7 +63,6 @@ pub fn images(paths: &[PathBuf], env: &BTreeMap<String, String>) -> anyhow::Resu
             known.build = service.build.or_else(|| known.build.take());
         }
     }
-    let shown = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     anyhow::ensure!(!merged.is_empty(), "{shown} names no services; is it a compose file?");
     let images = merged.into_iter().map(|(service, (spec, file))| {
         let image = match (spec.image, spec.build) {
@@ -77,8 +85,27 @@ fn read(path: &Path) -> anyhow::Result<File> {
         "{shown} has {size} bytes; a compose file has at most {FILE_BYTES_MAX}"
     );
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    serde_saphyr::from_str(&text)
-        .map_err(|error| anyhow::anyhow!("{shown}: {}", crate::text::printable(&error.to_string(), 500)))
+    parse(&text).map_err(|error| anyhow::anyhow!("{shown}: {error}"))
+}
+
+/// The error is fit to print.
+fn parse(text: &str) -> Result<File, String> {
+    serde_saphyr::from_str(text).map_err(|error| crate::text::printable(&error.to_string(), 500))
+}
+
+/// What holds of every text: its images are told, or why not.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(text: &str) {
+    let env = BTreeMap::from([("TAG".to_owned(), "1.2.3".to_owned()), ("EMPTY".to_owned(), String::new())]);
+    let read = text.split("\n...\n").map(parse).collect::<Result<Vec<_>, _>>();
+    let files = match read {
+        Ok(files) => files.into_iter().map(|file| (Path::new("compose.yml"), file)).collect(),
+        Err(error) => return assert!(!error.chars().any(char::is_control), "{error:?}"),
+    };
+    for image in merge(files, &env).unwrap_or_default() {
+        let said = image.image.unwrap_or_else(|error| error);
+        assert!(said.len() <= text.len() * 16 + 1000, "{} bytes from {}", said.len(), text.len());
+    }
 }
 
 /// `$VAR`, `${VAR}`, and with `:-`, `-`, `:?`, `?`, `:+` or `+` a word that may hold

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{CLEAN, Context, ServiceName, events::log_dir};
 use crate::events::{self, Event, Filter, Head};
 use crate::report::HistoryReport;
+use crate::text;
 
 /// Show a service's changes: when, from and to what, by what, and how they ended
 #[derive(Clone, Debug, clap::Args)]
@@ -61,10 +62,8 @@ fn nearest(dir: &Path, name: &ServiceName) -> anyhow::Result<String> {
             known.insert(format!("{customer}/{service}"));
         }
     }
-    let wanted = name.to_string();
-    let score = |other: &String| strsim::jaro_winkler(other, &wanted);
-    let best = known.iter().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|best| score(best) > 0.8);
-    Ok(best.map(|best| format!("; did you mean {}?", crate::text::printable(best, 128))).unwrap_or_default())
+    let near = text::nearest(&name.to_string(), known.iter().map(String::as_str));
+    Ok(near.map(|near| format!("; did you mean {}?", text::printable(near, 128))).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ pub mod apply;
 mod args;
 pub mod audit;
 pub mod completions;
-mod compose;
+pub(crate) mod compose;
 pub mod convert;
 pub mod doctor;
 pub mod events;
@@ -14,6 +14,7 @@ pub mod lint;
 mod output;
 pub mod plan;
 pub mod progress;
+pub mod render;
 pub mod retry;
 pub mod run;
 pub mod schema;
@@ -132,6 +133,7 @@ async fn dispatch_networked(ctx: &mut Context, command: Command) -> anyhow::Resu
         Command::Explain(args) => explain::run(ctx, args).await,
         Command::Status(args) => status::run(ctx, args).await,
         Command::Wait(args) => wait::run(ctx, args).await,
+        Command::Render(args) => render::run(ctx, args).await,
         Command::Retry(args) => retry::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
         Command::Events(args) => events::run(ctx, args).await,

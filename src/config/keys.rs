@@ -98,12 +98,7 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 /// The known key that a mistyped one most likely means: among its siblings, else the same
 /// name in another section.
 pub(super) fn nearest(key: &str, siblings: &[&str]) -> Option<String> {
-    let close = siblings
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(key, known), *known))
-        .filter(|(distance, known)| *distance <= known.len().max(3) / 3)
-        .min_by_key(|(distance, _)| *distance);
-    if let Some((_, known)) = close {
+    if let Some(known) = crate::text::nearest(key, siblings.iter().copied()) {
         return Some(known.to_owned());
     }
     let elsewhere = KEYS.iter().find(|(name, _)| name.rsplit('.').next() == Some(key));

@@ -3,7 +3,7 @@
 //! Appends that come at the same time share one write and one `fdatasync`: whoever comes
 //! first writes for all that wait meanwhile.
 
-mod files;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -14,9 +14,10 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Event, NewEvent};
+use crate::files::{self, Files};
 use writer::{Batch, Writer};
 
-pub use writer::open_intents;
+pub use scan::open_intents;
 
 /// How much log is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +61,13 @@ impl Log {
     /// # Errors
     /// When the directory or a segment cannot be read or written; the message names it.
     pub fn open(dir: &Path, options: Options) -> io::Result<Self> {
-        Ok(Self::with_writer(Writer::open(dir, options, Box::new(files::Real))?))
+        Self::on(Arc::new(files::Real), dir, options)
     }
 
-    fn with_writer(writer: Writer) -> Self {
-        Self { queue: Mutex::default(), turn: Condvar::new(), writer: Mutex::new(writer) }
+    /// `open` on this file system.
+    pub(crate) fn on(files: Arc<dyn Files>, dir: &Path, options: Options) -> io::Result<Self> {
+        let writer = Mutex::new(Writer::open(dir, options, files)?);
+        Ok(Self { queue: Mutex::default(), turn: Condvar::new(), writer })
     }
 
     /// Writes one event; it is on disk when this returns. Blocks for about one `fdatasync`:

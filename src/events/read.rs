@@ -33,7 +33,7 @@ impl Head {
         let text = |key: &str| line.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
         text("id")?;
         Some(Self {
-            seq: line.get("seq")?.as_u64()?,
+            seq: line.get("seq")?.as_u64().filter(|seq| *seq <= segments::SEQ_MAX)?,
             time: text("time").and_then(|time| time.parse().ok()),
             kind: text("type").unwrap_or_default(),
             reason: text("reason").unwrap_or_default(),

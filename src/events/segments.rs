@@ -5,11 +5,16 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::files::at;
+
 /// The segment that is written to.
 pub(super) const LIVE: &str = "events.jsonl";
 
 /// No line that skep writes is longer, its newline not counted; a longer one is damage.
 pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// No log has more lines; a greater number is damage. (What JSON readers hold exactly.)
+pub(super) const SEQ_MAX: u64 = 1 << 53;
 
 /// How much is asked of the disk at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -45,7 +50,7 @@ pub(super) fn older(dir: &Path) -> io::Result<Vec<Older>> {
 
 fn first_seq_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("events-")?.strip_suffix(".jsonl")?;
-    let seq = digits.parse().ok()?;
+    let seq = digits.parse().ok().filter(|seq| *seq <= SEQ_MAX)?;
     // `+1` and `007` parse too, but no such name is ours.
     (older_name(seq) == name).then_some(seq)
 }
@@ -72,11 +77,6 @@ impl Identity {
     }
 }
 
-/// Says which file an error is about.
-pub(super) fn at(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
 /// One line, without its newline.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RawLine {
@@ -96,6 +96,8 @@ pub(super) struct LineReader {
     line_start: u64,
     /// What follows from `line_start` on; empty while `too_long`.
     buffer: Vec<u8>,
+    /// What is read into; of a fixed length.
+    chunk: Vec<u8>,
     /// How much of `buffer` holds no newline.
     searched: usize,
     /// How many bytes from `buffer`'s begin were given out.
@@ -112,6 +114,7 @@ impl LineReader {
             path: path.to_owned(),
             line_start: 0,
             buffer: Vec::new(),
+            chunk: vec![0; READ_BYTES],
             searched: 0,
             taken: 0,
             dropped: 0,
@@ -168,25 +171,18 @@ impl LineReader {
         self.buffer.drain(..self.taken);
         self.searched -= self.taken;
         self.taken = 0;
-        let old = self.buffer.len();
-        self.buffer.resize(old + READ_BYTES, 0);
-        let from = self.line_start + self.dropped + old as u64;
-        let read = loop {
-            match self.file.read_at(&mut self.buffer[old..], from) {
+        let from = self.line_start + self.dropped + self.buffer.len() as u64;
+        let count = loop {
+            match self.file.read_at(&mut self.chunk, from) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
+                read => break read.map_err(|e| at(&self.path, e))?,
             }
         };
-        let count = *read.as_ref().unwrap_or(&0);
-        self.buffer.truncate(old + count);
-        match read {
-            Ok(0) => {
-                self.forget_buffer();
-                Ok(false)
-            }
-            Ok(_) => Ok(true),
-            Err(e) => Err(at(&self.path, e)),
+        if count == 0 {
+            self.forget_buffer();
         }
+        self.buffer.extend_from_slice(&self.chunk[..count]);
+        Ok(count > 0)
     }
 
     fn forget_buffer(&mut self) {

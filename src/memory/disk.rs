@@ -1,15 +1,16 @@
 //! The memory on disk: one small JSON file a service or repository, replaced whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 use super::{Memory, RepositoryMemory, ServiceMemory};
+use crate::files::{Files, Real, at, make_dirs};
 
 /// Raised when the files' meaning changes; a newer one is refused rather than misread.
 const FORMAT: u32 = 1;
@@ -44,9 +45,17 @@ impl Disk {
     /// # Errors
     /// When the directory or a file in it cannot be read (or made), or a newer skep wrote it.
     pub fn open(dir: &Path, mode: Mode) -> io::Result<Self> {
+        Self::on(Arc::new(Real), dir, mode)
+    }
+
+    /// `open` on this file system.
+    pub(crate) fn on(files: Arc<dyn Files>, dir: &Path, mode: Mode) -> io::Result<Self> {
+        if mode == Mode::ReadWrite {
+            make_dirs(files.as_ref(), dir)?;
+        }
         Ok(Self {
-            services: Store::open(dir.join("services"), mode)?,
-            repositories: Store::open(dir.join("repositories"), mode)?,
+            services: Store::open(Arc::clone(&files), dir.join("services"), mode)?,
+            repositories: Store::open(files, dir.join("repositories"), mode)?,
         })
     }
 }
@@ -84,6 +93,7 @@ struct Format {
 
 #[derive(Debug)]
 struct Store<T> {
+    files: Arc<dyn Files>,
     dir: PathBuf,
     mode: Mode,
     values: RwLock<BTreeMap<String, T>>,
@@ -93,12 +103,16 @@ struct Store<T> {
 }
 
 impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Store<T> {
-    fn open(dir: PathBuf, mode: Mode) -> io::Result<Self> {
+    fn open(files: Arc<dyn Files>, dir: PathBuf, mode: Mode) -> io::Result<Self> {
         if mode == Mode::ReadWrite {
-            fs::create_dir_all(&dir).map_err(|e| at(&dir, &e))?;
+            make_dirs(files.as_ref(), &dir)?;
+            // Who put the last one there may have been killed before it was durable, and from
+            // now on it counts.
+            files.sync_dir(&dir).map_err(|e| at(&dir, e))?;
         }
-        let values = RwLock::new(load(&dir, mode)?);
+        let values = RwLock::new(load(files.as_ref(), &dir, mode)?);
         Ok(Self {
+            files,
             dir,
             mode,
             values,
@@ -135,57 +149,57 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Store<T> {
     fn write(&self, name: &str, value: &T) -> io::Result<()> {
         let path = self.dir.join(file_stem(name) + ".json");
         if *value == T::default() {
-            match fs::remove_file(&path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(&path, &e)),
+            match self.files.remove(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(&path, e)),
                 _ => {}
             }
         } else {
             let stored = Stored { format: FORMAT, name: name.to_owned(), memory: value };
             let mut text = serde_json::to_vec_pretty(&stored).map_err(io::Error::other)?;
             text.push(b'\n');
-            replace(&path, &text).map_err(|e| at(&path, &e))?;
+            replace(self.files.as_ref(), &path, &text).map_err(|e| at(&path, e))?;
         }
-        File::open(&self.dir).and_then(|d| d.sync_all()).map_err(|e| at(&self.dir, &e))
+        self.files.sync_dir(&self.dir).map_err(|e| at(&self.dir, e))
     }
 }
 
 /// Puts `text` in place of the file: the old or the new one is there, never a part.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+fn replace(files: &dyn Files, path: &Path, text: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("json.tmp");
-    let mut file = File::create(&temporary)?;
-    let written = file.write_all(text).and_then(|()| file.sync_all());
-    written.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
+    let mut file = files.create(&temporary)?;
+    let written = file.write(text).and_then(|()| file.sync());
+    written.and_then(|()| files.rename(&temporary, path)).inspect_err(|_| {
+        let _ = files.remove(&temporary);
     })
 }
 
-fn load<T: DeserializeOwned>(dir: &Path, mode: Mode) -> io::Result<BTreeMap<String, T>> {
+fn load<T: DeserializeOwned>(files: &dyn Files, dir: &Path, mode: Mode) -> io::Result<BTreeMap<String, T>> {
     let mut values = BTreeMap::new();
     let entries = match fs::read_dir(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(values),
-        entries => entries.map_err(|e| at(dir, &e))?,
+        entries => entries.map_err(|e| at(dir, e))?,
     };
     for entry in entries {
-        let path = entry.map_err(|e| at(dir, &e))?.path();
+        let path = entry.map_err(|e| at(dir, e))?.path();
         match path.extension().and_then(|e| e.to_str()) {
             Some("json") => {
-                if let Some(stored) = read(&path, mode)? {
+                if let Some(stored) = read(files, &path, mode)? {
                     values.insert(stored.name, stored.memory);
                 }
             }
             // What a crash left of a write that nobody was told of.
-            Some("tmp") if mode == Mode::ReadWrite => fs::remove_file(&path).map_err(|e| at(&path, &e))?,
+            Some("tmp") if mode == Mode::ReadWrite => files.remove(&path).map_err(|e| at(&path, e))?,
             _ => {}
         }
     }
     Ok(values)
 }
 
-fn read<T: DeserializeOwned>(path: &Path, mode: Mode) -> io::Result<Option<Stored<T>>> {
+fn read<T: DeserializeOwned>(files: &dyn Files, path: &Path, mode: Mode) -> io::Result<Option<Stored<T>>> {
     let text = match fs::read(path) {
         // A reader beside a running controller may see a file go.
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(|e| at(path, &e))?,
+        text => text.map_err(|e| at(path, e))?,
     };
     if let Ok(Format { format }) = serde_json::from_slice(&text)
         && format > FORMAT
@@ -207,7 +221,7 @@ fn read<T: DeserializeOwned>(path: &Path, mode: Mode) -> io::Result<Option<Store
             tracing::warn!(path = %path.display(), %error, "what skep remembered here cannot be read and is forgotten");
             if mode == Mode::ReadWrite {
                 let aside = path.with_extension("json.corrupt");
-                fs::rename(path, &aside).map_err(|e| at(path, &e))?;
+                files.rename(path, &aside).map_err(|e| at(path, e))?;
             }
             Ok(None)
         }
@@ -235,10 +249,6 @@ fn file_stem(name: &str) -> String {
 
 fn shard(name: &str) -> usize {
     name.bytes().fold(0usize, |sum, b| sum.wrapping_mul(31).wrapping_add(usize::from(b))) % WRITE_LOCKS
-}
-
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -6,6 +6,8 @@ pub mod fields;
 mod network;
 pub mod placement;
 mod service;
+#[cfg(test)]
+mod tests;
 pub mod verdict;
 
 use std::collections::BTreeMap;

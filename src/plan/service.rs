@@ -178,6 +178,10 @@ impl Case<'_> {
                 waiting.push(wait);
                 None
             }
+            // A service that is not taken over yet (or no longer) is only ever taken over.
+            ImageDecision::RollBack(_) if observed.label(labels::CUSTOMER).is_none() => {
+                return (None, waiting);
+            }
             ImageDecision::RollBack(spec) => return (Some(self.roll_back(observed, spec)), waiting),
             ImageDecision::Stay => return (None, waiting),
         };

@@ -23,6 +23,8 @@ mod credentials;
 mod docker_config;
 mod endpoint;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod helper;
 mod limits;
 mod link;

@@ -134,7 +134,7 @@ impl Walk<'_> {
 
     /// Adds a page's tags.
     fn take(&mut self, body: &[u8]) -> Result<(), RegistryError> {
-        let page: Page = serde_json::from_slice(body).map_err(|e| {
+        let listed = page(body).map_err(|e| {
             let message = format!(
                 "its tag list is not one (line {} column {}): is this a registry?",
                 e.line(),
@@ -142,7 +142,6 @@ impl Walk<'_> {
             );
             self.error(Kind::Untrusted, &message)
         })?;
-        let listed = page.tags.unwrap_or_default();
         let max = self.api.transport.limits().tags;
         if self.tags.len() + self.invalid + listed.len() > max {
             return Err(self.error(Kind::Truncated, &format!("it lists more than {max} tags, the bound")));
@@ -182,9 +181,14 @@ impl Walk<'_> {
     }
 }
 
+/// The names that a page lists, be they tags or not.
+pub(super) fn page(body: &[u8]) -> serde_json::Result<Vec<String>> {
+    Ok(serde_json::from_slice::<Page>(body)?.tags.unwrap_or_default())
+}
+
 /// The next page, on the host that gave this one and by the same scheme and port: proxies
 /// that end TLS make registries write `http://` into absolute links.
-fn next_url(current: &Url, target: &str) -> Result<Url, &'static str> {
+pub(super) fn next_url(current: &Url, target: &str) -> Result<Url, &'static str> {
     let next = current.join(target).map_err(|_| "the link to the next page of its tag list is not a URL")?;
     let same_port = next.port_or_known_default() == current.port_or_known_default()
         || (next.port(), current.port()) == (None, None);

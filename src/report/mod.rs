@@ -3,6 +3,7 @@
 //! Nothing here decides anything but how a finding looks and which exit status it means.
 
 mod audit;
+mod compose;
 mod doctor;
 mod explain;
 mod history;
@@ -17,6 +18,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use audit::{AuditReport, AuditService, Verdict};
+pub use compose::{compose, yaml};
 pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use explain::{ExplainReport, RejectedTag};
 pub use history::HistoryReport;

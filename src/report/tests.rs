@@ -8,6 +8,7 @@ use status::status;
 use super::*;
 
 mod audit;
+mod compose;
 mod doctor;
 mod explain;
 mod plan;

@@ -22,7 +22,6 @@ mod ports;
 mod reader;
 mod report;
 mod service;
-mod suggest;
 mod tree;
 mod units;
 mod vars;
@@ -208,7 +207,7 @@ fn find_template<'t>(
     let template = templates.get(name.as_str());
     if template.is_none() {
         let bare = name.trim_start_matches("templates/").trim_end_matches(".toml");
-        let near = suggest::nearest(bare, templates.keys().copied());
+        let near = crate::text::nearest(bare, templates.keys().copied());
         let help = near.map_or_else(
             || format!("write templates/{bare}.toml, or take the key out"),
             |near| format!("did you mean \"{near}\"?"),

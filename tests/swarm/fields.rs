@@ -3,8 +3,7 @@
 
 use serde_json::Value;
 
-use crate::bed::Bed;
-use crate::bed::Image;
+use crate::bed::{Bed, Image, Workspace};
 
 const EVERY_KEY: &str = r#"
 [networks.backbone]
@@ -307,5 +306,35 @@ pub fn the_docker_cli_makes_the_same(bed: &Bed) {
         };
         assert_eq!(network("sameskep"), network("samecli"), "{key}");
     }
-    ws.docker(&["stack", "rm", "samecli", "sameskep"]).ok();
+    what_render_prints(bed, &ws, &image);
+    ws.docker(&["stack", "rm", "samecli", "sameskep", "sameprinted"]).ok();
+}
+
+/// `docker stack deploy` of what `render` prints is the stack that the spec wants: nothing to
+/// change but who owns it.
+fn what_render_prints(bed: &Bed, ws: &Workspace, image: &str) {
+    let spec = SAME_SPEC.replace("IMAGE", image).replace("SUBNET", "10.179.0.0/24");
+    ws.spec("sameprinted.toml", &spec);
+    let printed = ws.skep(&["render", "sameprinted"]).ok().stdout;
+    ws.write("printed.yml", &printed);
+    let as_json = ws.skep(&["render", "sameprinted", "--output", "json"]).json();
+    assert_eq!(as_json["services"]["machine"]["hostname"], "m-{{.Task.Slot}}");
+    ws.docker(&["stack", "deploy", "--resolve-image", "never", "-c", "printed.yml", "sameprinted"]).ok();
+    ws.spec("sameprinted.toml", &spec.replace("image = ", "adopt = true\nimage = "));
+    let plan = ws.skep(&["plan", "sameprinted", "--output", "json"]).json();
+    let steps = plan["customers"][0]["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 2, "{plan:#}");
+    for step in steps {
+        assert_eq!(step["changes"], Value::Array(vec![]), "only adopted: {step:#}");
+        assert_eq!(step["from"], step["to"], "{step:#}");
+    }
+    for key in ["machine", "windows"] {
+        let template = |customer: &str| {
+            let template = &bed.service(&format!("{customer}_{key}")).unwrap()["Spec"]["TaskTemplate"];
+            let mut template = template.clone();
+            template["Networks"] = Value::Null;
+            serde_json::to_string_pretty(&template).unwrap().replace(customer, "CUSTOMER")
+        };
+        assert_eq!(template("sameprinted"), template("sameskep"), "{key}");
+    }
 }

@@ -97,9 +97,12 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// Cases at once.
+const THREADS: usize = 3;
+
 fn main() -> std::process::ExitCode {
     if let Some(bed) = std::env::var_os("SKEP_BED_HOLD") {
         return bed_itself::hold_a_bed(&bed);
     }
-    runner::run(cases())
+    runner::run(cases(), THREADS)
 }

@@ -12,9 +12,6 @@ use std::time::{Duration, Instant};
 
 use crate::bed::{Bed, Machine, Options};
 
-/// Cases at once, unless `--test-threads` says otherwise: they wait more than they compute.
-const THREADS: usize = 3;
-
 /// So many failed cases are tried once more, each alone on a fresh bed, and are then named as flaky: a
 /// loaded machine makes a real engine late. More than these are no accident.
 const FLAKY_MAX: usize = 2;
@@ -96,7 +93,8 @@ impl Arguments {
     }
 }
 
-pub fn run(cases: Vec<Case>) -> ExitCode {
+/// Runs so many cases at once, unless `--test-threads` says otherwise: they wait more than they compute.
+pub fn run(cases: Vec<Case>, threads: usize) -> ExitCode {
     let arguments = Arguments::read(std::env::args().skip(1));
     let all = cases.len();
     let cases: Vec<Case> = cases.into_iter().filter(|case| arguments.wants(case.name)).collect();
@@ -121,7 +119,7 @@ pub fn run(cases: Vec<Case>) -> ExitCode {
     let prefix = Bed::prefix(std::process::id());
     let total = cases.len();
     let campaign = Campaign::new(cases.clone());
-    let mut failed = campaign.finish(arguments.threads.unwrap_or(THREADS));
+    let mut failed = campaign.finish(arguments.threads.unwrap_or(threads));
     let flaky = flaky(&cases, &mut failed);
     if let Some(left) = left_behind(&prefix) {
         say(&format!("\nleft behind by the beds:\n{left}"));
@@ -180,7 +178,7 @@ fn summary(passed: usize, failed: &[String], ignored: usize, filtered: usize, to
 }
 
 /// A whole line at once, also when several threads speak.
-fn say(text: &str) {
+pub fn say(text: &str) {
     let mut out = io::stdout().lock();
     // Nobody is left to be told when stdout is closed.
     writeln!(out, "{text}").and_then(|()| out.flush()).ok();

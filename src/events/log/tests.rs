@@ -1,10 +1,10 @@
+mod crash;
+mod damage;
+mod full;
+
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use proptest::prelude::*;
-
-use super::files::{Files, Real, SegmentFile};
 use super::*;
 use crate::events::{Filter, Kind, Phase, Reason, Trigger, read};
 
@@ -147,11 +147,21 @@ fn only_a_bad_end_is_cut() {
     // No newline, or no event at the very end.
     check(format!("{one}\n{three}"), &format!("{one}\n"), 2);
     check(format!("{one}\n{rubbish}\n"), &format!("{one}\n"), 2);
+    // Other damage to the last line than zeros is nothing that a crash leaves: it stays.
+    check(
+        format!("{one}\n{}\n", good(2).replace('"', "#")),
+        &format!("{one}\n{}\n", good(2).replace('"', "#")),
+        3,
+    );
+    check(format!("{one}\n{}!", good(2)), &format!("{one}\n{}!\n", good(2)), 3);
     check("\0".repeat(100_000), "", 1);
     // Both: only what was never finished goes.
-    check(format!("{one}\n{rubbish}\n{rubbish}"), &format!("{one}\n{rubbish}\n"), 2);
+    check(format!("{one}\n{rubbish}\n{rubbish}"), &format!("{one}\n{rubbish}\n"), 3);
     // Damage in the middle stays, and so does what a newer skep wrote.
     check(format!("{one}\n{rubbish}\n{three}\n"), &format!("{one}\n{rubbish}\n{three}\n"), 4);
+    // What a reader takes for a line is one for the writer.
+    let twice = good(2).replace("\"message\"", "\"seq\":7,\"message\"");
+    check(format!("{one}\n{twice}\n"), &format!("{one}\n{twice}\n"), 8);
     check(format!("{one}\n{newer}\n"), &format!("{one}\n{newer}\n"), 3);
 }
 
@@ -361,159 +371,4 @@ fn kill_9_loses_nothing_acknowledged() {
         assert!(found.contains(told), "{told} was acknowledged and is gone");
     }
     assert_eq!(seqs(&state.events()), (1..=found.len() as u64).collect::<Vec<u64>>());
-}
-
-/// A file system that fails at its `fail_at`th call (from 0): that one only, or from then on,
-/// as after a crash. A failing write leaves some of its bytes.
-#[derive(Clone)]
-struct Faulty {
-    calls: Arc<AtomicUsize>,
-    fail_at: usize,
-    for_ever: bool,
-    partial: usize,
-}
-
-impl Faulty {
-    fn call(&self) -> io::Result<()> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let fails = call == self.fail_at || (self.for_ever && call > self.fail_at);
-        if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-}
-
-struct FaultyFile(Faulty, Box<dyn SegmentFile>);
-
-impl Files for Faulty {
-    fn open(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
-        self.call()?;
-        Ok(Box::new(FaultyFile(self.clone(), Real.open(path)?)))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call().and_then(|()| Real.rename(from, to))
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.call().and_then(|()| Real.remove(path))
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.call().and_then(|()| Real.sync_dir(dir))
-    }
-}
-
-impl SegmentFile for FaultyFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let crashed = self.0.for_ever && self.0.calls.load(Ordering::Relaxed) > self.0.fail_at;
-        if let Err(error) = self.0.call() {
-            if !crashed {
-                self.1.write(&bytes[..self.0.partial.min(bytes.len())])?;
-            }
-            return Err(error);
-        }
-        self.1.write(bytes)
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        self.0.call().and_then(|()| self.1.sync())
-    }
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
-        self.0.call().and_then(|()| self.1.truncate(length))
-    }
-}
-
-/// Appends thirty events over several rotations while a call fails; gives what was acknowledged.
-fn run_with(dir: &Path, faulty: &Faulty) -> Vec<String> {
-    let options = Options { max_bytes: 1500, keep: 100 };
-    let Ok(writer) = Writer::open(dir, options, Box::new(faulty.clone())) else { return Vec::new() };
-    let log = Log::with_writer(writer);
-    let mut acknowledged = Vec::new();
-    for i in 0..30 {
-        let message = format!("event {i}");
-        if log.append(new(&message), now()).is_ok() {
-            acknowledged.push(message);
-        }
-    }
-    acknowledged
-}
-
-fn fault(fail_at: usize, for_ever: bool, partial: usize) -> Faulty {
-    Faulty { calls: Arc::default(), fail_at, for_ever, partial }
-}
-
-#[test]
-fn crash_at_every_call_loses_nothing_acknowledged() {
-    for partial in [0, 40, usize::MAX] {
-        for fail_at in 0.. {
-            let dir = tempfile::tempdir().unwrap();
-            let faulty = fault(fail_at, true, partial);
-            let acknowledged = run_with(dir.path(), &faulty);
-            if faulty.calls.load(Ordering::Relaxed) <= fail_at {
-                assert!(fail_at > 60, "the run must have made many calls");
-                break;
-            }
-            let log = Log::open(dir.path(), Options::default()).unwrap();
-            log.append(new("after"), now()).unwrap();
-            let mut found = messages(dir.path());
-            assert_eq!(found.pop().as_deref(), Some("after"));
-            // An event whose sync failed may be there: it was on disk, only nobody was told.
-            let surplus = found.len() - acknowledged.len();
-            assert!(surplus <= 1, "call {fail_at}");
-            assert_eq!(found[..acknowledged.len()], acknowledged, "call {fail_at}");
-            assert_eq!(seqs(dir.path()), (1..=found.len() as u64 + 1).collect::<Vec<_>>(), "call {fail_at}");
-        }
-    }
-}
-
-#[test]
-fn one_failing_call_fails_at_most_one_append_and_leaves_no_trace() {
-    for partial in [0, 40, usize::MAX] {
-        for fail_at in 2.. {
-            let dir = tempfile::tempdir().unwrap();
-            let faulty = fault(fail_at, false, partial);
-            let acknowledged = run_with(dir.path(), &faulty);
-            if faulty.calls.load(Ordering::Relaxed) <= fail_at {
-                break;
-            }
-            if acknowledged.is_empty() {
-                continue; // The log did not open.
-            }
-            assert!(acknowledged.len() >= 29, "call {fail_at}");
-            assert_eq!(messages(dir.path()), acknowledged, "call {fail_at}");
-            assert_eq!(
-                seqs(dir.path()),
-                (1..=acknowledged.len() as u64).collect::<Vec<_>>(),
-                "no gaps, call {fail_at}"
-            );
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-    #[test]
-    fn flipped_bits_never_panic_and_damage_only_their_lines(
-        flips in prop::collection::vec((any::<prop::sample::Index>(), 0u8..8), 1..6)
-    ) {
-        let dir = tempfile::tempdir().unwrap();
-        let log = Log::open(dir.path(), small()).unwrap();
-        for i in 0..12 {
-            log.append(new(&format!("event {i}")), now()).unwrap();
-        }
-        drop(log);
-        let mut files = vec![live(dir.path())];
-        files.extend(crate::events::segments::older(dir.path()).unwrap().into_iter().map(|o| o.path));
-        for (index, bit) in &flips {
-            let path = index.get(&files);
-            let mut bytes = fs::read(path).unwrap();
-            let at = index.index(bytes.len());
-            bytes[at] ^= 1 << bit;
-            fs::write(path, bytes).unwrap();
-        }
-        let log = Log::open(dir.path(), small()).unwrap();
-        log.append(new("next"), now()).unwrap();
-        let found = messages(dir.path());
-        prop_assert_eq!(found.last().map(String::as_str), Some("next"));
-        // A flipped newline spoils two lines, or cuts the last; any other flip spoils one.
-        let whole = (0..12).filter(|i| found.contains(&format!("event {i}"))).count();
-        prop_assert!(whole + 2 * flips.len() >= 12, "{} of 12 left after {} flips", whole, flips.len());
-        let _ = open_intents(dir.path()).unwrap();
-        let _ = read(dir.path(), &Filter { last: Some(3), ..Filter::default() }).unwrap().count();
-    }
 }

@@ -1,20 +1,22 @@
 //! One writer at a time: numbering, rotation, and repair of the live segment.
 //!
-//! Rotation is: rename the live segment, create a new one, sync the directory, remove what
-//! is too old. A crash after any of these leaves a state that `ensure_live` goes on from,
-//! and nothing is written to the new segment before its name is durable.
+//! Rotation is: rename the live segment, sync the directory, create a new one, sync again,
+//! remove what is too old. A crash after any of these leaves a state that `ensure_live` goes
+//! on from, and nothing is written to the new segment before its name is durable. Between the
+//! first two a power loss may undo the renaming, but never leave a new segment in its place.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde::Deserialize;
 use uuid::Uuid;
 
-use super::super::segments::{self, Identity, LINE_BYTES_MAX, LIVE, LineReader, at};
-use super::super::{Event, NewEvent, Phase, text};
+use super::super::segments::{self, Identity, LINE_BYTES_MAX, LIVE};
+use super::super::{Event, NewEvent, text};
 use super::Options;
-use super::files::{Files, SegmentFile};
+use super::scan::{Scan, in_order, track};
+use crate::files::{Files, Writable, at, make_dirs};
 
 /// What one caller wants written.
 pub(super) struct Batch {
@@ -28,7 +30,7 @@ type Answer = (u64, io::Result<Vec<Event>>);
 pub(super) struct Writer {
     dir: PathBuf,
     options: Options,
-    files: Box<dyn Files>,
+    files: Arc<dyn Files>,
     /// `None` after a failure between two steps; made anew before the next write.
     live: Option<Live>,
     last_seq: u64,
@@ -38,21 +40,18 @@ pub(super) struct Writer {
 }
 
 struct Live {
-    file: Box<dyn SegmentFile>,
+    file: Box<dyn Writable>,
     identity: Identity,
     /// Of its whole, acknowledged lines.
     length: u64,
     first_seq: Option<u64>,
-    /// A failed write may have left something beyond `length`.
+    /// A failed write may have left something beyond `length`, here or on the disk.
     dirty: bool,
 }
 
 impl Writer {
-    pub(super) fn open(dir: &Path, options: Options, files: Box<dyn Files>) -> io::Result<Self> {
-        std::fs::create_dir_all(dir).map_err(|e| at(dir, e))?;
-        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-            files.sync_dir(parent).map_err(|e| at(parent, e))?;
-        }
+    pub(super) fn open(dir: &Path, options: Options, files: Arc<dyn Files>) -> io::Result<Self> {
+        make_dirs(files.as_ref(), dir)?;
         let mut history = Scan::default();
         let older = segments::older(dir)?;
         for (i, segment) in older.iter().enumerate() {
@@ -118,12 +117,14 @@ impl Writer {
         let live = self.live.as_mut().ok_or_else(|| io::Error::other("the log has no live segment"))?;
         if live.dirty {
             live.file.truncate(live.length).map_err(|e| at(&path, e))?;
-            live.dirty = false;
         }
         if let Err(error) = live.file.write(bytes).and_then(|()| live.file.sync()) {
-            live.dirty = live.file.truncate(live.length).is_err();
+            live.dirty = true;
+            // For readers; done again, and synced, before anything is added.
+            let _ = live.file.truncate(live.length);
             return Err(at(&path, error));
         }
+        live.dirty = false;
         live.length += bytes.len() as u64;
         live.first_seq.get_or_insert(first_seq);
         Ok(())
@@ -141,9 +142,11 @@ impl Writer {
             tracing::warn!(path = %path.display(), "somebody moved or removed the live event log; a new one is begun");
         }
         if there.is_none() {
-            std::fs::create_dir_all(&self.dir).map_err(|e| at(&self.dir, e))?;
+            make_dirs(self.files.as_ref(), &self.dir)?;
+            // Else a power loss might undo the renaming of what had the name, and keep the new.
+            self.files.sync_dir(&self.dir).map_err(|e| at(&self.dir, e))?;
         }
-        let mut file = self.files.open(&path).map_err(|e| at(&path, e))?;
+        let mut file = self.files.append(&path).map_err(|e| at(&path, e))?;
         let scan = Scan::repair(&path, file.as_mut(), self.open.clone())?;
         self.files.sync_dir(&self.dir).map_err(|e| at(&self.dir, e))?;
         let identity = Identity::of_path(&path)?.ok_or_else(|| at(&path, io::ErrorKind::NotFound.into()))?;
@@ -162,8 +165,9 @@ impl Writer {
             return Ok(());
         }
         if live.dirty {
-            // What is renamed is never touched again, so it must be clean before.
-            live.file.truncate(live.length).map_err(|e| at(&self.dir.join(LIVE), e))?;
+            // What is renamed is never touched again, so it must be clean on the disk before.
+            let cleaned = live.file.truncate(live.length).and_then(|()| live.file.sync());
+            cleaned.map_err(|e| at(&self.dir.join(LIVE), e))?;
             live.dirty = false;
         }
         let first_seq = live.first_seq.unwrap_or(self.last_seq + 1);
@@ -256,104 +260,4 @@ fn new_id(now: jiff::Timestamp) -> String {
     let seconds = u64::try_from(now.as_second()).unwrap_or(0);
     let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
     Uuid::new_v7(uuid::Timestamp::from_unix_time(seconds, nanos, 0, 0)).to_string()
-}
-
-/// The intents of the log in `dir` that have no outcome, oldest first; for those who only read.
-///
-/// # Errors
-/// When a segment cannot be read.
-pub fn open_intents(dir: &Path) -> io::Result<Vec<Event>> {
-    let mut scan = Scan::default();
-    for older in segments::older(dir)? {
-        scan.read(&older.path, false)?;
-    }
-    let live = dir.join(LIVE);
-    if Identity::of_path(&live)?.is_some() {
-        scan.read(&live, false)?;
-    }
-    Ok(in_order(scan.open))
-}
-
-fn in_order(open: BTreeMap<String, Event>) -> Vec<Event> {
-    let mut events: Vec<Event> = open.into_values().collect();
-    events.sort_by_key(|e| e.seq);
-    events
-}
-
-fn track(open: &mut BTreeMap<String, Event>, event: &Event) {
-    match event.phase {
-        Some(Phase::Intent) => {
-            open.insert(event.id.clone(), event.clone());
-        }
-        Some(Phase::Done | Phase::Failed) => {
-            open.remove(&event.id);
-        }
-        None => {}
-    }
-}
-
-/// What the writer must know of segments that are there already.
-#[derive(Default)]
-struct Scan {
-    first_seq: Option<u64>,
-    last_seq: u64,
-    /// Of the whole lines of the segment that was read last.
-    length: u64,
-    /// Intents without outcome so far; segments are read oldest first.
-    open: BTreeMap<String, Event>,
-}
-
-/// As little of a line as shows that it is one; a newer skep may write reasons that this one
-/// does not know.
-#[derive(Deserialize)]
-struct Stub {
-    seq: u64,
-}
-
-impl Scan {
-    /// Reads a segment; every line, or only those that may be intents and outcomes. Says
-    /// where the last line begins if it is none of ours.
-    fn read(&mut self, path: &Path, every_line: bool) -> io::Result<Option<u64>> {
-        let mut reader = LineReader::open(path)?;
-        let mut bad_last = None;
-        while let Some(line) = reader.next_line()? {
-            bad_last = None;
-            let has_phase = contains_phase(&line.bytes);
-            if !every_line && !has_phase {
-                continue;
-            }
-            match serde_json::from_slice::<Stub>(&line.bytes) {
-                Ok(stub) => {
-                    self.first_seq.get_or_insert(stub.seq);
-                    self.last_seq = self.last_seq.max(stub.seq);
-                }
-                Err(_) => bad_last = Some(line.offset),
-            }
-            if has_phase && let Ok(event) = serde_json::from_slice::<Event>(&line.bytes) {
-                track(&mut self.open, &event);
-            }
-        }
-        self.length = reader.offset();
-        Ok(bad_last)
-    }
-
-    /// Reads the live segment and cuts off what a crash left half written at its end: a
-    /// line without a newline, else a last line that is none of ours.
-    fn repair(path: &Path, file: &mut dyn SegmentFile, open: BTreeMap<String, Event>) -> io::Result<Self> {
-        let mut scan = Self { open, ..Self::default() };
-        let bad_last = scan.read(path, true)?;
-        let length = std::fs::metadata(path).map_err(|e| at(path, e))?.len();
-        let good = if length > scan.length { scan.length } else { bad_last.unwrap_or(length) };
-        if good < length {
-            tracing::warn!(path = %path.display(), bytes = length - good, "cut a torn line off the event log");
-            file.truncate(good).and_then(|()| file.sync()).map_err(|e| at(path, e))?;
-        }
-        scan.length = good;
-        Ok(scan)
-    }
-}
-
-/// A quick look before a line is read as JSON. A message cannot fake it: its quotes are escaped.
-fn contains_phase(line: &[u8]) -> bool {
-    std::str::from_utf8(line).is_ok_and(|l| l.contains(r#""phase":"#))
 }

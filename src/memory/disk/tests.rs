@@ -1,3 +1,5 @@
+mod crash;
+
 use std::os::unix::fs::MetadataExt;
 
 use proptest::prelude::*;

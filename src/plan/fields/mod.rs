@@ -13,7 +13,7 @@ mod desired;
 mod display;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod values;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! The client against misbehaving registries on loopback.
 
 mod auth;
+mod carriers;
 mod credentials;
 mod fake;
 mod faults;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -19,6 +20,8 @@ pub(super) struct Feed {
     backlog: VecDeque<Event>,
     listeners: Vec<Listener>,
     listener_events_max: usize,
+    /// The time of the last event.
+    last: Option<Timestamp>,
 }
 
 struct Listener {
@@ -28,10 +31,14 @@ struct Listener {
 
 impl Feed {
     pub(super) fn new(listener_events_max: usize) -> Self {
-        Self { backlog: VecDeque::new(), listeners: Vec::new(), listener_events_max }
+        Self { backlog: VecDeque::new(), listeners: Vec::new(), listener_events_max, last: None }
     }
 
-    pub(super) fn publish(&mut self, event: Event) {
+    pub(super) fn publish(&mut self, mut event: Event) {
+        // No two events are at the same nanosecond, so that their order shows.
+        let next = self.last.and_then(|last| last.checked_add(SignedDuration::from_nanos(1)).ok());
+        event.time = next.map_or(event.time, |next| next.max(event.time));
+        self.last = Some(event.time);
         // A listener whose queue is full misses this event; one that is gone is forgotten.
         self.listeners.retain(|listener| {
             let missed = (listener.wants)(&event)

@@ -75,7 +75,8 @@ pub(super) fn first_state(options: &Options) -> State {
         let manager = host.role == Role::Manager;
         let role = if manager { "manager" } else { "worker" };
         let spec = json!({"Labels": {}, "Role": role, "Availability": "active"});
-        let object = new_object(&mut state, spec, now);
+        let mut object = new_object(&mut state, spec, now);
+        object.extra.insert("Engine".to_owned(), engine_description(options));
         let id = object.id.clone();
         let node = Node {
             object,
@@ -107,6 +108,30 @@ pub(super) fn first_state(options: &Options) -> State {
     let object = new_object(&mut state, ingress, now);
     state.networks.insert(object.id.clone(), object);
     state
+}
+
+/// Plugins of a real engine, in its order.
+pub(super) const LOG_PLUGINS: [&str; 10] = [
+    "awslogs",
+    "fluentd",
+    "gcplogs",
+    "gelf",
+    "journald",
+    "json-file",
+    "local",
+    "logentries",
+    "splunk",
+    "syslog",
+];
+pub(super) const NETWORK_PLUGINS: [&str; 6] = ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"];
+
+fn engine_description(options: &Options) -> serde_json::Value {
+    let kinds = [("Log", &LOG_PLUGINS[..]), ("Network", &NETWORK_PLUGINS[..]), ("Volume", &["local"][..])];
+    let of_kind = |(kind, names): (&'static str, &'static [&'static str])| {
+        names.iter().map(move |name| json!({"Type": kind, "Name": name}))
+    };
+    let plugins: Vec<_> = kinds.into_iter().flat_map(of_kind).collect();
+    json!({"EngineVersion": options.version, "Plugins": plugins})
 }
 
 /// With a new ID and the next index.

@@ -79,6 +79,8 @@ pub struct Task {
     pub service: String,
     /// The service's `EndpointSpec` as it was then; null if it had none.
     pub endpoint: Value,
+    /// The service's `auth` as it was then.
+    pub auth: Option<String>,
     /// Of a replicated service, from 1.
     pub slot: Option<u64>,
     pub node: Option<String>,

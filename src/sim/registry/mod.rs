@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::image::{Digest, is_tag};
+use crate::sim::engine::Pulled;
 use crate::sim::handler::{Handler, Request, Response};
 use auth::Tokens;
 use notify::{Cause, Notice, Notifier, Target};
@@ -93,6 +94,7 @@ struct Shared {
 
 struct Inner {
     store: Store,
+    auth: Auth,
     tokens: Tokens,
     /// By repository; of none: of all.
     misbehaviour: BTreeMap<Option<String>, Misbehaviour>,
@@ -111,6 +113,7 @@ impl Registry {
     pub fn new(options: Options) -> Self {
         let inner = Inner {
             store: Store::new(options.bytes_max),
+            auth: options.auth.clone(),
             tokens: Tokens::default(),
             misbehaviour: BTreeMap::new(),
             requests: VecDeque::new(),
@@ -171,6 +174,18 @@ impl Registry {
         self.inner().store.repository(repository)?.tags.get(tag).map(ToString::to_string)
     }
 
+    /// What nodes get of a tag or digest, if they may pull.
+    pub fn image(&self, repository: &str, reference: &str) -> Option<Pulled> {
+        pull::find(&self.inner().store, repository, reference)
+    }
+
+    /// From now on it is to be asked so; tokens that were given out are void.
+    pub fn set_auth(&self, auth: Auth) {
+        let mut inner = self.inner();
+        inner.auth = auth;
+        inner.tokens = Tokens::default();
+    }
+
     /// From now on the whole registry misbehaves, or no longer.
     pub fn set_fault(&self, fault: Option<Misbehaviour>) {
         self.misbehave(None, fault);
@@ -227,10 +242,13 @@ impl Registry {
             Route::Root => return answer::root(),
             Route::Nothing => return answer::not_found(),
             Route::Moved(path) => return answer::moved(request, path),
-            Route::Token => return auth::give_token(&self.options().auth, &mut inner.tokens, request),
+            Route::Token => {
+                let auth = inner.auth.clone();
+                return auth::give_token(&auth, &mut inner.tokens, request);
+            }
             _ => {}
         }
-        let user = match auth::check(&self.options().auth, &inner.tokens, request, route) {
+        let user = match auth::check(&inner.auth, &inner.tokens, request, route) {
             Ok(user) => user,
             Err(refusal) => return *refusal,
         };

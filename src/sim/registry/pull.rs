@@ -20,20 +20,19 @@ impl Images for Registry {
         if inner.misbehaviour(Some(path)).is_some_and(|misbehaviour| misbehaviour.stops_pulls()) {
             return Err(PullError::Unreachable);
         }
-        if !self.options().auth.may_pull(auth) {
+        if !inner.auth.may_pull(auth) {
             return Err(PullError::Unauthorized);
         }
-        find(&inner.store, path, &image).ok_or(PullError::NotFound)
+        let reference = image.digest.as_ref().map(Digest::as_str).or(image.tag.as_deref());
+        find(&inner.store, path, reference.unwrap_or("latest")).ok_or(PullError::NotFound)
     }
 }
 
-fn find(store: &Store, name: &str, image: &ImageRef) -> Option<Pulled> {
+/// What is under a tag or digest.
+pub(super) fn find(store: &Store, name: &str, reference: &str) -> Option<Pulled> {
     let repository = store.repository(name)?;
-    let digest = match &image.digest {
-        Some(digest) => digest,
-        None => repository.tags.get(image.tag.as_deref().unwrap_or("latest"))?,
-    };
-    let manifest: Value = serde_json::from_slice(&repository.manifests.get(digest)?.body).ok()?;
+    let digest = repository.tags.get(reference).cloned().or_else(|| reference.parse().ok())?;
+    let manifest: Value = serde_json::from_slice(&repository.manifests.get(&digest)?.body).ok()?;
     let (manifest, several) = match manifest.get("manifests").and_then(Value::as_array) {
         None => (manifest, false),
         Some(entries) => {

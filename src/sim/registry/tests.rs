@@ -254,8 +254,11 @@ async fn nodes_need_credentials_too() {
     let encoded =
         |password: &str| BASE64_URL_SAFE.encode(json!({"username": "ci", "password": password}).to_string());
     assert_eq!(pull(None), Err(PullError::Unauthorized));
+    assert_eq!(bench.registry.image("shop/web", "1.0.0").unwrap().says, "1.0.0");
     assert_eq!(pull(Some(&encoded("guess"))), Err(PullError::Unauthorized));
     assert!(pull(Some(&encoded("secret"))).is_ok());
+    bench.registry.set_auth(Auth::None);
+    assert!(pull(None).is_ok());
 }
 
 /// A webhook that refuses the first event once.

@@ -286,3 +286,21 @@ async fn connections_are_kept_alive() {
     }
     assert_eq!(bench.tap.count("swarm"), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_is_too_slow_loses_what_comes_in_a_burst() {
+    let lines = futures::stream::iter(["a", "b", "c", "d"]).then(|name| async move {
+        // `a` and `b` at once, `c` half a second and `d` two seconds later.
+        let pause = match name {
+            "c" => 500,
+            "d" => 1_500,
+            _ => 0,
+        };
+        sleep(Duration::from_millis(pause)).await;
+        Ok(Bytes::from(format!("{name}\n")))
+    });
+    let response = Response::new(streamed(lines.boxed()));
+    let heard = super::events::transform(response, EventFault::Overflow).into_body();
+    let heard = http_body_util::BodyExt::collect(heard).await.unwrap().to_bytes();
+    assert_eq!(heard.as_ref(), b"a\nd\n");
+}

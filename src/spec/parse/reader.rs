@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use super::report::{Report, Sources, Span, join_index, join_key};
-use super::suggest::nearest;
 use super::tree::{Entry, Node, Table, Value};
 use super::vars::{Place, Scalar, Vars, scalar};
 use crate::spec::keys::{Key, Keys, belongs_under};
+use crate::text::nearest;
 
 /// What readers share while one customer or template is read.
 pub(super) struct Context<'a> {

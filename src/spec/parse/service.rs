@@ -10,14 +10,13 @@ use super::image::read_image;
 use super::ports::read_ports;
 use super::reader::{Context, Item};
 use super::report::Span;
-use super::suggest::nearest;
 use super::tree::Value;
 use super::{units, words};
 use crate::spec::keys::{HEALTHCHECK, SERVICE, SERVICE_NETWORK};
 use crate::spec::{
     Compose, Healthcheck, ImagePolicy, Network, NetworkAttachment, OnFailure, Service, Volume,
 };
-use crate::text::printable;
+use crate::text::{nearest, printable};
 
 /// The engine takes no shorter times in a health check (0 aside, which means the default).
 const HEALTH_TIME_MIN: Duration = Duration::from_millis(1);

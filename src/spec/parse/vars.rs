@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::{Report, Span, join_key};
-use super::suggest::nearest;
 use super::tree::{Entry, Node, Table, Value};
-use crate::text::printable;
+use crate::text::{nearest, printable};
 
 /// The variable that always exists: the customer's name.
 pub(super) const CUSTOMER: &str = "customer";

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::{Context, Item, TableReader};
 use super::service::{read_labels, read_pairs};
-use super::suggest::nearest;
 use super::tree::Value;
 use super::units;
 use crate::spec::keys::{BIND, MOUNT, PROPAGATIONS, TMPFS, VOLUME, VOLUME_OPTIONS};
 use crate::spec::{Mount, MountSource, Volume};
-use crate::text::printable;
+use crate::text::{nearest, printable};
 
 /// Entries of `[volumes]`.
 const VOLUMES_MAX: usize = 500;

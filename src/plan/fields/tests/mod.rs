@@ -3,7 +3,7 @@
 
 mod containers;
 mod engine;
-mod properties;
+pub(in crate::plan) mod properties;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn rich() -> Value {
     serde_json::from_str(include_str!("fixture.json")).unwrap()
 }
 
-fn customer() -> Customer {
+pub(in crate::plan) fn customer() -> Customer {
     let network = |key: &str, name: &str| {
         (
             key.to_owned(),

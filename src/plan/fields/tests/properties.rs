@@ -211,7 +211,7 @@ fn container() -> impl Strategy<Value = spec::Container> {
     )
 }
 
-fn compose() -> impl Strategy<Value = Compose> {
+pub(in crate::plan) fn compose() -> impl Strategy<Value = Compose> {
     (
         btree_map("[a-cA-C._]{1,4}", of("[ -~é]{0,6}"), 0..5),
         of(texts().boxed()),
@@ -241,7 +241,7 @@ fn compose() -> impl Strategy<Value = Compose> {
 }
 
 /// The fixture in any mode, with and without the objects that fields live in.
-fn observed() -> impl Strategy<Value = Value> {
+pub(in crate::plan) fn observed() -> impl Strategy<Value = Value> {
     let mode = select(vec![
         json!({ "Replicated": { "Replicas": 2 } }),
         json!({ "Global": {} }),

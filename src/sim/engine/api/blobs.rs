@@ -78,11 +78,13 @@ impl Kind {
     }
 
     fn list(&self, call: &Call<'_>) -> Answer {
-        let filters = call.query.filters(&["names", "name", "id", "label"])?;
+        let accepted = ["name", "id", "label", "names"];
+        // Only secrets can be asked for by whole names.
+        let filters = call.query.filters(&accepted[..if self.shows_data { 3 } else { 4 }])?;
         call.engine.with_read(|state| {
             let fits = |object: &&Object| {
-                filters.exact("names", name(object))
-                    && filters.prefix("name", name(object))
+                filters.prefix("name", name(object))
+                    && filters.exact("names", name(object))
                     && filters.prefix("id", &object.id)
                     && filters.labels("label", object.spec.get("Labels"))
             };

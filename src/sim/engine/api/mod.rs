@@ -1,9 +1,11 @@
 //! The Engine API: routes, versions and headers.
 
+mod allocate;
 mod answer;
 mod blobs;
 mod distribution;
 mod events;
+mod json_fault;
 mod logs;
 mod networks;
 mod nodes;
@@ -13,6 +15,7 @@ mod shapes;
 mod spec;
 mod system;
 mod tasks;
+mod template;
 mod typed;
 mod validate;
 mod view;
@@ -46,11 +49,14 @@ pub(super) fn answer(engine: &Engine, request: &Request) -> Response {
         return Refusal::new(StatusCode::NOT_FOUND, "page not found").response();
     };
     let call = Call { engine, request, query: Query::of(request) };
-    let mut response = match version.and_then(|version| refused_version(engine, version)) {
-        Some(refused) => refused,
-        None => action(&call, &id).unwrap_or_else(Refusal::response),
-    };
+    let refused = version.and_then(|version| refused_version(engine, version));
+    // What is refused for its version does not say whether this is an experimental engine.
+    let says_all = refused.is_none();
+    let mut response = refused.unwrap_or_else(|| action(&call, &id).unwrap_or_else(Refusal::response));
     headers(engine, &mut response);
+    if says_all {
+        response.headers_mut().insert("docker-experimental", HeaderValue::from_static("false"));
+    }
     response
 }
 
@@ -152,7 +158,6 @@ fn headers(engine: &Engine, response: &mut Response) {
         }
     };
     set(HeaderName::from_static("api-version"), format!("{major}.{minor}"));
-    set(HeaderName::from_static("docker-experimental"), "false".to_owned());
     set(HeaderName::from_static("ostype"), "linux".to_owned());
     set(SERVER, format!("Docker/{} (linux)", options.version));
 }

@@ -1,10 +1,9 @@
-//! `/networks`, and the addresses and ports that services get.
+//! `/networks`.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use http::StatusCode;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Code, Refusal, created, empty, ok};
@@ -13,12 +12,9 @@ use super::typed::Type::{Bool, Struct as One, Text, TextMap};
 use super::typed::{self, Struct, Type, always, given, opt};
 use super::{Call, query, validate, view};
 use crate::sim::engine::options::new_object;
-use crate::sim::engine::orchestrate;
-use crate::sim::engine::state::{Object, Service, State};
+use crate::sim::engine::state::{Object, State};
 
 const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
-/// The first port that the engine gives by itself.
-const PORT_FIRST: u64 = 30_000;
 
 static NETWORK: Struct = Struct {
     name: "NetworkCreateRequest",
@@ -140,25 +136,56 @@ pub(super) fn create(call: &Call<'_>, _: &str) -> Answer {
         if name.trim().is_empty() {
             return Err(Refusal::server(format!("invalid name: {name}")));
         }
-        let swarm = spec["Driver"] == "overlay" || spec["Scope"] == "swarm";
-        if swarm {
+        let scope = check_driver(&spec)?;
+        if scope == "swarm" {
             validate::name(&name)?;
             check_ingress(state, &spec)?;
             address(state, &mut spec)?;
-        } else if spec["Driver"] == "" {
-            spec["Driver"] = json!("bridge");
+        } else {
+            local(state, &mut spec);
         }
-        spec["Scope"] = json!(if swarm { "swarm" } else { "local" });
-        let object = new_object(state, spec, now);
+        spec["Scope"] = json!(scope);
+        let mut object = new_object(state, spec, now);
+        if scope == "local" {
+            object.id = view::long_id(&object.id);
+        }
         let id = object.id.clone();
         state.networks.insert(id.clone(), object);
-        if swarm {
+        if scope == "swarm" {
             state.tell("network", "create", &id, &name, now);
             // It gets its addresses by a change of its own.
             state.tell("network", "update", &id, &name, now);
         }
         created(&json!({"Id": id, "Warning": ""}))
     })
+}
+
+/// The scope of a network to be made.
+fn check_driver(spec: &Value) -> Result<&'static str, Refusal> {
+    let forbidden = |message: String| Err(Refusal::new(StatusCode::FORBIDDEN, message));
+    let (driver, scope) = (&spec["Driver"], &spec["Scope"]);
+    match driver.as_str().unwrap_or_default() {
+        "overlay" if scope == "local" => {
+            forbidden("cannot downgrade network scope for overlay networks".to_owned())
+        }
+        "overlay" => Ok("swarm"),
+        name @ ("host" | "null") => forbidden(format!("only one instance of {name:?} network is allowed")),
+        "" | "bridge" | "macvlan" | "ipvlan" => Ok(if scope == "swarm" { "swarm" } else { "local" }),
+        name => Err(Refusal::new(StatusCode::NOT_FOUND, format!("plugin {name:?} not found"))),
+    }
+}
+
+/// A network of this host alone.
+fn local(state: &State, spec: &mut Value) {
+    if spec["Driver"] == "" {
+        spec["Driver"] = json!("bridge");
+    }
+    if spec["IPAM"]["Config"].as_array().is_none_or(Vec::is_empty) {
+        let number = 17 + state.networks.values().filter(|network| network.spec["Scope"] == "local").count();
+        let config =
+            json!([{"Subnet": format!("172.{number}.0.0/16"), "Gateway": format!("172.{number}.0.1")}]);
+        spec["IPAM"] = json!({"Driver": "default", "Options": null, "Config": config});
+    }
 }
 
 /// There is one ingress network at most.
@@ -175,6 +202,11 @@ fn check_ingress(state: &State, spec: &Value) -> Result<(), Refusal> {
 
 /// Gives a network its subnet and number.
 fn address(state: &State, spec: &mut Value) -> Result<(), Refusal> {
+    if spec["Driver"] != "overlay" {
+        // Each node gives it addresses of its own.
+        spec["IPAM"] = json!({"Driver": "", "Options": null, "Config": []});
+        return Ok(());
+    }
     let number = state.networks.values().filter_map(vxlan).max().unwrap_or(4095) + 1;
     let config = spec["IPAM"]["Config"].as_array().filter(|config| !config.is_empty()).cloned();
     let mut config = config.unwrap_or_else(|| vec![json!({"Subnet": free_subnet(state)})]);
@@ -206,7 +238,7 @@ fn vxlan(network: &Object) -> Option<u64> {
     network.spec["Options"][VXLAN].as_str()?.parse().ok()
 }
 
-fn subnet(network: &Object) -> &str {
+pub(super) fn subnet(network: &Object) -> &str {
     network.spec["IPAM"]["Config"][0]["Subnet"].as_str().unwrap_or_default()
 }
 
@@ -218,7 +250,7 @@ fn free_subnet(state: &State) -> String {
 }
 
 /// An address of a subnet by number, and the prefix length.
-fn host_in(subnet: &str, number: u32) -> (String, u32) {
+pub(super) fn host_in(subnet: &str, number: u32) -> (String, u32) {
     let (base, length) = subnet.split_once('/').unwrap_or((subnet, "24"));
     let base: Ipv4Addr = base.parse().unwrap_or(Ipv4Addr::new(10, 0, 0, 0));
     let address = Ipv4Addr::from(u32::from(base).wrapping_add(number));
@@ -238,7 +270,7 @@ pub(super) fn remove(call: &Call<'_>, id: &str) -> Answer {
             attachments(&service.object.spec).any(|attached| attached["Target"] == id.as_str())
         });
         if network.spec["Ingress"] == true {
-            let has_ingress = |service: &&Service| {
+            let has_ingress = |service: &&crate::sim::engine::state::Service| {
                 let ports = service.object.spec["EndpointSpec"]["Ports"].as_array();
                 ports.into_iter().flatten().any(|port| port["PublishMode"] == "ingress")
             };
@@ -258,98 +290,4 @@ pub(super) fn remove(call: &Call<'_>, id: &str) -> Answer {
         state.tell("network", "remove", &id, &name, now);
         empty(StatusCode::NO_CONTENT)
     })
-}
-
-/// Gives a service its ports and addresses, which is a change of its own.
-pub(super) fn allocate(state: &mut State, id: &str, now: Timestamp) {
-    let Some(service) = state.services.get(id) else { return };
-    let new = endpoint(state, service);
-    let old = service.object.extra.get("Endpoint").cloned();
-    if old.as_ref() == new.as_ref() {
-        return;
-    }
-    let index = state.next_index();
-    let Some(service) = state.services.get_mut(id) else { return };
-    let before = service.clone();
-    match new {
-        Some(endpoint) => service.object.extra.insert("Endpoint".to_owned(), endpoint),
-        None => service.object.extra.remove("Endpoint"),
-    };
-    service.object.index = index;
-    service.object.updated = now;
-    let event = orchestrate::service_updated(&before, service, now);
-    state.events.push(event);
-}
-
-/// What a service should have; none if nothing is given to it.
-fn endpoint(state: &State, service: &Service) -> Option<Value> {
-    let spec = service.object.spec.get("EndpointSpec");
-    let old = service.object.extra.get("Endpoint");
-    let mut endpoint = json!({"Spec": spec.cloned().unwrap_or_else(|| json!({}))});
-    let ports = given_ports(state, service, spec, old);
-    let ingress = ports.iter().any(|port| port["PublishMode"] == "ingress");
-    if !ports.is_empty() {
-        endpoint["Ports"] = Value::Array(ports);
-    }
-    let mut networks: Vec<&Object> = Vec::new();
-    if ingress {
-        networks.extend(state.networks.values().find(|network| network.spec["Ingress"] == true));
-    }
-    let attached = attachments(&service.object.spec).filter_map(|attached| attached["Target"].as_str());
-    networks.extend(attached.filter_map(|id| state.networks.get(id)));
-    if spec.is_none_or(|spec| spec["Mode"] != "dnsrr") && !networks.is_empty() {
-        let addresses = networks.iter().map(|network| virtual_ip(state, network, old)).collect();
-        endpoint["VirtualIPs"] = Value::Array(addresses);
-    }
-    (spec.is_some() || endpoint.get("VirtualIPs").is_some()).then_some(endpoint)
-}
-
-fn given_ports(state: &State, service: &Service, spec: Option<&Value>, old: Option<&Value>) -> Vec<Value> {
-    let wanted = spec.and_then(|spec| spec["Ports"].as_array()).cloned().unwrap_or_default();
-    let others = state.services.values().filter(|other| other.object.id != service.object.id);
-    let ports = others.filter_map(|other| other.object.extra.get("Endpoint"));
-    let ports = ports.filter_map(|endpoint| endpoint["Ports"].as_array()).flatten();
-    let mut taken: BTreeSet<u64> = ports.filter_map(|port| port["PublishedPort"].as_u64()).collect();
-    let before = old.and_then(|old| old["Ports"].as_array()).cloned().unwrap_or_default();
-    wanted
-        .into_iter()
-        .map(|mut port| {
-            if port["PublishMode"] == "ingress" && port.get("PublishedPort").is_none() {
-                let same =
-                    |p: &&Value| p["TargetPort"] == port["TargetPort"] && p["Protocol"] == port["Protocol"];
-                let kept = before.iter().find(same).and_then(|port| port["PublishedPort"].as_u64());
-                let free = || (PORT_FIRST..=32_767).find(|port| !taken.contains(port));
-                let given = kept.or_else(free).unwrap_or(PORT_FIRST);
-                taken.insert(given);
-                let mut shown = Map::new();
-                for field in ["Name", "Protocol", "TargetPort"] {
-                    shown.extend(port.get(field).map(|value| (field.to_owned(), value.clone())));
-                }
-                shown.insert("PublishedPort".to_owned(), json!(given));
-                shown.insert("PublishMode".to_owned(), json!("ingress"));
-                port = Value::Object(shown);
-            }
-            port
-        })
-        .collect()
-}
-
-/// The address that a service has on a network, or the first free one.
-fn virtual_ip(state: &State, network: &Object, old: Option<&Value>) -> Value {
-    let on_network = |address: &&Value| address["NetworkID"] == network.id.as_str();
-    let old = old.and_then(|old| old["VirtualIPs"].as_array()).and_then(|list| list.iter().find(on_network));
-    if let Some(old) = old {
-        return old.clone();
-    }
-    if network.spec["Scope"] == "local" {
-        return json!({"NetworkID": network.id});
-    }
-    let endpoints = state.services.values().filter_map(|service| service.object.extra.get("Endpoint"));
-    let addresses = endpoints.filter_map(|endpoint| endpoint["VirtualIPs"].as_array()).flatten();
-    let taken: BTreeSet<&str> =
-        addresses.filter(on_network).filter_map(|address| address["Addr"].as_str()).collect();
-    // The first is the gateway's.
-    let free = (2..u32::MAX).map(|number| host_in(subnet(network), number));
-    let mut free = free.map(|(address, length)| format!("{address}/{length}"));
-    json!({"NetworkID": network.id, "Addr": free.find(|address| !taken.contains(address.as_str()))})
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::answer::Refusal;
+use super::{json_fault, typed};
 use crate::sim::handler::Request;
 
 /// A request's query. The first value of a name counts.
@@ -29,12 +30,26 @@ impl Query {
         !matches!(self.get(name).trim().to_ascii_lowercase().as_str(), "" | "0" | "no" | "false" | "none")
     }
 
+    /// A boolean, read strictly.
+    ///
+    /// # Errors
+    /// In the engine's words.
+    pub fn bool(&self, name: &str) -> Result<bool, Refusal> {
+        match self.get(name) {
+            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            text => Err(Refusal::bad(format!(
+                "invalid value for {name}: {text}: strconv.ParseBool: parsing {text:?}: invalid syntax"
+            ))),
+        }
+    }
+
     /// `filters`, with only these names.
     ///
     /// # Errors
     /// In the engine's words.
     pub fn filters(&self, accepted: &[&str]) -> Result<Filters, Refusal> {
-        let filters = Filters::parse(self.get("filters"))?;
+        let filters = self.any_filters()?;
         match filters.0.keys().find(|name| !accepted.contains(&name.as_str())) {
             Some(name) => Err(Refusal::bad(format!("Invalid filter '{name}'"))),
             None => Ok(filters),
@@ -44,9 +59,9 @@ impl Query {
     /// `filters` with whatever names.
     ///
     /// # Errors
-    /// In the engine's words.
+    /// In the engine's words; what is no filter is the server's fault.
     pub fn any_filters(&self) -> Result<Filters, Refusal> {
-        Filters::parse(self.get("filters"))
+        Filters::parse(self.get("filters")).map_err(Refusal::server)
     }
 
     /// `version`, an object's version index.
@@ -71,35 +86,25 @@ impl Query {
 pub struct Filters(BTreeMap<String, BTreeSet<String>>);
 
 impl Filters {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| Refusal::bad(json_error(text, &error)))?;
-        let mut filters = BTreeMap::new();
-        let map = match value {
+        if let Some(fault) = json_fault::whole(text) {
+            return Err(fault);
+        }
+        let map = match serde_json::from_str(text).map_err(|error| error.to_string())? {
             Value::Object(map) => map,
             Value::Null => serde_json::Map::new(),
-            _ => return Err(Refusal::bad(misfit(&value))),
+            other => return Err(misfit(&other, "map[string]map[string]bool")),
         };
-        for (name, value) in map {
-            let values: BTreeSet<String> = match &value {
-                // Two forms: a list, and a map to true.
-                Value::Array(items) => {
-                    let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-                    texts.collect::<Option<_>>().ok_or_else(|| Refusal::bad(misfit(&value)))?
-                }
-                Value::Object(set) if set.values().all(Value::is_boolean) => set
-                    .iter()
-                    .filter(|(_, on)| **on == Value::Bool(true))
-                    .map(|(key, _)| key.clone())
-                    .collect(),
-                _ => return Err(Refusal::bad(misfit(&value))),
-            };
-            filters.insert(name, values);
-        }
-        Ok(Self(filters))
+        // One form has maps to true, the older one has lists; the first one's faults are told.
+        let old = map.values().all(|value| texts(value).is_some());
+        let filters = map.iter().map(|(name, value)| {
+            let values = if old { texts(value).unwrap_or_default() } else { flags(value)? };
+            Ok((name.clone(), values))
+        });
+        filters.collect::<Result<_, String>>().map(Self)
     }
 
     /// The values of one name, none if it was not given.
@@ -136,15 +141,26 @@ impl Filters {
     }
 }
 
-fn misfit(value: &Value) -> String {
-    let kind = match value {
-        Value::String(_) => "string",
-        Value::Number(_) => "number",
-        Value::Bool(_) => "bool",
-        Value::Array(_) => "array",
-        _ => "object",
+/// A list of texts.
+fn texts(value: &Value) -> Option<BTreeSet<String>> {
+    value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+/// The names in a map to true.
+fn flags(value: &Value) -> Result<BTreeSet<String>, String> {
+    let map = match value {
+        Value::Object(map) => map,
+        Value::Null => return Ok(BTreeSet::new()),
+        other => return Err(misfit(other, "map[string]bool")),
     };
-    format!("json: cannot unmarshal {kind} into Go value of type map[string]map[string]bool")
+    if let Some(other) = map.values().find(|value| !value.is_boolean()) {
+        return Err(misfit(other, "bool"));
+    }
+    Ok(map.iter().filter(|(_, on)| **on == Value::Bool(true)).map(|(name, _)| name.clone()).collect())
+}
+
+fn misfit(value: &Value, wanted: &str) -> String {
+    format!("json: cannot unmarshal {} into Go value of type {wanted}", typed::kind_of(value))
 }
 
 /// A JSON body.
@@ -156,35 +172,17 @@ pub fn body(request: &Request) -> Result<Value, Refusal> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Refusal::bad("got EOF while reading request body"));
     }
-    let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if !media.is_empty() && media != "application/json" {
-        return Err(Refusal::bad(format!(
-            "unsupported Content-Type header ({media}): must be 'application/json'"
-        )));
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(fault) = json_fault::first(&text) {
+        return Err(Refusal::bad(fault));
     }
     // What follows the first value is not looked at.
     let first = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>().next();
     match first {
         Some(Ok(value)) => Ok(value),
-        Some(Err(error)) => Err(Refusal::bad(json_error(&String::from_utf8_lossy(bytes), &error))),
+        Some(Err(error)) => Err(Refusal::bad(error.to_string())),
         None => Err(Refusal::bad("got EOF while reading request body")),
     }
-}
-
-/// What Go's parser says of bad JSON, for the common cases.
-fn json_error(text: &str, error: &serde_json::Error) -> String {
-    if error.is_eof() {
-        return "unexpected EOF".to_owned();
-    }
-    let at = text.lines().nth(error.line().saturating_sub(1));
-    let found = at.and_then(|line| line.chars().nth(error.column().saturating_sub(1)));
-    let place = if text.trim_start().starts_with(['{', '[', '"']) {
-        "after object key:value pair"
-    } else {
-        "looking for beginning of value"
-    };
-    found.map_or_else(|| error.to_string(), |found| format!("invalid character '{found}' {place}"))
 }
 
 #[cfg(test)]
@@ -192,7 +190,7 @@ mod tests {
     use super::*;
 
     fn filters(text: &str) -> Result<Filters, String> {
-        Filters::parse(text).map_err(|refusal| refusal.message)
+        Filters::parse(text)
     }
 
     #[test]
@@ -203,7 +201,16 @@ mod tests {
             assert!(filters.prefix("name", "abc") && !filters.exact("name", "abc"));
             assert!(filters.exact("other", "x"));
         }
-        assert_eq!(filters("xx").unwrap_err(), "invalid character 'x' looking for beginning of value");
+        let refused = [
+            ("xx", "invalid character 'x' looking for beginning of value"),
+            ("5", "json: cannot unmarshal number into Go value of type map[string]map[string]bool"),
+            (r#"{"a":5}"#, "json: cannot unmarshal number into Go value of type map[string]bool"),
+            (r#"{"a":[1]}"#, "json: cannot unmarshal array into Go value of type map[string]bool"),
+            (r#"{"a":{"b":1}}"#, "json: cannot unmarshal number into Go value of type bool"),
+        ];
+        for (text, message) in refused {
+            assert_eq!(filters(text).unwrap_err(), message, "{text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Code, Refusal, created, empty, ok};
-use super::{Call, networks, query, spec, validate, view};
+use super::{Call, allocate, networks, query, spec, validate, view};
 use crate::sim::engine::options::new_object;
 use crate::sim::engine::orchestrate;
 use crate::sim::engine::state::{Service, State, Task, TaskState, Update};
@@ -13,8 +13,10 @@ use crate::sim::engine::state::{Service, State, Task, TaskState, Update};
 const FILTERS: [&str; 5] = ["name", "id", "label", "mode", "runtime"];
 
 pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
+    // Only here are filters that cannot be read the client's fault.
+    call.query.any_filters().map_err(|refusal| Refusal::bad(refusal.message))?;
     let filters = call.query.filters(&FILTERS)?;
-    let status = call.query.flag("status");
+    let status = call.query.bool("status")?;
     call.engine.with_read(|state| {
         let fits = |service: &&Service| {
             let spec = &service.object.spec;
@@ -61,7 +63,7 @@ fn counts(state: &State, service: &Service) -> Value {
 }
 
 pub(super) fn inspect(call: &Call<'_>, id: &str) -> Answer {
-    let defaults = call.query.flag("insertDefaults");
+    let defaults = call.query.bool("insertDefaults")?;
     call.engine.with_read(|state| ok(&view::service(find(state, id)?, defaults)))
 }
 
@@ -113,7 +115,7 @@ pub(super) fn create(call: &Call<'_>, _: &str) -> Answer {
     let now = call.engine.now();
     call.engine.with(|state| {
         if spec["Name"] == "" {
-            spec["Name"] = Value::from(format!("unnamed_{}", state.ids));
+            spec["Name"] = Value::from(random_name(state));
         }
         validate::spec(&spec)?;
         validate::networks(state, &spec)?;
@@ -130,6 +132,13 @@ pub(super) fn create(call: &Call<'_>, _: &str) -> Answer {
     })
 }
 
+/// For a service that was given no name; of two words, as the engine makes them.
+fn random_name(state: &State) -> String {
+    let digits = state.ids.to_string();
+    let letters = digits.bytes().map(|digit| char::from(digit - b'0' + b'a'));
+    format!("unnamed_{}", letters.collect::<String>())
+}
+
 fn insert(state: &mut State, spec: Value, auth: Option<String>, now: Timestamp) -> String {
     let job = spec["Mode"].get("ReplicatedJob").or_else(|| spec["Mode"].get("GlobalJob")).is_some();
     let object = new_object(state, spec, now);
@@ -137,7 +146,7 @@ fn insert(state: &mut State, spec: Value, auth: Option<String>, now: Timestamp) 
     let service = Service {
         object,
         previous_spec: None,
-        // Until its first update.
+        // None yet: the index that the object has now is that of the first update.
         spec_index: 0,
         previous_spec_index: None,
         update: None,
@@ -147,7 +156,7 @@ fn insert(state: &mut State, spec: Value, auth: Option<String>, now: Timestamp) 
         job_began: job.then_some(now),
     };
     state.services.insert(id.clone(), service);
-    networks::allocate(state, &id, now);
+    allocate::allocate(state, &id, now);
     state.touch_service(&id);
     id
 }
@@ -195,9 +204,10 @@ fn kept_auth(call: &Call<'_>, sent: Option<String>, old: &Service) -> Result<Opt
 
 fn check_update(state: &State, old: &Service, spec: &mut Value) -> Result<(), Refusal> {
     if spec["Name"] == "" {
-        spec["Name"] = Value::from(format!("unnamed_{}", state.ids));
+        spec["Name"] = Value::from(random_name(state));
     }
     validate::spec(spec)?;
+    validate::networks(state, spec)?;
     let before = &old.object.spec;
     if spec.get("EndpointSpec").is_some() && spec["EndpointSpec"] != before["EndpointSpec"] {
         validate::ports(state, spec, Some(&old.object.id))?;
@@ -260,7 +270,7 @@ fn write(state: &mut State, old: &Service, mut new: Service, now: Timestamp) {
     let id = new.object.id.clone();
     state.events.push(orchestrate::service_updated(old, &new, now));
     state.services.insert(id.clone(), new);
-    networks::allocate(state, &id, now);
+    allocate::allocate(state, &id, now);
     state.touch_service(&id);
 }
 

@@ -215,11 +215,11 @@ fn put_before(value: &mut Value, name: &str, set: Value, others: &[&str]) {
 pub fn with_defaults(spec: &mut Value) {
     const SECOND: u64 = 1_000_000_000;
     let template = &mut spec["TaskTemplate"];
-    if let Some(container) = template.get_mut("ContainerSpec")
-        && container.get("StopGracePeriod").is_none()
-    {
+    if let Some(container) = template.get_mut("ContainerSpec") {
         let after = ["Healthcheck", "Hosts", "DNSConfig", "Secrets", "Configs", "Isolation"];
-        put_before(container, "StopGracePeriod", json!(10 * SECOND), &after);
+        if container.get("StopGracePeriod").is_none() {
+            put_before(container, "StopGracePeriod", json!(10 * SECOND), &after);
+        }
         if container.get("DNSConfig").is_none() {
             put_before(container, "DNSConfig", json!({}), &after[3..]);
         }
@@ -230,6 +230,14 @@ pub fn with_defaults(spec: &mut Value) {
         put_before(template, "RestartPolicy", policy, &after);
     } else if template["RestartPolicy"].get("Delay").is_none() {
         put_before(&mut template["RestartPolicy"], "Delay", json!(5 * SECOND), &["MaxAttempts", "Window"]);
+    }
+    for (name, after) in [
+        ("Resources", &["RestartPolicy"][..]),
+        ("Placement", &["Networks", "LogDriver", "ForceUpdate", "Runtime"][..]),
+    ] {
+        if template.get(name).is_none() {
+            put_before(template, name, json!({}), after);
+        }
     }
     for name in ["UpdateConfig", "RollbackConfig"] {
         let Some(config) = spec.get_mut(name) else {
@@ -243,9 +251,6 @@ pub fn with_defaults(spec: &mut Value) {
         if config.get("Monitor").is_none() {
             put_before(config, "Monitor", json!(5 * SECOND), &["MaxFailureRatio", "Order"]);
         }
-    }
-    if spec.get("EndpointSpec").is_none() {
-        spec["EndpointSpec"] = json!({"Mode": "vip"});
     }
 }
 
@@ -275,6 +280,17 @@ mod tests {
         let sent = include_str!("tests/full.sent.json");
         let kept = include_str!("tests/full.kept.json");
         assert_eq!(converted(serde_json::from_str(sent).unwrap()).unwrap(), kept.trim_end());
+    }
+
+    #[test]
+    fn defaults_are_shown_as_the_engine_shows_them() {
+        let mut spec = json!({"Name": "t", "Labels": {}, "TaskTemplate": {"ContainerSpec": {"Image": "nowhere:1",
+            "Isolation": "default"}, "ForceUpdate": 0, "Runtime": "container"}, "Mode": {"Replicated": {"Replicas": 0}}});
+        with_defaults(&mut spec);
+        assert_eq!(
+            spec.to_string(),
+            r#"{"Name":"t","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"nowhere:1","StopGracePeriod":10000000000,"DNSConfig":{},"Isolation":"default"},"Resources":{},"RestartPolicy":{"Condition":"any","Delay":5000000000,"MaxAttempts":0},"Placement":{},"ForceUpdate":0,"Runtime":"container"},"Mode":{"Replicated":{"Replicas":0}},"UpdateConfig":{"Parallelism":1,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"stop-first"},"RollbackConfig":{"Parallelism":1,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"stop-first"}}"#
+        );
     }
 
     #[test]

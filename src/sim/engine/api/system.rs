@@ -6,7 +6,13 @@ use serde_json::{Value, json};
 
 use super::Call;
 use super::answer::{Answer, ok, with_type};
-use crate::sim::engine::state::{Node, State};
+use crate::sim::engine::options::{LOG_PLUGINS, NETWORK_PLUGINS};
+use crate::sim::engine::state::{Node, State, TaskState};
+
+const GIT_COMMIT: &str = "5d6db84";
+const GO_VERSION: &str = "go1.19.8";
+const KERNEL_VERSION: &str = "6.1.0";
+const BUILD_TIME: &str = "2023-04-04T00:00:00.000000000+00:00";
 
 pub(super) fn ping(call: &Call<'_>, _: &str) -> Answer {
     let body = if call.request.method() == Method::HEAD { "" } else { "OK" };
@@ -23,7 +29,9 @@ pub(super) fn version(call: &Call<'_>, _: &str) -> Answer {
     let platform = options.hosts.first().map(|host| host.platform.as_str()).unwrap_or_default();
     let (os, arch) = platform.split_once('/').unwrap_or(("linux", "amd64"));
     let details = json!({
-        "ApiVersion": api, "Arch": arch, "Experimental": "false", "MinAPIVersion": "1.12", "Os": os,
+        "ApiVersion": api, "Arch": arch, "BuildTime": BUILD_TIME, "Experimental": "false",
+        "GitCommit": GIT_COMMIT, "GoVersion": GO_VERSION, "KernelVersion": KERNEL_VERSION,
+        "MinAPIVersion": "1.12", "Os": os,
     });
     ok(&json!({
         "Platform": {"Name": ""},
@@ -31,11 +39,12 @@ pub(super) fn version(call: &Call<'_>, _: &str) -> Answer {
         "Version": options.version,
         "ApiVersion": api,
         "MinAPIVersion": "1.12",
-        "GitCommit": "5d6db84",
-        "GoVersion": "go1.19.8",
+        "GitCommit": GIT_COMMIT,
+        "GoVersion": GO_VERSION,
         "Os": os,
         "Arch": arch,
-        "KernelVersion": "6.1.0",
+        "KernelVersion": KERNEL_VERSION,
+        "BuildTime": BUILD_TIME,
     }))
 }
 
@@ -47,18 +56,25 @@ pub(super) fn info(call: &Call<'_>, _: &str) -> Answer {
         let hostname = here.map(|node| node.hostname.clone()).unwrap_or_default();
         let (cpus, memory) = here.map_or((0, 0), |node| (node.nano_cpus / 1_000_000_000, node.memory_bytes));
         json!({
+            "Containers": here.map_or(0, |node| containers(state, node)),
+            "ContainersRunning": here.map_or(0, |node| running(state, node)),
+            "ContainersPaused": 0,
+            "Images": here.map_or(0, |node| node.images.len()),
             "ID": state.cluster_id, "Name": hostname, "NCPU": cpus, "MemTotal": memory, "Swarm": swarm(state),
         })
     });
+    let count = |name: &str| info[name].as_u64().unwrap_or_default();
+    info["ContainersStopped"] =
+        Value::from(count("Containers") - count("ContainersRunning").min(count("Containers")));
     info["SystemTime"] = Value::from(now.to_string());
     info["ServerVersion"] = Value::from(options.version.clone());
     let fixed = json!({
         "Driver": "overlay2",
         "Plugins": {
             "Volume": ["local"],
-            "Network": ["bridge", "host", "ipvlan", "macvlan", "null", "overlay"],
+            "Network": NETWORK_PLUGINS,
             "Authorization": null,
-            "Log": ["json-file", "local"],
+            "Log": LOG_PLUGINS,
         },
         "OSType": "linux", "Architecture": "x86_64", "Labels": [], "ExperimentalBuild": false,
         "LiveRestoreEnabled": false, "Isolation": "", "Warnings": null,
@@ -67,6 +83,17 @@ pub(super) fn info(call: &Call<'_>, _: &str) -> Answer {
         info.extend(fixed);
     }
     ok(&info)
+}
+
+/// Containers on a node, and those of them that run.
+fn containers(state: &State, node: &Node) -> usize {
+    let here = state.tasks.values().filter(|task| task.node.as_ref() == Some(&node.object.id));
+    here.filter(|task| task.image.is_some()).count()
+}
+
+fn running(state: &State, node: &Node) -> usize {
+    let here = state.tasks.values().filter(|task| task.node.as_ref() == Some(&node.object.id));
+    here.filter(|task| task.state == TaskState::Running).count()
 }
 
 /// The manager that answers.

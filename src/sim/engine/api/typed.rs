@@ -93,7 +93,8 @@ impl Place<'_> {
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+/// As Go names it.
+pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

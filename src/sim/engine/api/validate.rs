@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::answer::{Code, Refusal};
+use super::template;
 use crate::sim::engine::state::{Object, Service, State};
 
 /// A spec by itself.
@@ -106,6 +107,7 @@ fn check_constraint(text: &str) -> Result<(), Refusal> {
 fn container(container: &Value) -> Result<(), Refusal> {
     references(container, "Secrets", "secret")?;
     references(container, "Configs", "config")?;
+    template::check(container)?;
     let image = text(container, "Image");
     if image.is_empty() {
         return Err(Refusal::invalid("ContainerSpec: image reference must be provided"));
@@ -178,11 +180,7 @@ pub(super) fn is_reference(reference: &str) -> bool {
         return false;
     }
     let (host, path) = match rest.split_once('/') {
-        Some((host, path))
-            if host.contains(['.', ':']) || host == "localhost" || host.to_lowercase() != host =>
-        {
-            (Some(host), path)
-        }
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (Some(host), path),
         _ => (None, rest),
     };
     let (path, tag) = match path.rsplit_once(':') {
@@ -358,7 +356,9 @@ mod tests {
         ] {
             assert!(is_reference(good), "{good}");
         }
-        for bad in ["BAD:::", "Upper", "a//b", "a:", "a/b@x", "a b", "-a", "a_", "a..b", ":1", "a/b:-"] {
+        for bad in
+            ["BAD:::", "Upper", "UPPER/case", "a//b", "a:", "a/b@x", "a b", "-a", "a_", "a..b", ":1", "a/b:-"]
+        {
             assert!(!is_reference(bad), "{bad}");
         }
     }

@@ -88,6 +88,11 @@ fn task_status(task: &Task) -> Value {
     }
     if let Some(container) = container_status(task) {
         status["ContainerStatus"] = container;
+    } else if task.node.is_some()
+        && task.error.as_ref().is_some_and(|error| error.starts_with("No such image"))
+    {
+        // There should have been one.
+        status["ContainerStatus"] = json!({"ContainerID": "", "PID": 0, "ExitCode": 0});
     }
     status["PortStatus"] = json!({});
     status
@@ -95,12 +100,21 @@ fn task_status(task: &Task) -> Value {
 
 /// A task has a container once it was prepared.
 fn container_status(task: &Task) -> Option<Value> {
-    use crate::sim::engine::state::TaskState::{Complete, Failed, Ready, Running, Shutdown, Starting};
+    use crate::sim::engine::state::TaskState::{
+        Complete, Failed, Ready, Rejected, Running, Shutdown, Starting,
+    };
+    if task.state == Rejected {
+        return Some(json!({"ContainerID": "", "PID": 0, "ExitCode": 0}));
+    }
     let made = matches!(task.state, Ready | Starting | Running | Complete | Shutdown | Failed);
     (made && task.image.is_some()).then(|| {
-        let container: String = task.object.id.bytes().cycle().take(64).map(hex_digit).collect();
-        json!({"ContainerID": container, "PID": 0, "ExitCode": task.exit_code.unwrap_or(0)})
+        json!({"ContainerID": long_id(&task.object.id), "PID": 0, "ExitCode": task.exit_code.unwrap_or(0)})
     })
+}
+
+/// An ID of what is no object of the Swarm: 64 hexadecimal digits.
+pub(super) fn long_id(id: &str) -> String {
+    id.bytes().cycle().take(64).map(hex_digit).collect()
 }
 
 fn hex_digit(byte: u8) -> char {
@@ -111,19 +125,11 @@ pub(super) fn node(node: &Node) -> Value {
     let mut map = object(&node.object);
     map.insert("Spec".to_owned(), node.object.spec.clone());
     let (os, architecture) = node.platform.split_once('/').unwrap_or(("linux", "amd64"));
-    let plugin = |kind: &str, name: &str| json!({"Type": kind, "Name": name});
     let mut description = json!({
         "Hostname": node.hostname,
         "Platform": {"Architecture": uname(architecture), "OS": os},
         "Resources": {"NanoCPUs": node.nano_cpus, "MemoryBytes": node.memory_bytes},
-        "Engine": {
-            "EngineVersion": "20.10.24",
-            "Plugins": [
-                plugin("Log", "json-file"), plugin("Log", "local"), plugin("Network", "bridge"),
-                plugin("Network", "host"), plugin("Network", "null"), plugin("Network", "overlay"),
-                plugin("Volume", "local"),
-            ],
-        },
+        "Engine": {},
         "TLSInfo": {},
     });
     for (name, value) in &node.object.extra {

@@ -86,7 +86,7 @@ impl Pass<'_> {
     fn prepare(&mut self, id: &str) {
         let Some(task) = self.state.tasks.get(id) else { return };
         let reference = spec::image(&task.object.spec).to_owned();
-        let auth = self.state.services.get(&task.service).and_then(|service| service.auth.clone());
+        let auth = task.auth.clone();
         let Some(node) = task.node.as_ref().and_then(|node| self.state.nodes.get_mut(node)) else { return };
         let found = match reference.split_once('@') {
             Some((_, digest)) => match node.images.get(digest) {

@@ -3,12 +3,17 @@
 use serde_json::{Map, Value};
 
 use super::{constraint, spec};
-use crate::sim::engine::state::{Node, Service, Task};
+use crate::sim::engine::state::{Node, Service, Task, TaskState};
 
 /// Whether the task has to be replaced. `node` is where it is.
 pub(super) fn is_dirty(service: &Service, task: &Task, node: Option<&Node>) -> bool {
     if service.spec_index == task.spec_index {
         return false;
+    }
+    // With other credentials it would find the same image, if it has found it.
+    let found = (TaskState::Ready..=TaskState::Running).contains(&task.state);
+    if service.auth != task.auth && !(found && task.desired <= TaskState::Running) {
+        return true;
     }
     let wanted = spec::template(service);
     if same(&spec::endpoint(service), &task.endpoint) {

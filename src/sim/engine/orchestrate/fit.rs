@@ -1,25 +1,12 @@
 //! Which nodes a task fits, and why not.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde_json::Value;
 
 use super::constraint::{self, kernel_name};
+use super::nodes;
 use super::spec::{self, number};
-use super::{Pass, nodes};
-use crate::sim::engine::state::{Node, Task, TaskState};
-
-/// What is used on a node.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Used {
-    cpus: i64,
-    memory: i64,
-    ports: BTreeSet<(String, u64)>,
-    /// Tasks that should run.
-    pub(super) active: usize,
-    /// Of them, by service.
-    pub(super) of_service: BTreeMap<String, usize>,
-}
+use super::used::Used;
+use crate::sim::engine::state::{Node, Task};
 
 /// In the order in which they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,35 +17,6 @@ pub(super) enum Reason {
     Platform,
     HostPort,
     MaxReplicas,
-}
-
-impl Pass<'_> {
-    pub(super) fn used(&self, node: &str) -> Used {
-        let mut used = Used::default();
-        let on_node = self.state.work.on_node.get(node).into_iter().flatten();
-        for task in on_node.filter_map(|id| self.state.tasks.get(id)) {
-            if task.state >= TaskState::Assigned {
-                used.add(task);
-            }
-        }
-        used
-    }
-}
-
-impl Used {
-    pub(super) fn add(&mut self, task: &Task) {
-        if task.state > TaskState::Running {
-            return;
-        }
-        if task.desired <= TaskState::Complete {
-            self.active += 1;
-            *self.of_service.entry(task.service.clone()).or_default() += 1;
-        }
-        let (cpus, memory) = reserved(&task.object.spec);
-        self.cpus += cpus;
-        self.memory += memory;
-        self.ports.extend(host_ports(&task.endpoint));
-    }
 }
 
 /// Why the task does not fit the node.
@@ -80,11 +38,11 @@ pub(super) fn misfit(task: &Task, node: &Node, used: &Used) -> Option<Reason> {
     if !runs_on(placement, &node.platform) {
         return Some(Reason::Platform);
     }
-    if host_ports(&task.endpoint).iter().any(|port| used.ports.contains(port)) {
+    if host_ports(&task.endpoint).iter().any(|port| used.ports.contains_key(port)) {
         return Some(Reason::HostPort);
     }
     let limit = number(placement, "MaxReplicas").filter(|limit| *limit > 0);
-    let here = used.of_service.get(&task.service).copied().unwrap_or(0);
+    let here = used.active_of(&task.service);
     if limit.is_some_and(|limit| u64::try_from(here).unwrap_or(u64::MAX) >= limit) {
         return Some(Reason::MaxReplicas);
     }
@@ -122,7 +80,7 @@ fn words(reason: Reason, count: usize) -> String {
 }
 
 /// Nano-CPUs and bytes.
-fn reserved(template: &Value) -> (i64, i64) {
+pub(super) fn reserved(template: &Value) -> (i64, i64) {
     let of = |key: &str| {
         let pointer = format!("/Resources/Reservations/{key}");
         template.pointer(&pointer).and_then(Value::as_i64).unwrap_or(0)
@@ -130,7 +88,7 @@ fn reserved(template: &Value) -> (i64, i64) {
     (of("NanoCPUs"), of("MemoryBytes"))
 }
 
-fn host_ports(endpoint: &Value) -> Vec<(String, u64)> {
+pub(super) fn host_ports(endpoint: &Value) -> Vec<(String, u64)> {
     let ports = endpoint.get("Ports").and_then(Value::as_array);
     ports
         .into_iter()

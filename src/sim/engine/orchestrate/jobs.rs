@@ -62,7 +62,7 @@ impl Pass<'_> {
             }
         }
         let fit = self.state.nodes.values().filter(|node| {
-            nodes::takes_tasks(node) && node.object.created < began && constraint::matches(&wanted, node)
+            nodes::takes_tasks(node) && node.object.created <= began && constraint::matches(&wanted, node)
         });
         let missing: Vec<String> =
             fit.map(|node| node.object.id.clone()).filter(|node| !there.contains(node)).collect();

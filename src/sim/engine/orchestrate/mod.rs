@@ -6,7 +6,7 @@
 //! | `replicated`, `global`, `jobs` | the orchestrators: which tasks a service should have |
 //! | `update` | the updater: rolling updates, their failure, their rollback |
 //! | `restart` | the restart supervisor: tasks in place of ended ones, and when they may run |
-//! | `schedule`, `fit`, `constraint` | the scheduler |
+//! | `schedule`, `fit`, `used`, `constraint` | the scheduler |
 //! | `nodes` | the dispatcher and the constraint enforcer: nodes that come, go and change |
 //! | `agent` | the nodes: pulls, starts, stops |
 //! | `reap` | the task reaper: old tasks are removed |
@@ -34,6 +34,7 @@ mod tasks;
 mod tests;
 mod timing;
 mod update;
+mod used;
 mod work;
 
 use jiff::Timestamp;

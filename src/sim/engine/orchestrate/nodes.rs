@@ -84,9 +84,10 @@ impl Pass<'_> {
             self.node_changed(id);
         } else if after(after(lost, self.timing.heartbeat), self.timing.orphan) <= self.now {
             for task in self.state.work.tasks_on(id) {
-                let state = self.state.tasks.get(&task).map(|task| task.state);
-                if state.is_some_and(|state| (TaskState::Assigned..=TaskState::Running).contains(&state)) {
-                    self.status(&task, TaskState::Orphaned, "node down", None);
+                let Some(found) = self.state.tasks.get(&task) else { continue };
+                if (TaskState::Assigned..=TaskState::Running).contains(&found.state) {
+                    let message = found.message.clone();
+                    self.status(&task, TaskState::Orphaned, &message, None);
                 }
             }
         }
@@ -136,6 +137,7 @@ impl Pass<'_> {
                 self.remove_task(&task);
             }
         }
+        self.state.work.used.remove(id);
     }
 
     /// Tasks that may no longer be where they are are rejected.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Pass;
 use super::update::Slot;
 use super::work::Place;
-use crate::sim::engine::state::{Task, TaskState};
+use crate::sim::engine::state::TaskState;
 
 impl Pass<'_> {
     pub(super) fn reconcile_replicated(&mut self, id: &str, replicas: u64) {
@@ -51,17 +51,14 @@ impl Pass<'_> {
     /// The tasks of a slot that a rolling update replaces: those that should run, or the newest
     /// one if it ended for good.
     pub(super) fn updatable(&mut self, service: &str, slot: &Slot) -> Slot {
-        let tasks: Vec<Task> = slot.iter().filter_map(|id| self.state.tasks.get(id)).cloned().collect();
-        let live: Slot = tasks
-            .iter()
-            .filter(|task| task.desired <= TaskState::Running)
-            .map(|task| task.object.id.clone())
-            .collect();
+        let tasks = || slot.iter().filter_map(|id| self.state.tasks.get(id));
+        let live = tasks().filter(|task| task.desired <= TaskState::Running);
+        let live: Slot = live.map(|task| task.object.id.clone()).collect();
         let update = self.state.services.get(service).and_then(|service| service.update.as_ref());
         if !live.is_empty() || update.is_some_and(|update| update.state == "rollback_started") {
             return live;
         }
-        let newest = tasks.into_iter().max_by_key(|task| (task.since, task.object.created));
+        let newest = tasks().max_by_key(|task| (task.since, task.object.created)).cloned();
         match newest {
             Some(task) if task.desired != TaskState::Remove && !self.should_restart(&task) => {
                 vec![task.object.id]

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Pass;
-use super::fit::{Reason, Used, explain, misfit};
+use super::fit::{Reason, explain, misfit};
 use super::timing::after;
+use super::used::Used;
 use super::work::Alarm;
 use crate::sim::engine::state::{Node, Task, TaskState};
 
+static UNUSED: Used = Used::NOTHING;
 const PENDING: &str = "pending task scheduling";
 
 impl Pass<'_> {
@@ -36,10 +38,6 @@ impl Pass<'_> {
             return;
         }
         self.state.work.schedule = None;
-        let mut used: BTreeMap<String, Used> = BTreeMap::new();
-        for id in self.state.nodes.keys() {
-            used.insert(id.clone(), self.used(id));
-        }
         for id in self.in_order() {
             let Some(task) = self.state.tasks.get(&id) else {
                 self.state.work.pending.remove(&id);
@@ -48,9 +46,9 @@ impl Pass<'_> {
             match &task.node {
                 Some(node) => {
                     let node = node.clone();
-                    self.confirm(&id, &node, &mut used);
+                    self.confirm(&id, &node);
                 }
-                None => self.assign(&id, &mut used),
+                None => self.assign(&id),
             }
         }
     }
@@ -63,40 +61,36 @@ impl Pass<'_> {
     }
 
     /// A task of a global service has its node already.
-    fn confirm(&mut self, id: &str, node: &str, used: &mut BTreeMap<String, Used>) {
+    fn confirm(&mut self, id: &str, node: &str) {
         let Some(task) = self.state.tasks.get(id) else { return };
         let Some(there) = self.state.nodes.get(node) else {
             self.unplaced(id, "");
             return;
         };
-        let on_node = used.entry(node.to_owned()).or_default();
-        match misfit(task, there, on_node) {
+        match misfit(task, there, self.used(node)) {
             Some(reason) => self.unplaced(id, &explain(&[reason])),
-            None => {
-                let message = "scheduler confirmed task can run on preassigned node";
-                self.assigned(id, node, message, used);
-            }
+            None => self.assigned(id, node, "scheduler confirmed task can run on preassigned node"),
         }
     }
 
-    fn assign(&mut self, id: &str, used: &mut BTreeMap<String, Used>) {
+    fn assign(&mut self, id: &str) {
         let Some(task) = self.state.tasks.get(id) else { return };
         let mut reasons: Vec<Reason> = Vec::new();
         let mut fit: Vec<&Node> = Vec::new();
         for node in self.state.nodes.values() {
-            match used.get(&node.object.id).and_then(|used| misfit(task, node, used)) {
+            match misfit(task, node, self.used(&node.object.id)) {
                 Some(reason) => reasons.push(reason),
                 None => fit.push(node),
             }
         }
         let best = fit.into_iter().min_by_key(|node| {
-            let here = used.get(&node.object.id);
-            let count = |used: &Used| used.of_service.get(&task.service).copied().unwrap_or(0);
-            let alike = spread_over(task, node, &self.state.nodes, |id| used.get(id).map_or(0, count));
-            (alike, here.map_or(0, count), here.map_or(0, |used| used.active))
+            let here = self.used(&node.object.id);
+            let alike =
+                spread_over(task, node, &self.state.nodes, |id| self.used(id).active_of(&task.service));
+            (alike, here.many_failures(task, self.now), here.active_of(&task.service), here.active)
         });
         match best.map(|node| node.object.id.clone()) {
-            Some(node) => self.assigned(id, &node, "scheduler assigned task to node", used),
+            Some(node) => self.assigned(id, &node, "scheduler assigned task to node"),
             None => {
                 let why = explain(&reasons);
                 let error = match why.as_str() {
@@ -108,13 +102,14 @@ impl Pass<'_> {
         }
     }
 
-    fn assigned(&mut self, id: &str, node: &str, message: &str, used: &mut BTreeMap<String, Used>) {
+    fn used(&self, node: &str) -> &Used {
+        self.state.work.used.get(node).unwrap_or(&UNUSED)
+    }
+
+    fn assigned(&mut self, id: &str, node: &str, message: &str) {
         self.state.work.pending.remove(id);
         self.place(id, node);
         self.status(id, TaskState::Assigned, message, None);
-        if let Some(task) = self.state.tasks.get(id) {
-            used.entry(node.to_owned()).or_default().add(task);
-        }
     }
 
     /// It stays pending, unless its service has gone on without it.
@@ -125,7 +120,7 @@ impl Pass<'_> {
             .services
             .get(&task.service)
             .is_some_and(|service| service.spec_index > task.spec_index);
-        if task.desired > TaskState::Complete && (outdated || task.node.is_some()) {
+        if task.desired > TaskState::Complete && outdated && task.node.is_none() {
             self.state.work.pending.remove(id);
             self.status(id, TaskState::Shutdown, PENDING, None);
         } else if task.error.as_deref() != Some(error) {

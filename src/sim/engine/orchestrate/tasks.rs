@@ -1,10 +1,14 @@
 //! Every change of a task.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::Pass;
 use super::spec::{self, Mode};
 use super::timing::after;
+use super::used::Use;
 use super::work::{Alarm, Place, unlink};
 use crate::sim::engine::state::{Object, Service, Task, TaskState};
 
@@ -20,7 +24,6 @@ impl Pass<'_> {
         let task = Task {
             object: Object { id: id.clone(), index, created: self.now, updated: self.now, ..task.object },
             since: self.now,
-            due: Some(after(self.now, self.timing.allocate)),
             job_iteration: if mode.job() { task.job_iteration } else { None },
             ..task
         };
@@ -29,21 +32,19 @@ impl Pass<'_> {
         if let Place::Node(node) = place {
             work.on_node.entry(node.clone()).or_default().insert(id.clone());
         }
-        if let Some(due) = task.due {
-            work.alarm(due, Alarm::Task(id.clone()));
-        }
         self.state.tasks.insert(id.clone(), task);
+        self.task_after(&id, self.timing.allocate);
         self.crowd(service, place.clone());
         Some(id)
     }
 
     /// A new status.
     pub(super) fn status(&mut self, id: &str, state: TaskState, message: &str, error: Option<&str>) {
+        self.set_due(id, None);
         self.change(id, |task| {
             task.state = state;
             message.clone_into(&mut task.message);
             task.error = error.map(str::to_owned);
-            task.due = None;
             if state > TaskState::Running {
                 task.stopping = false;
             }
@@ -71,11 +72,18 @@ impl Pass<'_> {
     }
 
     /// Looks at the task again after `pause`.
-    pub(super) fn task_after(&mut self, id: &str, pause: std::time::Duration) {
-        let due = after(self.now, pause);
-        if let Some(task) = self.state.tasks.get_mut(id) {
-            task.due = Some(due);
-            self.state.work.alarm(due, Alarm::Task(id.to_owned()));
+    pub(super) fn task_after(&mut self, id: &str, pause: Duration) {
+        self.set_due(id, Some(after(self.now, pause)));
+    }
+
+    fn set_due(&mut self, id: &str, due: Option<Timestamp>) {
+        let Some(task) = self.state.tasks.get_mut(id) else { return };
+        let alarms = &mut self.state.work.alarms;
+        if let Some(before) = std::mem::replace(&mut task.due, due) {
+            alarms.remove(&(before, Alarm::Task(id.to_owned())));
+        }
+        if let Some(due) = due {
+            alarms.insert((due, Alarm::Task(id.to_owned())));
         }
     }
 
@@ -84,12 +92,20 @@ impl Pass<'_> {
             return;
         }
         let index = self.state.next_index();
-        if let Some(task) = self.state.tasks.get_mut(id) {
-            with(task);
-            task.object.index = index;
-            task.object.updated = self.now;
-            self.state.work.changed.push_back(id.to_owned());
+        let Some(task) = self.state.tasks.get_mut(id) else { return };
+        let (used, was_failed) = (Use::of(task), failed(task));
+        with(task);
+        task.object.index = index;
+        task.object.updated = self.now;
+        let work = &mut self.state.work;
+        if let Some(node) = &task.node {
+            let on_node = work.used.entry(node.clone()).or_default();
+            on_node.change(task, used, Use::of(task));
+            if failed(task) && !was_failed && task.slot.is_some() {
+                on_node.failed(task, self.now);
+            }
         }
+        work.changed.push_back(id.to_owned());
     }
 
     /// It is gone, as if it had never been.
@@ -97,9 +113,15 @@ impl Pass<'_> {
         let Some(task) = self.state.tasks.remove(id) else { return };
         self.state.next_index();
         let work = &mut self.state.work;
+        if let Some(due) = task.due {
+            work.alarms.remove(&(due, Alarm::Task(id.to_owned())));
+        }
         unlink(&mut work.of_service, &task.service, id);
         if let Some(node) = &task.node {
             unlink(&mut work.on_node, node, id);
+            if let Some(used) = work.used.get_mut(node) {
+                used.change(&task, Use::of(&task), Use::Nothing);
+            }
         }
         work.pending.remove(id);
         if let Some(delay) = work.delays.remove(id)
@@ -159,6 +181,7 @@ fn new_task(service: &Service, place: &Place, desired: TaskState) -> Task {
         },
         service: service.object.id.clone(),
         endpoint: spec::endpoint(service),
+        auth: service.auth.clone(),
         slot,
         node,
         spec_index: service.spec_index,
@@ -173,6 +196,10 @@ fn new_task(service: &Service, place: &Place, desired: TaskState) -> Task {
         due: None,
         stopping: false,
     }
+}
+
+fn failed(task: &Task) -> bool {
+    matches!(task.state, TaskState::Failed | TaskState::Rejected)
 }
 
 /// Where the task is one of those that should be one.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::restart::{Delay, Restarts};
 use super::update::Updater;
+use super::used::Used;
 
 /// What changed and has not been looked at, what is due when, and indexes over the tasks.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,7 @@ pub struct Work {
     pub(super) alarms: BTreeSet<(Timestamp, Alarm)>,
     pub(super) of_service: BTreeMap<String, BTreeSet<String>>,
     pub(super) on_node: BTreeMap<String, BTreeSet<String>>,
+    pub(super) used: BTreeMap<String, Used>,
     /// Tasks that wait for a node, or for their node to be fit.
     pub(super) pending: BTreeSet<String>,
     /// When the scheduler looks at them next.

@@ -163,3 +163,51 @@ async fn nodes_are_drained_lost_and_found() {
     pass(60).await;
     assert_eq!(get(&engine, "/v1.41/nodes/n2").await["Status"]["State"], "ready");
 }
+
+/// What Docker 20.10.24 showed after each of these updates.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_changes_when_it_lacks_something() {
+    let engine = engine();
+    let body = json!({"Name": "net", "Driver": "overlay"});
+    let (_, made) = call(&engine, "POST", "/v1.41/networks/create", body).await;
+    let bare = spec("ev1", "nowhere:1", 0);
+    create(&engine, bare.clone()).await;
+    let with = |networks: bool, endpoint: Value| {
+        let mut spec = bare.clone();
+        if networks {
+            spec["TaskTemplate"]["Networks"] = json!([{"Target": "net"}]);
+        }
+        if !endpoint.is_null() {
+            spec["EndpointSpec"] = endpoint;
+        }
+        spec
+    };
+    let (none, vip, robin) = (Value::Null, json!({"Mode": "vip"}), json!({"Mode": "dnsrr"}));
+    let port = |mode: &str| json!({"Ports": [{"TargetPort": 1, "PublishMode": mode}]});
+    let address = json!([{"NetworkID": made["Id"], "Addr": "10.0.1.2/24"}]);
+    let on_network = json!({"Spec": {"Mode": "vip"}, "VirtualIPs": address});
+    let steps = [
+        (with(false, vip.clone()), json!({"Spec": {}}), 1),
+        (with(false, robin.clone()), json!({"Spec": {}}), 1),
+        (with(true, robin), json!({"Spec": {}}), 1),
+        (with(true, vip.clone()), on_network.clone(), 2),
+        (with(true, none.clone()), on_network, 1),
+        (with(false, none.clone()), json!({"Spec": {}}), 2),
+        (
+            with(false, port("host")),
+            json!({
+                "Spec": {"Mode": "vip", "Ports": [{"Protocol": "tcp", "TargetPort": 1, "PublishMode": "host"}]},
+                "Ports": [{"Protocol": "tcp", "TargetPort": 1, "PublishMode": "host"}],
+            }),
+            2,
+        ),
+        (with(false, vip), json!({"Spec": {"Mode": "vip"}}), 2),
+        (with(false, none), json!({"Spec": {"Mode": "vip"}}), 1),
+    ];
+    for (spec, endpoint, changes) in steps {
+        let index = engine.with(|state| state.index);
+        assert_eq!(update(&engine, "ev1", "", spec.clone()).await.0, 200);
+        assert_eq!(get(&engine, "/services/ev1").await["Endpoint"], endpoint, "{spec}");
+        assert_eq!(engine.with(|state| state.index) - index, changes, "{spec}");
+    }
+}

@@ -116,3 +116,20 @@ fn a_failing_task_is_replaced_where_it_was() {
         assert!((5..=6).contains(&count), "{:#?}", world.lines(&id));
     }
 }
+
+#[test]
+fn one_that_never_found_its_node_fit_is_waited_for_a_minute() {
+    let mut world = World::new(1);
+    let mut spec = global("good:1");
+    spec["TaskTemplate"]["Placement"] = json!({"Platforms": [{"OS": "linux", "Architecture": "riscv64"}]});
+    let id = world.create(spec);
+    world.run(secs(2));
+    world.update(&id, |spec| {
+        set_image(spec, "good:2");
+        spec["TaskTemplate"]["Placement"] = json!(null);
+    });
+    world.run(secs(59));
+    assert_eq!(world.lines(&id), ["n1 shutdown pending unsupported platform on 1 node", "n1 ready ready"]);
+    world.run(secs(3));
+    assert_eq!(world.says(&id), ["good:2"]);
+}

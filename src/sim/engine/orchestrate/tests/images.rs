@@ -102,3 +102,20 @@ fn credentials_are_those_of_the_service() {
         }
     }
 }
+
+#[test]
+fn credentials_that_were_missing_are_an_update_of_what_failed_only() {
+    let mut world = World::new(1);
+    *world.table.password.lock().unwrap() = Some("secret".to_owned());
+    let id = world.create(service("good:1", 1));
+    world.run(secs(10));
+    world.update(&id, |_| {});
+    world.state.services.get_mut(&id).unwrap().auth = Some("secret".to_owned());
+    world.until(|world| world.is(&id, "completed"));
+    assert_eq!(world.says(&id), ["good:1"]);
+
+    world.update(&id, |_| {});
+    world.state.services.get_mut(&id).unwrap().auth = None;
+    world.run(secs(10));
+    assert_eq!((world.status(&id).as_str(), world.running(&id).len()), ("", 1));
+}

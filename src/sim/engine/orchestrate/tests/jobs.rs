@@ -74,3 +74,15 @@ fn a_global_job_runs_once_on_each_node_that_was_there() {
     world.run(secs(30));
     assert_eq!(world.lines(&id), ["n1", "n2", "n3"].map(|node| format!("{node} complete complete")));
 }
+
+#[test]
+fn a_global_job_of_the_first_moment_runs_too() {
+    let mut world = World::new(2);
+    world.push("job:1", "job:1", Behaviour::Exits { after: secs(5), code: 0 });
+    let mut spec = service("job:1", 0);
+    spec["Mode"] = json!({"GlobalJob": {}});
+    spec["TaskTemplate"]["RestartPolicy"]["Condition"] = json!("none");
+    let id = world.create(spec);
+    world.run(secs(30));
+    assert_eq!(in_state(&world, &id, TaskState::Complete), 2);
+}

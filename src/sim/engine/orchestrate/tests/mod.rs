@@ -4,6 +4,7 @@ mod dirty;
 mod global;
 mod images;
 mod jobs;
+mod many;
 mod nodes;
 mod placement;
 mod properties;

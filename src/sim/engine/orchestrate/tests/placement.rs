@@ -129,3 +129,18 @@ fn the_most_frequent_reason_is_named_first() {
     );
     assert_eq!(fit::explain(&[]), "");
 }
+
+#[test]
+fn after_five_failures_a_node_is_chosen_last() {
+    let mut world = World::new(2);
+    // The empty node, which the scheduler would choose each time, cannot have the image.
+    world.node("n1", |node| node.platform = "linux/arm64".to_owned());
+    let full = world.create(service("good:1", 1));
+    world.run(secs(10));
+    assert_eq!(world.running(&full)[0].node.as_deref(), Some("n2"));
+
+    let id = world.create(service("good:2", 1));
+    world.until(|world| world.running(&id).len() == 1);
+    let pulls = world.table.pulls.lock().unwrap().iter().filter(|pull| *pull == "good:2").count();
+    assert_eq!((pulls, world.running(&id)[0].node.as_deref()), (6, Some("n2")));
+}

@@ -137,3 +137,19 @@ fn a_rollback_that_fails_is_paused() {
     world.until(|world| world.is(&id, "rollback_started"));
     world.until(|world| world.is(&id, "rollback_paused"));
 }
+
+/// As measured: while the last slot is being replaced nobody looks at failures.
+#[test]
+fn a_failure_is_noticed_when_the_last_slot_is_done() {
+    let mut world = World::new(2);
+    let id = world.create(service("good:1", 2));
+    world.run(secs(10));
+    world.update(&id, |spec| set_image(spec, "bad:1"));
+    let failed = |world: &World| world.tasks(&id).iter().filter(|task| task.exit_code == Some(1)).count();
+    world.until(|world| failed(world) == 1);
+    assert_eq!(world.status(&id), "updating: update in progress");
+    world.until(|world| world.is(&id, "paused"));
+    assert_eq!(failed(&world), 1);
+    let running = world.running(&id);
+    assert_eq!((running.len(), running[0].since), (1, world.now), "the second one came to run just now");
+}

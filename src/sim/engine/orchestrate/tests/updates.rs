@@ -200,3 +200,23 @@ fn an_update_of_a_pending_task_ends_it_unplaced() {
     world.until(|world| world.is(&id, "completed"));
     assert_eq!(world.lines(&id), ["1 shutdown shutdown", "1 running running"]);
 }
+
+#[test]
+fn start_first_with_a_port_of_the_host_never_ends() {
+    let mut world = World::new(1);
+    let mut spec = service("good:1", 1);
+    spec["EndpointSpec"] = json!({"Ports": [{"PublishMode": "host", "PublishedPort": 80, "TargetPort": 80}]});
+    spec["UpdateConfig"]["Order"] = json!("start-first");
+    let id = world.create(spec);
+    world.run(secs(10));
+    world.update(&id, |spec| set_image(spec, "good:2"));
+    world.run(secs(3_600));
+    assert_eq!(world.status(&id), "updating: update in progress");
+    assert_eq!(
+        world.lines(&id),
+        ["1 running running", "1 running pending no suitable node (host-mode port already in use on 1 node)"]
+    );
+    world.update(&id, |spec| spec["UpdateConfig"]["Order"] = json!("stop-first"));
+    world.until(|world| world.is(&id, "completed"));
+    assert_eq!(world.says(&id), ["good:2"]);
+}

@@ -1,6 +1,6 @@
 //! A Swarm without an API: services are written as the API writes them, and time passes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::timing::after;
+use super::super::used::{Use, Used};
+use super::super::work::Alarm;
 use super::super::{Timing, step};
 use crate::sim::engine::image::{Behaviour, Images, PullError, Pulled};
 use crate::sim::engine::state::{Node, Object, Service, State, Task, TaskState, Update};
@@ -204,11 +206,50 @@ impl World {
     /// One step, which a second one does not add to.
     pub(super) fn step(&mut self) {
         self.next = step(&mut self.state, self.now, &self.timing, &self.table);
-        let once = format!("{:?}", self.state);
+        let once = self.picture();
         let again = step(&mut self.state, self.now, &self.timing, &self.table);
-        assert_eq!(format!("{:?}", self.state), once, "a second step at the same time changes nothing");
+        assert_eq!(self.picture(), once, "a second step at the same time changes nothing");
         assert_eq!(again, self.next);
         assert!(self.next.is_none_or(|next| next > self.now), "what is due is done");
+        self.check_indexes();
+    }
+
+    /// The state, or, when it is large, what no change leaves as it was.
+    fn picture(&self) -> String {
+        let State { index, ids, work, events, .. } = &self.state;
+        if self.state.tasks.len() < 12 {
+            format!("{:?}", self.state)
+        } else {
+            format!("{index} {ids} {} {}", events.len(), work.next().is_some())
+        }
+    }
+
+    /// What is kept up to date is what it would be if it was made anew.
+    fn check_indexes(&self) {
+        let work = &self.state.work;
+        let (mut of_service, mut on_node, mut used) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (id, task) in &self.state.tasks {
+            let services: &mut BTreeSet<String> = of_service.entry(task.service.clone()).or_default();
+            services.insert(id.clone());
+            let Some(node) = &task.node else { continue };
+            let nodes: &mut BTreeSet<String> = on_node.entry(node.clone()).or_default();
+            nodes.insert(id.clone());
+            let there: &mut Used = used.entry(node.clone()).or_default();
+            there.change(task, Use::Nothing, Use::of(task));
+        }
+        assert_eq!(work.of_service, of_service);
+        assert_eq!(work.on_node, on_node);
+        for (id, there) in &work.used {
+            let anew = used.remove(id).unwrap_or_default();
+            assert_eq!(Used { failures: BTreeMap::new(), ..there.clone() }, anew, "{id}");
+        }
+        let tasks = work.alarms.iter().filter_map(|(at, alarm)| match alarm {
+            Alarm::Task(id) => Some((id, *at)),
+            _ => None,
+        });
+        for (id, at) in tasks {
+            assert_eq!(self.state.tasks.get(id).and_then(|task| task.due), Some(at), "no alarm is stale");
+        }
     }
 
     /// Lets so much time pass.

@@ -1,0 +1,186 @@
+//! What is not on disk first is not done: neither without an intent nor without the memory
+//! of the rollout.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::{BoxFuture, FutureExt, ready};
+use futures::stream::{BoxStream, StreamExt, empty};
+use serde_json::json;
+
+use super::*;
+use crate::events::{Log, Options, Trigger};
+use crate::files::model::{Disk, Fault};
+use crate::image::{Digest, Repository};
+use crate::plan::Action;
+use crate::registry::RegistryError;
+use crate::state::ObservedState;
+use crate::swarm::{Info, Wakeup};
+
+/// Counts the calls that change something, and lets them succeed.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+impl Counting {
+    fn call<T: Send + 'static>(&self, answer: T) -> BoxFuture<'_, Result<T, SwarmError>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        ready(Ok(answer)).boxed()
+    }
+}
+
+impl Swarm for Counting {
+    fn snapshot(&self, _: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>> {
+        ready(Ok(ObservedState::default())).boxed()
+    }
+    fn create_service(&self, _: Value, _: Option<String>) -> BoxFuture<'_, Result<String, SwarmError>> {
+        self.call("id".to_owned())
+    }
+    fn update_service(
+        &self,
+        _: String,
+        _: u64,
+        _: Value,
+        _: Option<String>,
+    ) -> BoxFuture<'_, Result<(), SwarmError>> {
+        self.call(())
+    }
+    fn create_network(&self, _: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
+        self.call("id".to_owned())
+    }
+    fn wakeups(&self) -> BoxStream<'static, Result<Wakeup, SwarmError>> {
+        empty().boxed()
+    }
+    fn info(&self) -> BoxFuture<'_, Result<Info, SwarmError>> {
+        ready(Err(SwarmError { class: ErrorClass::Transient, message: String::new() })).boxed()
+    }
+}
+
+/// A registry that wants no credentials.
+struct Open;
+
+impl Registry for Open {
+    fn tags(&self, _: &Repository, _: Duration) -> BoxFuture<'_, Result<Arc<[String]>, RegistryError>> {
+        ready(Ok(Arc::default())).boxed()
+    }
+    fn digest(&self, _: &Repository, _: &str, _: Duration) -> BoxFuture<'_, Result<Digest, RegistryError>> {
+        ready(Ok(Digest::of(b""))).boxed()
+    }
+    fn platforms(
+        &self,
+        _: &Repository,
+        _: &Digest,
+    ) -> BoxFuture<'_, Result<std::collections::BTreeSet<crate::version::Platform>, RegistryError>> {
+        ready(Ok(Default::default())).boxed()
+    }
+    fn pull_auth(&self, _: &Repository) -> BoxFuture<'_, Result<Option<String>, RegistryError>> {
+        ready(Ok(None)).boxed()
+    }
+}
+
+fn step() -> Step {
+    let image = format!("registry.example.com/app:1.0.0@{}", Digest::of(b"1.0.0"));
+    let spec = json!({ "Name": "acme_web", "TaskTemplate": { "ContainerSpec": { "Image": image } } });
+    Step {
+        action: Action::Create,
+        kind: ObjectKind::Service,
+        name: "acme_web".into(),
+        service: Some("web".into()),
+        cause: Cause::Missing,
+        from: None,
+        to: Some(ImageView { tag: Some("1.0.0".into()), version: Some("1.0.0".into()), digest: None }),
+        changes: Vec::new(),
+        drift: Vec::new(),
+        message: "web created at 1.0.0".into(),
+        warnings: Vec::new(),
+        target: "target".into(),
+        spec_hash: "hash".into(),
+        write: Write::CreateService { spec },
+    }
+}
+
+/// Log and memory on one disk, and the Swarm behind.
+fn applier(disk: &Disk, root: &Path) -> std::io::Result<(Applier, Arc<Counting>)> {
+    let log = Arc::new(Log::on(disk.files(), &root.join("events"), Options::default())?);
+    let memory = memory::Disk::on(disk.files(), &root.join("memory"), memory::Mode::ReadWrite)?;
+    let swarm = Arc::new(Counting::default());
+    let clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+    let open = log.open_intents();
+    let applier = Applier {
+        swarm: Arc::clone(&swarm) as Arc<dyn Swarm>,
+        registry: Arc::new(Open),
+        memory: Arc::new(memory),
+        recorder: Recorder::new(log, clock, Arc::new(|_, _| {}), open),
+        refused: RefusedWrites::default(),
+    };
+    Ok((applier, swarm))
+}
+
+fn about() -> About {
+    About { customer: Some("acme".into()), trigger: Trigger::Spec, revision: None }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_first_is_not_done() {
+    let (mut held, mut done) = (0, 0);
+    for space in (0..2000).step_by(9) {
+        let root = tempfile::tempdir().unwrap();
+        let disk = Disk::new(root.path(), Fault::None);
+        let (applier, swarm) = applier(&disk, root.path()).unwrap();
+        disk.fill(space);
+        let outcome = applier.execute(&about(), &step()).await;
+        let calls = swarm.0.load(Ordering::Relaxed);
+        let intents = applier.recorder.open_intents("acme").len();
+        let remembered = applier.memory.service("acme_web").rollout.is_some();
+        match outcome {
+            Outcome::Applied => {
+                assert!(calls == 1 && remembered, "{space} bytes");
+                done += 1;
+            }
+            Outcome::Unknown(message) => {
+                assert!(calls == 0 && !remembered, "{space} bytes: {message}");
+                assert!(message.starts_with("nothing was changed"), "{message}");
+                held += 1;
+                // When there is room it is done, by the intent that there may be already.
+                disk.mend();
+                assert_eq!(applier.execute(&about(), &step()).await, Outcome::Applied);
+                assert_eq!(swarm.0.load(Ordering::Relaxed), 1);
+                let log = crate::events::read(&root.path().join("events"), &Default::default()).unwrap();
+                let told =
+                    log.map(|line| line.unwrap().event.unwrap()).filter(|e| e.phase == Some(Phase::Intent));
+                assert_eq!(told.count(), 1, "{space} bytes, {intents} intents before");
+            }
+            other => panic!("{space} bytes: {other:?}"),
+        }
+    }
+    assert!(held > 20 && done > 20, "{held} held, {done} done");
+}
+
+/// The process dies at each call of the file system: the Swarm was called only if another
+/// process finds the intent, or what became of it.
+#[tokio::test]
+async fn nothing_is_done_that_a_restart_does_not_know_of() {
+    let mut called = 0;
+    for call in 0.. {
+        let root = tempfile::tempdir().unwrap();
+        let disk = Disk::of(root.path(), &[("state".into(), None)].into(), Fault::Death(call));
+        let state = root.path().join("state");
+        let Ok((applier, swarm)) = applier(&disk, &state) else { continue };
+        let _ = applier.execute(&about(), &step()).await;
+        let calls = swarm.0.load(Ordering::Relaxed);
+        called += calls;
+        for image in disk.after_power_loss().iter().filter(|_| calls > 0) {
+            let root = tempfile::tempdir().unwrap();
+            Disk::of(root.path(), image, Fault::None);
+            let state = root.path().join("state");
+            let events = crate::events::read(&state.join("events"), &Default::default()).unwrap();
+            let known = events.filter_map(|line| line.unwrap().event).any(|e| e.phase == Some(Phase::Intent));
+            assert!(known, "call {call}: the intent is lost");
+            let memory = memory::Disk::open(&state.join("memory"), memory::Mode::ReadOnly).unwrap();
+            assert!(memory.service("acme_web").rollout.is_some(), "call {call}: the rollout is forgotten");
+        }
+        if disk.calls() <= call {
+            break;
+        }
+    }
+    assert!(called > 1, "the Swarm was never called");
+}
