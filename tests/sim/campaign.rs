@@ -192,6 +192,11 @@ fn bugs(cases: &[Case]) -> usize {
         let caught = alone.chain(hard.into_iter().step_by(step)).find_map(|(case, plan)| {
             let record = run(&case.scenario, &plan, Some(&case.reference), Some(*bug));
             let problem = record.problems.first()?;
+            // What fails without the bug as well shows nothing.
+            let good = run(&case.scenario, &plan, Some(&case.reference), None);
+            if !good.is_good() {
+                return None;
+            }
             Some(format!("{}/{plan}: {problem}", case.scenario.name))
         });
         println!("  {bug:?}: {}", caught.as_deref().unwrap_or("NOT CAUGHT"));
