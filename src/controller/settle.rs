@@ -83,6 +83,12 @@ impl Settler {
             let name = service_name(&customer.name, key);
             let memory = self.memory.service(&name);
             let Some(rollout) = memory.rollout.clone() else { continue };
+            // The way back was not written after all: it is still to be planned.
+            let open = self.recorder.open_intent(&customer.name, Some(key));
+            if rollout.purpose == Purpose::RollBack && open.is_some_and(|it| it.id == rollout.event_id) {
+                self.remember(&name, not_rolled_back(memory, &rollout)).await;
+                continue;
+            }
             let Some(found) = observed.services.get(&name) else {
                 // Not made yet in an older view; else it is gone, and nothing is to be judged.
                 if self.may_be_older_view(&rollout) {
@@ -253,6 +259,15 @@ impl Context<'_> {
         let to = &self.rollout.to;
         to.version.as_deref().or(to.tag.as_deref()).unwrap_or(&to.digest)
     }
+}
+
+/// As before the last good image was to be written back.
+fn not_rolled_back(mut memory: ServiceMemory, rollout: &Rollout) -> ServiceMemory {
+    let failed = rollout.from.as_ref().map(|from| from.digest.as_str());
+    for refusal in memory.refused.iter_mut().filter(|it| Some(it.image.digest.as_str()) == failed) {
+        refusal.rolled_back = false;
+    }
+    ServiceMemory { rollout: None, ..memory }
 }
 
 /// What is remembered once a rollout is known to have failed.
