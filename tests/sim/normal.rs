@@ -18,7 +18,13 @@ pub fn swarm(state: &State) -> Value {
             .values()
             .map(|object| {
                 let name = object.spec.get("Name").and_then(Value::as_str).unwrap_or_default();
-                (name.to_owned(), object.spec.clone())
+                let mut spec = object.spec.clone();
+                if let Some(fields) = spec.as_object_mut() {
+                    // The engine gives addresses and numbers in the order in which networks are made.
+                    fields.remove("IPAM");
+                    fields.remove("Options");
+                }
+                (name.to_owned(), spec)
             })
             .collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
