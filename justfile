@@ -55,3 +55,7 @@ fuzz seconds="60":
 # the benchmarks, on a real single-host Swarm; as root
 bench *arguments:
     cargo bench --locked {{arguments}}
+
+# random fault plans for a night; another number of seeds as argument
+soak seeds="1000000":
+    SKEP_SIM_SEEDS={{seeds}} cargo test --locked --test sim -- random

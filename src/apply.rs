@@ -75,8 +75,8 @@ impl Applier {
         if let Some(message) = self.refused.find(step) {
             return Outcome::Refused(message);
         }
-        let intent = match self.announce(about, step).await {
-            Ok(intent) => intent,
+        let Announced { intent, tried_before } = match self.announce(about, step).await {
+            Ok(announced) => announced,
             Err(error) => {
                 return Outcome::Unknown(format!("nothing was changed, for the event log failed: {error}"));
             }
@@ -103,7 +103,12 @@ impl Applier {
         }
         self.put(&step.name, before).await;
         if error.class == ErrorClass::Conflict {
-            // The intent stays open: the next plan goes on with it, or closes it.
+            // This call changed nothing. What an earlier one did under the same intent is to be seen
+            // yet; but nobody must take what stands there for the doing of a first one.
+            if !tried_before {
+                let intent = close(about, &intent, Phase::Failed, "somebody else was first");
+                self.recorder.tell(vec![intent]).await;
+            }
             return Outcome::Conflict(error.message);
         }
         self.refused.note(step, &error.message);
@@ -116,14 +121,14 @@ impl Applier {
         Outcome::Refused(error.message)
     }
 
-    /// Tells what is about to be done and why; the intent's event comes back.
-    async fn announce(&self, about: &About, step: &Step) -> std::io::Result<Event> {
+    /// Tells what is about to be done and why.
+    async fn announce(&self, about: &About, step: &Step) -> std::io::Result<Announced> {
         let customer = about.customer.as_deref().unwrap_or_default();
         let open = self.recorder.open_intent(customer, step.service.as_deref());
         if let Some(open) = &open
             && open.target.as_deref() == Some(step.target.as_str())
         {
-            return Ok(open.clone());
+            return Ok(Announced { intent: open.clone(), tried_before: true });
         }
         let mut events = Vec::new();
         if let Some(superseded) = open {
@@ -132,7 +137,8 @@ impl Applier {
         events.extend(warnings(about, step));
         events.push(NewEvent { target: Some(step.target.clone()), ..change(about, step, Phase::Intent) });
         let mut written = self.recorder.record(events).await?;
-        written.pop().ok_or_else(|| std::io::Error::other("the log returned no event"))
+        let intent = written.pop().ok_or_else(|| std::io::Error::other("the log returned no event"))?;
+        Ok(Announced { intent, tried_before: false })
     }
 
     async fn auth(&self, step: &Step) -> Result<Option<String>, String> {
@@ -191,6 +197,13 @@ impl Applier {
             tracing::error!(service = name, %error, "cannot remember the rollout");
         }
     }
+}
+
+/// An intent that is on disk.
+struct Announced {
+    intent: Event,
+    /// Whether a call was made under it before, whose outcome nobody knows.
+    tried_before: bool,
 }
 
 /// The rollout that a step begins, unless it leaves the tasks alone.

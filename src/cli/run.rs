@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -14,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::session::{Observers, Writer};
 use crate::config::Config;
-use crate::controller::{Controller, Observer, Settings, Specs, Wakeups, wakeups};
+use crate::controller::{Controller, Jitter, Observer, Settings, Specs, Wakeups, wakeups};
 use crate::http::{self, Health, Highest, HttpState, Metrics, Part};
 use crate::plan::Plan;
+use crate::source;
 use crate::state::WaitingReason;
 use crate::state_dir::StateDir;
 use crate::swarm::{self, SwarmError};
@@ -140,19 +142,22 @@ pub(super) fn assemble(
     hangup: &Arc<Notify>,
     observer: Arc<dyn Observer>,
 ) -> (Controller, Wakeups) {
+    let jitter = Jitter::default();
     let wakeups = Wakeups::start(wakeups::Sources {
-        specs_dir: &config.specs_dir,
+        files: source::watch(&config.specs_dir, source::Debounce::default()).boxed(),
         swarm: Arc::clone(&writer.session.swarm),
         registry: Arc::clone(&writer.session.registry),
         watched: writer.session.resolver.watched.clone(),
         poll_registry: config.poll_registry,
         resync: config.resync,
+        jitter: jitter.clone(),
         hangup: Arc::clone(hangup),
     });
     let settings = Settings {
         concurrency: config.rollout_concurrency,
         poll_registry: config.poll_registry,
         resync: config.resync,
+        jitter,
     };
     let specs = Specs::new(&config.specs_dir, Some(&config.state_dir));
     (Controller::new(Arc::clone(&writer.reconciler), specs, settings, observer), wakeups)

@@ -3,6 +3,7 @@
 //! Level-triggered: a wake-up only names a customer to look at; every pass observes afresh.
 //! The key of the queue is the customer, so that its services are planned together.
 
+mod jitter;
 pub mod poll;
 mod queue;
 mod rankings;
@@ -26,6 +27,7 @@ use crate::image::Repository;
 use crate::plan::Plan;
 use crate::swarm::SwarmError;
 
+pub use jitter::Jitter;
 pub use queue::Queue;
 pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
 pub use retry::Retries;
@@ -65,6 +67,7 @@ pub struct Settings {
     pub concurrency: usize,
     pub poll_registry: Duration,
     pub resync: Duration,
+    pub jitter: Jitter,
 }
 
 /// The control loop.
@@ -80,6 +83,8 @@ pub struct Controller {
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
     specs_failed: bool,
+    /// What the looks at rolling customers are counted from.
+    origin: Instant,
 }
 
 type Done = (String, Duration, Result<Report, SwarmError>);
@@ -94,14 +99,15 @@ impl Controller {
         Self {
             reconciler,
             specs,
-            settings,
             observer,
             queue: Queue::default(),
             wanted: HashMap::new(),
-            retries: Retries::default(),
+            retries: Retries::new(settings.jitter.clone()),
+            settings,
             conflicts: HashMap::new(),
             quarantined: HashMap::new(),
             specs_failed: false,
+            origin: Instant::now(),
         }
     }
 
@@ -293,7 +299,7 @@ impl Controller {
             Next::Settled => self.retries.succeeded(key),
             Next::Rolling => {
                 self.retries.succeeded(key);
-                self.want(key, Trigger::Swarm, next_tick(now));
+                self.want(key, Trigger::Swarm, next_tick(self.origin, now));
             }
             Next::Again => {
                 let conflicts = self.conflicts.entry(key.to_owned()).or_default();
@@ -328,9 +334,7 @@ async fn pass(reconciler: Arc<Reconciler>, key: String, request: Request) -> Don
 }
 
 /// Customers that roll at the same time share their looks at the Swarm.
-fn next_tick(now: Instant) -> Instant {
-    static ORIGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    let origin = *ORIGIN.get_or_init(|| now);
+fn next_tick(origin: Instant, now: Instant) -> Instant {
     let interval = ROLLING_INTERVAL.as_millis();
     let ticks = now.saturating_duration_since(origin).as_millis() / interval + 1;
     origin + ROLLING_INTERVAL * u32::try_from(ticks).unwrap_or(u32::MAX)

@@ -1,13 +1,14 @@
 //! Asks each registry from time to time, once a repository for all who use it, and says which
 //! repositories have something new. Polling is the truth; whatever else wakes skep is sooner.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::time::Instant;
 
+use super::Jitter;
 use crate::image::{Digest, Repository};
 use crate::registry::Registry;
 
@@ -21,11 +22,11 @@ const TAG_IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// The tags whose digests are in use, noted by the passes and asked again by the poller.
 #[derive(Clone, Default)]
 pub struct Watched {
-    tags: Arc<Mutex<HashMap<Repository, Tags>>>,
+    tags: Arc<Mutex<BTreeMap<Repository, Tags>>>,
 }
 
 /// Each tag's digest, and when a pass last looked it up.
-type Tags = HashMap<String, (Digest, Instant)>;
+type Tags = BTreeMap<String, (Digest, Instant)>;
 
 impl Watched {
     /// Notes that a pass looked up this tag.
@@ -49,7 +50,8 @@ pub struct Poller {
     registry: Arc<dyn Registry>,
     watched: Watched,
     interval: Duration,
-    repositories: HashMap<Repository, Polled>,
+    repositories: BTreeMap<Repository, Polled>,
+    jitter: Jitter,
 }
 
 struct Polled {
@@ -65,15 +67,15 @@ struct Said {
 }
 
 impl Poller {
-    pub fn new(registry: Arc<dyn Registry>, watched: Watched, interval: Duration) -> Self {
-        Self { registry, watched, interval, repositories: HashMap::new() }
+    pub fn new(registry: Arc<dyn Registry>, watched: Watched, interval: Duration, jitter: Jitter) -> Self {
+        Self { registry, watched, interval, repositories: BTreeMap::new(), jitter }
     }
 
     /// The repositories in use from now on. New ones have just been asked by their first pass.
     pub fn set(&mut self, repositories: &BTreeSet<Repository>) {
         self.repositories.retain(|repository, _| repositories.contains(repository));
         for repository in repositories {
-            let next = Instant::now() + jittered(self.interval);
+            let next = Instant::now() + self.jitter.spread(self.interval, JITTER);
             self.repositories.entry(repository.clone()).or_insert(Polled { next, said: None });
         }
     }
@@ -107,7 +109,7 @@ impl Poller {
         let mut changed = BTreeSet::new();
         for (repository, said) in answers {
             let Some(polled) = self.repositories.get_mut(&repository) else { continue };
-            polled.next = Instant::now() + jittered(self.interval);
+            polled.next = Instant::now() + self.jitter.spread(self.interval, JITTER);
             if said.is_none() || polled.said != said {
                 changed.insert(repository);
             }
@@ -134,8 +136,4 @@ async fn ask(
     }
     digests.sort();
     Some(Said { tags, digests })
-}
-
-fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(1.0 + JITTER * (rand::random::<f64>() * 2.0 - 1.0))
 }

@@ -86,6 +86,7 @@ impl<K: Ord + Hash + Clone> Queue<K> {
                 Ok(key) => return key,
                 Err(Some(at)) => {
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep_until(at) => {}
                         () = changed => {}
                     }

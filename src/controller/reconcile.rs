@@ -91,7 +91,8 @@ impl Reconciler {
         self.settler.intents(&about, customer, &observed).await;
         let mut rolling: BTreeSet<String> =
             self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
-        let plan = self.plan(request, &observed).await;
+        let mut plan = self.plan(request, &observed).await;
+        rolling.extend(self.settler.hold_back(&customer.name, &mut plan, &observed));
         self.settler.abandon(&about, &customer.name, &plan).await;
         let outcomes = self.execute(&about, &plan).await;
         let applied = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
+use super::Jitter;
+
 const FIRST: Duration = Duration::from_secs(1);
 const MAX: Duration = Duration::from_secs(300);
 const MULTIPLIER: f64 = 2.0;
@@ -17,9 +19,14 @@ const JITTER: f64 = 0.3;
 #[derive(Default)]
 pub struct Retries {
     keys: HashMap<String, ExponentialBackoff>,
+    jitter: Jitter,
 }
 
 impl Retries {
+    pub fn new(jitter: Jitter) -> Self {
+        Self { keys: HashMap::new(), jitter }
+    }
+
     /// The delay after one more failure of `key`.
     pub fn failed(&mut self, key: &str) -> Duration {
         let backoff = self.keys.entry(key.to_owned()).or_insert_with(|| {
@@ -27,11 +34,11 @@ impl Retries {
                 .with_initial_interval(FIRST)
                 .with_max_interval(MAX)
                 .with_multiplier(MULTIPLIER)
-                .with_randomization_factor(JITTER)
+                .with_randomization_factor(0.0)
                 .with_max_elapsed_time(None)
                 .build()
         });
-        backoff.next_backoff().unwrap_or(MAX)
+        self.jitter.spread(backoff.next_backoff().unwrap_or(MAX), JITTER)
     }
 
     /// `key` went well: its next failure counts as the first.

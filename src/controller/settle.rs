@@ -12,9 +12,9 @@ use jiff::SignedDuration;
 
 use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
-use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, ServiceMemory};
+use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, Seen, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
-use crate::plan::{Plan, Waiting, is_applied, service_name};
+use crate::plan::{Plan, Step, Waiting, is_applied, service_name};
 use crate::spec;
 use crate::state::{ObservedService, ObservedState, WaitingReason};
 
@@ -83,8 +83,19 @@ impl Settler {
             let name = service_name(&customer.name, key);
             let memory = self.memory.service(&name);
             let Some(rollout) = memory.rollout.clone() else { continue };
+            // The way back was not written after all: it is still to be planned.
+            let open = self.recorder.open_intent(&customer.name, Some(key));
+            if rollout.purpose == Purpose::RollBack && open.is_some_and(|it| it.id == rollout.event_id) {
+                self.remember(&name, not_rolled_back(memory, &rollout)).await;
+                continue;
+            }
             let Some(found) = observed.services.get(&name) else {
-                self.remember(&name, ServiceMemory { rollout: None, ..memory }).await;
+                // Not made yet in an older view; else it is gone, and nothing is to be judged.
+                if self.may_be_older_view(&rollout) {
+                    rolling.push(name);
+                } else {
+                    self.remember(&name, ServiceMemory { rollout: None, ..memory }).await;
+                }
                 continue;
             };
             let context = Context { about, key, name: &name, rollout };
@@ -112,7 +123,7 @@ impl Settler {
         // before; and after a while (the engine was away, or restored from a backup) there is
         // nothing to be judged any more.
         if found.version_index <= rollout.after_index {
-            if self.recorder.now().duration_since(rollout.started) >= OLDER_VIEW_MAX {
+            if !self.may_be_older_view(rollout) {
                 memory.rollout = None;
             }
             return memory;
@@ -125,6 +136,7 @@ impl Settler {
             Progress::Converged if runs_target => {
                 let mut events = vec![context.finished(&tally)];
                 memory.last_good = Some(rollout.to.clone());
+                memory.seen = Some(Seen { index: found.version_index, time: self.recorder.now() });
                 memory.rollout = None;
                 if rollout.purpose == Purpose::RollBack {
                     events.retain(|event| event.reason == Reason::RolledBack);
@@ -144,6 +156,42 @@ impl Settler {
         memory
     }
 
+    fn may_be_older_view(&self, rollout: &Rollout) -> bool {
+        self.recorder.now().duration_since(rollout.started) < OLDER_VIEW_MAX
+    }
+
+    /// Takes out of the plan what is planned against a view of the Swarm that is older than what
+    /// is known already. The names of those services come back.
+    pub fn hold_back(&self, customer: &str, plan: &mut Plan, observed: &ObservedState) -> Vec<String> {
+        let steps = std::mem::take(&mut plan.steps).into_iter();
+        let (held, steps) = steps.partition(|step| self.is_older_view(customer, step, observed));
+        plan.steps = steps;
+        let held: Vec<Step> = held;
+        plan.waiting.extend(held.iter().filter_map(|step| {
+            let message = "the Swarm's answer is older than the last change".to_owned();
+            Some(Waiting {
+                service: step.service.clone()?,
+                reason: WaitingReason::RolloutInProgress,
+                message,
+            })
+        }));
+        held.into_iter().map(|step| step.name).collect()
+    }
+
+    fn is_older_view(&self, customer: &str, step: &Step, observed: &ObservedState) -> bool {
+        let memory = self.memory.service(&step.name);
+        let index = observed.services.get(&step.name).map_or(0, |found| found.version_index);
+        // An outcome that was told is of a change that was made, seen or not.
+        let is_made = |rollout: &Rollout| {
+            let open = self.recorder.open_intent(customer, step.service.as_deref());
+            open.is_none_or(|intent| intent.id != rollout.event_id)
+        };
+        let written = memory.rollout.filter(is_made);
+        let age = |time| self.recorder.now().duration_since(time);
+        written.is_some_and(|rollout| index <= rollout.after_index && self.may_be_older_view(&rollout))
+            || memory.seen.is_some_and(|seen| index < seen.index && age(seen.time) < STALE_VIEW_MAX)
+    }
+
     async fn remember(&self, name: &str, memory: ServiceMemory) {
         if let Err(error) = memory::put_service(&self.memory, name, memory).await {
             tracing::error!(service = name, %error, "cannot remember how the rollout stands");
@@ -153,6 +201,8 @@ impl Settler {
 
 /// A view of the Swarm is never older than this.
 const OLDER_VIEW_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// Managers that follow may answer with what was true so long ago.
+const STALE_VIEW_MAX: SignedDuration = SignedDuration::from_secs(20);
 /// How long a version is refused that nodes could not pull.
 const REFUSED_FOR_A_WHILE: SignedDuration = SignedDuration::from_secs(600);
 
@@ -209,6 +259,15 @@ impl Context<'_> {
         let to = &self.rollout.to;
         to.version.as_deref().or(to.tag.as_deref()).unwrap_or(&to.digest)
     }
+}
+
+/// As before the last good image was to be written back.
+fn not_rolled_back(mut memory: ServiceMemory, rollout: &Rollout) -> ServiceMemory {
+    let failed = rollout.from.as_ref().map(|from| from.digest.as_str());
+    for refusal in memory.refused.iter_mut().filter(|it| Some(it.image.digest.as_str()) == failed) {
+        refusal.rolled_back = false;
+    }
+    ServiceMemory { rollout: None, ..memory }
 }
 
 /// What is remembered once a rollout is known to have failed.

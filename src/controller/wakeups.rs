@@ -1,19 +1,19 @@
 //! All that can wake the loop, as one stream: files, the Swarm, registries, time, signals.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::Jitter;
 use super::poll::{Poller, Watched};
 use crate::events::Trigger;
 use crate::image::Repository;
 use crate::registry::Registry;
-use crate::source::Debounce;
 use crate::swarm::{Swarm, Wakeup};
 
 /// Wake-ups that may wait; more are dropped, as the loop looks at everything anyway.
@@ -48,27 +48,29 @@ pub struct Wakeups {
 }
 
 /// What to listen to.
-pub struct Sources<'a> {
-    pub specs_dir: &'a Path,
+pub struct Sources {
+    /// Says when the specs directory may have changed.
+    pub files: BoxStream<'static, ()>,
     pub swarm: Arc<dyn Swarm>,
     pub registry: Arc<dyn Registry>,
     pub watched: Watched,
     pub poll_registry: Duration,
     pub resync: Duration,
+    pub jitter: Jitter,
     /// Woken by SIGHUP.
     pub hangup: Arc<Notify>,
 }
 
 impl Wakeups {
     /// Starts listening.
-    pub fn start(sources: Sources<'_>) -> Self {
+    pub fn start(sources: Sources) -> Self {
         let (send, wakes) = mpsc::channel(BACKLOG);
         let (repositories, repositories_seen) = watch::channel(BTreeSet::new());
         let all_due = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
-        tasks.spawn(files(crate::source::watch(sources.specs_dir, Debounce::default()), send.clone()));
+        tasks.spawn(files(sources.files, send.clone()));
         tasks.spawn(swarm(sources.swarm, send.clone()));
-        let poller = Poller::new(sources.registry, sources.watched, sources.poll_registry);
+        let poller = Poller::new(sources.registry, sources.watched, sources.poll_registry, sources.jitter);
         tasks.spawn(registries(poller, repositories_seen, Arc::clone(&all_due), send.clone()));
         tasks.spawn(every(sources.resync, Wake::Resync, send.clone()));
         tasks.spawn(every(REREAD, Wake::Specs(Trigger::Resync), send.clone()));
@@ -95,8 +97,7 @@ impl Wakeups {
     }
 }
 
-async fn files(changes: impl futures::Stream<Item = ()>, send: mpsc::Sender<Wake>) {
-    let mut changes = std::pin::pin!(changes);
+async fn files(mut changes: BoxStream<'static, ()>, send: mpsc::Sender<Wake>) {
     while changes.next().await.is_some() {
         if send.send(Wake::Specs(Trigger::Spec)).await.is_err() {
             return;
@@ -145,6 +146,7 @@ async fn registries(
             }
         };
         tokio::select! {
+            biased;
             changed = repositories.changed() => {
                 if changed.is_err() {
                     return;

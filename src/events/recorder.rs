@@ -1,7 +1,7 @@
 //! Events as the controller writes them: stamped with the time, counted, and with the open
 //! intents at hand, so that one id stands for one change however often it is tried.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +21,7 @@ pub struct Recorder {
     clock: Clock,
     observer: EventObserver,
     /// Intents without an outcome, by the object's full name.
-    open: Arc<Mutex<HashMap<String, Event>>>,
+    open: Arc<Mutex<BTreeMap<String, Event>>>,
 }
 
 /// What all events of one reconcile have in common.

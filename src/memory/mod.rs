@@ -64,9 +64,20 @@ pub struct ServiceMemory {
     /// The image that tasks were last forced to, so that it is done once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<String>,
+    /// What the last rollout looked like when it was seen to be complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
     /// A person asked for one more try of what stands there, by `skep retry`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
+}
+
+/// A view of the service, so that an older one is known as such.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The engine's version index.
+    pub index: u64,
+    pub time: jiff::Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -275,7 +275,10 @@ fn by_time(tally: &Tally, rollout: &Rollout, timeout: Duration, now: Timestamp) 
     if tally.active > 0 && tally.right + tally.active >= tally.wanted {
         return Progress::InProgress;
     }
-    let infrastructure = is_kind(tally, ProblemKind::NoImage) || is_kind(tally, ProblemKind::Unschedulable);
+    // What was told not to be the version's fault is not, until a task says so.
+    let unchanged = rollout.failed.is_some() && tally.problem.is_none();
+    let infrastructure =
+        unchanged || is_kind(tally, ProblemKind::NoImage) || is_kind(tally, ProblemKind::Unschedulable);
     let why = format!(
         "not converged within {} s: {} of {} tasks right",
         timeout.as_secs(),

@@ -1,11 +1,11 @@
 //! Where credentials come from: `skep.toml`, else docker's `config.json`, else nowhere.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::prelude::*;
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
 
 use super::cache::Flights;
 use super::docker_config::{self, DockerConfig};
@@ -156,13 +156,17 @@ async fn read_password(path: &Path) -> Result<Secret, String> {
 
 /// `None`: there is no such file.
 async fn read_bounded(path: &Path, max: u64) -> Result<Option<Vec<u8>>, String> {
-    let file = match tokio::fs::File::open(path).await {
-        Ok(file) => file,
+    let path = path.to_owned();
+    let read = crate::blocking::run(move || {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    });
+    let bytes = match read.await.flatten() {
+        Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(format!("cannot be read: {}", e.kind())),
     };
-    let mut bytes = Vec::new();
-    file.take(max + 1).read_to_end(&mut bytes).await.map_err(|e| format!("cannot be read: {}", e.kind()))?;
     if bytes.len() as u64 > max {
         return Err(format!("is longer than {max} bytes"));
     }

@@ -1,0 +1,22 @@
+//! The fault campaigns: scenarios run in simulation, against an embedded Swarm and registry,
+//! with tokio's clock paused, and again with every fault at every exchange.
+//!
+//! `cargo test --test sim` runs all; `cargo test --test sim -- NAME…` those campaigns or
+//! scenarios. `SKEP_SIM_REPLAY='new_version/swarm#12:reset-mid-body' cargo test --test sim`
+//! runs one plan and shows its trace. `SKEP_SIM_SEEDS=10000` draws that many random plans.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and this one prints")]
+
+mod bugs;
+mod campaign;
+mod normal;
+mod oracle;
+mod plan;
+mod run;
+mod scenarios;
+mod skep_process;
+mod witness;
+mod world;
+
+fn main() -> std::process::ExitCode {
+    campaign::main()
+}

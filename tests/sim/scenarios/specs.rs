@@ -1,0 +1,73 @@
+//! What is wanted changes.
+
+use super::versions::{web, web_with};
+use super::{Scenario, WEB, is_updating, scenario};
+
+const TEMPLATE: &str = r#"
+[services.web]
+image = "registry.test:5000/shop/web"
+version = "^1"
+environment = { NAME = "${customer}" }
+deploy = { replicas = 1, update_config = { monitor = "1s" } }
+"#;
+
+pub fn all() -> Vec<Scenario> {
+    vec![
+        scenario("environment", "a key of the environment is added, changed and taken out", web)
+            .then("add", |w| w.spec("acme.toml", &with_environment("A = \"1\", B = \"2\"")))
+            .then("change", |w| w.spec("acme.toml", &with_environment("A = \"1\", B = \"3\"")))
+            .then("take out", |w| w.spec("acme.toml", WEB)),
+        scenario("edited_while_rolling", "the spec changes in the middle of a rollout", web)
+            .until("push", |w| w.push("shop/web", "1.1.0"), |state| is_updating(state, "acme_web"))
+            .then("edit", |w| w.spec("acme.toml", &with_environment("A = \"1\"")))
+            .more_rollouts(),
+        scenario("invalid_then_mended", "a spec has errors and is mended; a push comes meanwhile", web)
+            .then("spoil", |w| w.spec("acme.toml", "[services.web]\nimagine = \"x\"\n"))
+            .then("push", |w| w.push("shop/web", "1.1.0"))
+            .then("mend", |w| w.spec("acme.toml", &with_environment("A = \"1\""))),
+        scenario("suspended", "a customer is held and let go", web)
+            .then("hold", |w| w.spec("acme.toml", &format!("suspend = \"audit\"\n{WEB}")))
+            .then("push", |w| w.push("shop/web", "1.1.0"))
+            .then("let go", |w| w.spec("acme.toml", WEB)),
+        scenario("template", "a template of three customers changes", |w| {
+            w.push("shop/web", "1.0.0");
+            w.spec("templates/saas.toml", TEMPLATE);
+            for customer in ["acme", "globex", "initech"] {
+                w.spec(&format!("{customer}.toml"), "template = \"saas\"\n");
+            }
+        })
+        .then("edit", |w| w.spec("templates/saas.toml", &TEMPLATE.replace("NAME =", "LEVEL = \"2\", NAME =")))
+        .then("push", |w| w.push("shop/web", "1.1.0")),
+        scenario("service_removed", "a service leaves the spec and is left alone", |w| {
+            w.push("shop/web", "1.0.0");
+            w.push("shop/api", "1.0.0");
+            let api = WEB.replace("services.web", "services.api").replace("shop/web", "shop/api");
+            w.spec("acme.toml", &format!("{WEB}{api}"));
+        })
+        .then("remove", |w| w.spec("acme.toml", WEB))
+        .then("push", |w| {
+            w.push("shop/web", "1.1.0");
+            w.push("shop/api", "1.1.0");
+        }),
+        scenario("customer_removed", "a customer's file goes and comes back", web)
+            .then("remove", |w| w.remove_spec("acme.toml"))
+            .then("push", |w| w.push("shop/web", "1.1.0"))
+            .then("put back", |w| w.spec("acme.toml", WEB)),
+        scenario("scaled", "replicas change with the version, to none and back", web)
+            .then("scale and push", |w| {
+                w.push("shop/web", "1.1.0");
+                w.spec("acme.toml", &WEB.replace("replicas = 2", "replicas = 3"));
+            })
+            .then("to none", |w| w.spec("acme.toml", &WEB.replace("replicas = 2", "replicas = 0")))
+            .then("push", |w| w.push("shop/web", "1.2.0"))
+            .then("back", |w| w.spec("acme.toml", WEB)),
+        scenario("repository_moved", "the image comes from another repository", web).then("move", |w| {
+            w.push("store/web", "1.0.0");
+            w.spec("acme.toml", &web_with("version = \"1.0.0\"").replace("shop/web", "store/web"));
+        }),
+    ]
+}
+
+fn with_environment(environment: &str) -> String {
+    format!("{WEB}environment = {{ {environment} }}\n")
+}

@@ -1,0 +1,149 @@
+//! One incarnation of skep: the production controller with the production clients, wired as
+//! `skep run` wires it, over connections of its own.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use futures::StreamExt;
+use skep::cli::session::{Clients, Parts, Writer, standing_conditions};
+use skep::config::RegistryConfig;
+use skep::controller::{Controller, Jitter, Observer, Settings, Specs, Wakeups, wakeups};
+use skep::events::{Conditions, Log, Options};
+use skep::memory::{Disk, Memory, Mode};
+use skep::plan::Plan;
+use skep::sim::wire::{Hosts, Memory as Server};
+use skep::state_dir::StateDir;
+use skep::swarm::SwarmError;
+use skep::{registry, swarm};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::bugs::{Bug, BuggyMemory, BuggyRegistry, BuggySwarm};
+use crate::world::{POLL, REGISTRY_HOST, RESYNC, ROLLOUT_TIMEOUT, World};
+
+pub struct Skep {
+    task: JoinHandle<()>,
+    /// The far ends of its connections, which end with it.
+    servers: [Arc<Server>; 2],
+}
+
+impl Skep {
+    /// Starts on the world's state directory.
+    pub fn start(world: &World) -> Self {
+        let servers = world.servers();
+        let [swarm_server, registry_server] = &servers;
+        let hosts = Hosts::default();
+        hosts.insert(REGISTRY_HOST, registry_server.dialer());
+        let endpoint = swarm::Endpoint::Memory(swarm_server.dialer());
+        let clients = Clients {
+            swarm: Arc::new(swarm::Client::new(endpoint, Arc::new(|_, _| {}))),
+            registry: Arc::new(registry::Client::new(
+                &registries(world),
+                registry::Options {
+                    docker_config: None,
+                    dial: Some(hosts.dial()),
+                    ..registry::Options::default()
+                },
+            )),
+        };
+        let task = tokio::spawn(run(world, with_bug(world, clients)));
+        Self { task, servers }
+    }
+
+    /// `kill -9`: nothing of it goes on.
+    pub async fn kill(self) {
+        self.task.abort();
+        self.servers.iter().for_each(|server| server.close());
+        assert!(self.task.await.is_err_and(|error| error.is_cancelled()), "skep ended by itself");
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+fn with_bug(world: &World, clients: Clients) -> Clients {
+    let Some(bug) = world.bug else { return clients };
+    let Clients { swarm, registry } = clients;
+    let (lists, digests) = (Mutex::default(), Mutex::default());
+    Clients {
+        swarm: Arc::new(BuggySwarm {
+            swarm,
+            engine: world.engine.clone(),
+            bug,
+            failed: AtomicBool::new(false),
+        }),
+        registry: Arc::new(BuggyRegistry { registry, bug, lists, digests }),
+    }
+}
+
+fn registries(world: &World) -> BTreeMap<String, RegistryConfig> {
+    let config = match world.password_file() {
+        None => RegistryConfig { plain_http: Some(true), ..RegistryConfig::default() },
+        Some(file) => RegistryConfig {
+            plain_http: Some(true),
+            username: Some("ci".to_owned()),
+            password_file: Some(file),
+            ..RegistryConfig::default()
+        },
+    };
+    BTreeMap::from([(REGISTRY_HOST.to_owned(), config)])
+}
+
+fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'static {
+    let dir = StateDir::open(&world.state_dir()).unwrap();
+    let lock = dir.lock().expect("the incarnation before holds nothing any more");
+    let keep = if world.bug == Some(Bug::SegmentsLost) { 0 } else { 64 };
+    let log = Log::open(&dir.events(), Options { max_bytes: world.log_bytes(), keep }).unwrap();
+    let mut memory: Arc<dyn Memory> = Arc::new(Disk::open(&dir.memory(), Mode::ReadWrite).unwrap());
+    if let Some(bug) = world.bug {
+        memory = Arc::new(BuggyMemory { memory, bug, lost: Mutex::default() });
+    }
+    let forgets = |bug| world.bug == Some(bug);
+    let open = if forgets(Bug::IntentsForgotten) { Vec::new() } else { log.open_intents() };
+    let conditions = match forgets(Bug::ConditionsForgotten) {
+        true => Conditions::default(),
+        false => standing_conditions(&dir.events()),
+    };
+    let writer = Writer::new(Parts {
+        clients,
+        memory,
+        open,
+        log: Arc::new(log),
+        conditions,
+        clock: world.clock(),
+        observer: Arc::new(|_, _| {}),
+        rollout_timeout: ROLLOUT_TIMEOUT,
+        lock: Some(lock),
+    });
+    let jitter = Jitter::seeded(1);
+    let specs = Specs::new(&world.specs_dir(), Some(&world.state_dir()));
+    let files = world.file_changes().boxed();
+    async move {
+        let wakeups = Wakeups::start(wakeups::Sources {
+            files,
+            swarm: Arc::clone(&writer.session.swarm),
+            registry: Arc::clone(&writer.session.registry),
+            watched: writer.session.resolver.watched.clone(),
+            poll_registry: POLL,
+            resync: RESYNC,
+            jitter: jitter.clone(),
+            hangup: Arc::new(Notify::new()),
+        });
+        let settings = Settings { concurrency: 8, poll_registry: POLL, resync: RESYNC, jitter };
+        let controller =
+            Controller::new(Arc::clone(&writer.reconciler), specs, settings, Arc::new(Unwatched));
+        controller.run(wakeups, std::future::pending()).await;
+    }
+}
+
+struct Unwatched;
+
+impl Observer for Unwatched {
+    fn pass(&self, _: &str, _: std::time::Duration, _: Result<&Plan, &SwarmError>) {}
+    fn queue_depth(&self, _: usize) {}
+    fn specs_read(&self, _: Result<&BTreeMap<String, Vec<String>>, &str>) {}
+    fn forget(&self, _: &str) {}
+    fn heartbeat(&self) {}
+}
