@@ -160,13 +160,13 @@ mod tests {
         let short = Some(Duration::from_millis(1200));
         for customer in fleet() {
             for (key, service) in &customer.services {
-                let config = service.deploy.update_config.as_ref().unwrap();
+                let config = service.compose.deploy.update_config.as_ref().unwrap();
                 assert_eq!(config.monitor, short, "{}/{key}", customer.name);
             }
             let held = customer.services["api"].suspend.as_ref().map(|suspend| suspend.until);
             let freeze = (customer.name == "initech").then_some(Some(Timestamp::UNIX_EPOCH));
             assert_eq!(held, freeze, "{}", customer.name);
-            let back = customer.services["frontend"].deploy.rollback_config.as_ref().unwrap();
+            let back = customer.services["frontend"].compose.deploy.rollback_config.as_ref().unwrap();
             assert_eq!(back.monitor, short, "{}", customer.name);
         }
     }
