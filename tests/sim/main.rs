@@ -8,6 +8,7 @@
 
 mod bugs;
 mod campaign;
+mod exceptions;
 mod normal;
 mod oracle;
 mod plan;
