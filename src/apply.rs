@@ -75,15 +75,15 @@ impl Applier {
         if let Some(message) = self.refused.find(step) {
             return Outcome::Refused(message);
         }
+        let auth = match self.auth(step).await {
+            Ok(auth) => auth,
+            Err(message) => return Outcome::Unknown(message),
+        };
         let Announced { intent, tried_before } = match self.announce(about, step).await {
             Ok(announced) => announced,
             Err(error) => {
                 return Outcome::Unknown(format!("nothing was changed, for the event log failed: {error}"));
             }
-        };
-        let auth = match self.auth(step).await {
-            Ok(auth) => auth,
-            Err(message) => return Outcome::Unknown(message),
         };
         // Ahead of the call: a rollout that nobody remembers is never judged, whoever dies.
         let before = self.memory.service(&step.name);
@@ -101,7 +101,10 @@ impl Applier {
             // The intent stays open: the next pass sees whether it was applied.
             return Outcome::Unknown(error.message);
         }
-        self.put(&step.name, before).await;
+        // What an earlier call under the same intent began is judged by what was remembered for it.
+        if error.class != ErrorClass::Conflict || !tried_before {
+            self.put(&step.name, before).await;
+        }
         if error.class == ErrorClass::Conflict {
             // This call changed nothing. What an earlier one did under the same intent is to be seen
             // yet; but nobody must take what stands there for the doing of a first one.

@@ -16,14 +16,3 @@ pub type Dialing = BoxFuture<'static, io::Result<Box<dyn Stream>>>;
 pub type Dialer = Arc<dyn Fn() -> Dialing + Send + Sync>;
 /// Connects to a `host:port`.
 pub type Dial = Arc<dyn Fn(&str) -> Dialing + Send + Sync>;
-
-/// Connects by TCP, as everybody does.
-pub fn tcp() -> Dial {
-    Arc::new(|address| {
-        let address = address.to_owned();
-        Box::pin(async move {
-            let stream = tokio::net::TcpStream::connect(address).await?;
-            Ok(Box::new(stream) as Box<dyn Stream>)
-        })
-    })
-}

@@ -14,7 +14,7 @@ use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, Seen, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
-use crate::plan::{Plan, Step, Waiting, is_applied, service_name};
+use crate::plan::{ObjectKind, Plan, Step, Waiting, is_applied, service_name};
 use crate::spec;
 use crate::state::{ObservedService, ObservedState, WaitingReason};
 
@@ -61,7 +61,10 @@ impl Settler {
             let of_service = |waiting: &&Waiting| Some(waiting.service.as_str()) == intent.service.as_deref();
             plan.waiting.iter().filter(of_service).any(|waiting| {
                 use WaitingReason as W;
-                matches!(waiting.reason, W::RegistryUnavailable | W::TagListTruncated | W::Suspended)
+                matches!(
+                    waiting.reason,
+                    W::RegistryUnavailable | W::TagListTruncated | W::Suspended | W::RolloutInProgress
+                )
             })
         };
         let open = self.recorder.open_intents(customer).into_iter();
@@ -125,6 +128,8 @@ impl Settler {
         if found.version_index <= rollout.after_index {
             if !self.may_be_older_view(rollout) {
                 memory.rollout = None;
+                // The call that was to force the tasks never arrived: it may be made again.
+                memory.forced = None;
             }
             return memory;
         }
@@ -157,7 +162,8 @@ impl Settler {
     }
 
     fn may_be_older_view(&self, rollout: &Rollout) -> bool {
-        self.recorder.now().duration_since(rollout.started) < OLDER_VIEW_MAX
+        // A clock that was put back makes an age negative.
+        self.recorder.now().duration_since(rollout.started).abs() < OLDER_VIEW_MAX
     }
 
     /// Takes out of the plan what is planned against a view of the Swarm that is older than what
@@ -179,6 +185,9 @@ impl Settler {
     }
 
     fn is_older_view(&self, customer: &str, step: &Step, observed: &ObservedState) -> bool {
+        if step.kind != ObjectKind::Service {
+            return false;
+        }
         let memory = self.memory.service(&step.name);
         let index = observed.services.get(&step.name).map_or(0, |found| found.version_index);
         // An outcome that was told is of a change that was made, seen or not.
@@ -187,7 +196,7 @@ impl Settler {
             open.is_none_or(|intent| intent.id != rollout.event_id)
         };
         let written = memory.rollout.filter(is_made);
-        let age = |time| self.recorder.now().duration_since(time);
+        let age = |time| self.recorder.now().duration_since(time).abs();
         written.is_some_and(|rollout| index <= rollout.after_index && self.may_be_older_view(&rollout))
             || memory.seen.is_some_and(|seen| index < seen.index && age(seen.time) < STALE_VIEW_MAX)
     }

@@ -1,6 +1,6 @@
 //! The networks of a customer's own: which of them are missing, and how they are made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -8,10 +8,20 @@ use super::{Action, Cause, Input, ObjectKind, Step, Write, fields, labels};
 use crate::spec::{Customer, Network};
 
 /// Whether the customer may join the network of this name, and by which ID: one that is
-/// there, or its name for one that the same plan makes.
+/// there, or its name for one that the same plan makes. One that is another's by its labels
+/// must be called external in the spec.
 pub(super) fn id(input: &Input<'_>, name: &str) -> Option<String> {
-    let found = input.observed.networks.get(name).map(|network| network.id.clone());
-    found.or_else(|| own(&input.desired.spec, name).then(|| name.to_owned()))
+    let customer = &input.desired.spec;
+    let own = own(customer, name);
+    match input.observed.networks.get(name) {
+        Some(found) => (!own || !is_another(customer, &found.labels)).then(|| found.id.clone()),
+        None => own.then(|| name.to_owned()),
+    }
+}
+
+fn is_another(customer: &Customer, found: &BTreeMap<String, String>) -> bool {
+    let owner = found.get(labels::CUSTOMER).or_else(|| found.get(labels::STACK));
+    owner.is_some_and(|owner| *owner != customer.name)
 }
 
 /// Whether skep makes the network of this name for the customer: the default one, unless the

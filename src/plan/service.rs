@@ -406,10 +406,17 @@ impl Case<'_> {
     }
 
     fn network_missing(&self, missing: &fields::MissingNetwork) -> Waiting {
-        let message = format!(
-            "network {:?} does not exist in the Swarm: `docker network create -d overlay --attachable {}`",
-            missing.name, missing.name
-        );
+        let name = &missing.name;
+        let message = if self.input.observed.networks.contains_key(name) {
+            format!(
+                "network {name:?} belongs to another: write `external = true` in [networks.{}] to join it all the same",
+                missing.key
+            )
+        } else {
+            format!(
+                "network {name:?} does not exist in the Swarm: `docker network create -d overlay --attachable {name}`"
+            )
+        };
         self.wait(WaitingReason::NetworkMissing, message)
     }
 
