@@ -61,10 +61,7 @@ impl Settler {
             let of_service = |waiting: &&Waiting| Some(waiting.service.as_str()) == intent.service.as_deref();
             plan.waiting.iter().filter(of_service).any(|waiting| {
                 use WaitingReason as W;
-                matches!(
-                    waiting.reason,
-                    W::RegistryUnavailable | W::TagListTruncated | W::Suspended | W::RolloutInProgress
-                )
+                matches!(waiting.reason, W::RegistryUnavailable | W::TagListTruncated | W::Suspended)
             })
         };
         let open = self.recorder.open_intents(customer).into_iter();
