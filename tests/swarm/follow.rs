@@ -234,7 +234,11 @@ pub fn drift(bed: &Bed) {
     for command in by_hand {
         let told = events(&ws).len();
         ws.docker(command).ok();
-        let change = wait_events(&ws, told, "RolloutComplete");
+        let mut change = wait_events(&ws, told, "RolloutComplete");
+        // Swarm moves the index itself while it carries out what was done by hand: then skep was second, and says so.
+        while outline(&change).get(2).is_some_and(|third| third == "DriftCorrected/failed") {
+            change.drain(..3);
+        }
         expect_one_change(
             &change,
             &[
