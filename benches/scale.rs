@@ -325,7 +325,7 @@ impl Running {
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it runs");
     }
 
-    /// Looks so seldom that looking costs skep a twentieth of the time at most.
+    /// Looks so seldom that looking costs skep a sixth of the time at most.
     fn wait(&mut self, within: Duration, what: &str, done: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + within;
         loop {
@@ -335,7 +335,7 @@ impl Running {
             }
             assert!(self.child.try_wait().expect("it is ours").is_none(), "skep ended before {what}");
             assert!(Instant::now() < deadline, "{what} took too long");
-            std::thread::sleep((begun.elapsed() * 20).max(Duration::from_millis(2)));
+            std::thread::sleep((begun.elapsed() * 5).max(Duration::from_millis(2)));
         }
     }
 }

@@ -13,7 +13,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request};
 use serde_json::{Value, json};
 
-use super::{ErrorClass, Info, Swarm, SwarmError, Wakeup, convert, transport::Endpoint};
+use super::convert::{self, Answers};
+use super::{ErrorClass, Info, Swarm, SwarmError, Wakeup, transport::Endpoint};
 use crate::state::ObservedState;
 use crate::text::printable;
 
@@ -93,6 +94,13 @@ impl Client {
         self.call(Call { operation, method: Method::GET, path, auth: None, body: None }).await
     }
 
+    /// The text of a list, which is read piece by piece.
+    async fn list(&self, operation: &'static str, path: String) -> Result<Bytes, SwarmError> {
+        let version = self.api_version().await?;
+        let path = format!("/v{version}{path}");
+        self.exchange_text(operation, Method::GET, &path, None, None).await
+    }
+
     async fn exchange(
         &self,
         operation: &'static str,
@@ -101,6 +109,17 @@ impl Client {
         auth: Option<String>,
         body: Option<Value>,
     ) -> Result<Value, SwarmError> {
+        parse(&self.exchange_text(operation, method, path, auth, body).await?)
+    }
+
+    async fn exchange_text(
+        &self,
+        operation: &'static str,
+        method: Method,
+        path: &str,
+        auth: Option<String>,
+        body: Option<Value>,
+    ) -> Result<Bytes, SwarmError> {
         let exchange = self.exchange_unbounded(method, path, auth, body);
         let answer = match tokio::time::timeout(SWARM_TIMEOUT, exchange).await {
             Ok(answer) => answer,
@@ -109,7 +128,7 @@ impl Client {
         match answer {
             Ok((status, bytes)) => {
                 (self.observer)(operation, Some(status.as_u16()));
-                if status.is_success() { parse(&bytes) } else { Err(refusal(status.as_u16(), &bytes)) }
+                if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes)) }
             }
             Err(error) => {
                 (self.observer)(operation, None);
@@ -194,13 +213,14 @@ impl Swarm for Client {
             // written in between cannot look converged by tasks of another spec.
             let should_run = json!({"desired-state": ["running", "ready", "accepted", "complete"]});
             let (services, tasks, all_tasks, nodes, networks) = futures::try_join!(
-                self.get("service_list", "/services".into()),
-                self.get("task_list", filtered("/tasks", &should_run)),
+                self.list("service_list", "/services".into()),
+                self.list("task_list", filtered("/tasks", &should_run)),
                 self.detailed_tasks(&detail),
-                self.get("node_list", "/nodes".into()),
-                self.get("network_list", filtered("/networks", &json!({"scope": ["swarm"]}))),
+                self.list("node_list", "/nodes".into()),
+                self.list("network_list", filtered("/networks", &json!({"scope": ["swarm"]}))),
             )?;
-            Ok(convert::snapshot(services, [tasks, all_tasks], &nodes, &networks))
+            let answers = Answers { services, tasks: [tasks, all_tasks], nodes, networks };
+            convert::snapshot_of(&answers).map_err(|error| not_json(&error))
         })
     }
 
@@ -290,13 +310,15 @@ impl Swarm for Client {
 }
 
 impl Client {
-    async fn detailed_tasks(&self, services: &[String]) -> Result<Value, SwarmError> {
+    async fn detailed_tasks(&self, services: &[String]) -> Result<Bytes, SwarmError> {
         if services.is_empty() {
-            return Ok(Value::Null);
+            return Ok(Bytes::new());
         }
-        match self.get("task_list", filtered("/tasks", &json!({"service": services}))).await {
+        match self.list("task_list", filtered("/tasks", &json!({"service": services}))).await {
             // One of them is gone, which the engine takes for an error of the whole list.
-            Err(error) if error.class == ErrorClass::Conflict => self.get("task_list", "/tasks".into()).await,
+            Err(error) if error.class == ErrorClass::Conflict => {
+                self.list("task_list", "/tasks".into()).await
+            }
             answer => answer,
         }
     }
@@ -320,10 +342,12 @@ fn parse(bytes: &[u8]) -> Result<Value, SwarmError> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(bytes).map_err(|error| SwarmError {
-        class: ErrorClass::Transient,
-        message: printable(&format!("the engine's answer is not JSON: {error}"), MESSAGE_CHARS_MAX),
-    })
+    serde_json::from_slice(bytes).map_err(|error| not_json(&error))
+}
+
+fn not_json(error: &serde_json::Error) -> SwarmError {
+    let message = printable(&format!("the engine's answer cannot be read: {error}"), MESSAGE_CHARS_MAX);
+    SwarmError { class: ErrorClass::Transient, message }
 }
 
 /// What a refused call means. A stale index is a 500 on every engine measured, so that a 500

@@ -1,8 +1,12 @@
 //! The engine's JSON → `ObservedState`. Lenient: an unknown state or a missing field in one
 //! object never hides the others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 
+use bytes::Bytes;
+use serde::Deserializer as _;
+use serde::de::{SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::state::{
@@ -16,29 +20,105 @@ const MESSAGE_CHARS_MAX: usize = 300;
 /// Puts the answers of the list calls together. The second task list repeats, for some
 /// services, what the first one has.
 pub fn snapshot(services: Value, tasks: [Value; 2], nodes: &Value, networks: &Value) -> ObservedState {
-    let mut state = ObservedState::default();
-    let mut names = HashMap::new();
-    for service in into_items(services) {
+    let mut view = View::default();
+    into_items(services).into_iter().for_each(|service| view.service(service));
+    tasks.iter().flat_map(items).for_each(|task| view.task(task));
+    items(nodes).for_each(|node| view.node(node));
+    items(networks).for_each(|network| view.network(network));
+    view.state
+}
+
+/// The same of the answers' text. Of what is not kept (most of a task), no more than one object is held at
+/// a time: read whole, the lists of a large Swarm need several times the memory of what is kept.
+pub(super) fn snapshot_of(answers: &Answers) -> serde_json::Result<ObservedState> {
+    let mut view = View::default();
+    each(&answers.services, |service| view.service(service))?;
+    for tasks in &answers.tasks {
+        each(tasks, |task| view.task(&task))?;
+    }
+    each(&answers.nodes, |node| view.node(&node))?;
+    each(&answers.networks, |network| view.network(&network))?;
+    Ok(view.state)
+}
+
+/// What the list calls answered.
+pub(super) struct Answers {
+    pub services: Bytes,
+    pub tasks: [Bytes; 2],
+    pub nodes: Bytes,
+    pub networks: Bytes,
+}
+
+/// Gives each element of a JSON array to `take`. Nothing and `null` have none, as Go writes an empty list.
+fn each(text: &[u8], take: impl FnMut(Value)) -> serde_json::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut json = serde_json::Deserializer::from_slice(text);
+    json.deserialize_any(Each(take))?;
+    json.end()
+}
+
+struct Each<F>(F);
+
+impl<'de, F: FnMut(Value)> Visitor<'de> for Each<F> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while let Some(element) = list.next_element()? {
+            (self.0)(element);
+        }
+        Ok(())
+    }
+}
+
+/// A snapshot that is being put together: services first, then their tasks.
+#[derive(Default)]
+struct View {
+    state: ObservedState,
+    /// Names of services, by ID.
+    names: HashMap<String, String>,
+    /// IDs of tasks.
+    seen: HashSet<String>,
+}
+
+impl View {
+    fn service(&mut self, service: Value) {
         if let Some(service) = observed_service(service) {
-            names.insert(service.id.clone(), service.name.clone());
-            state.services.insert(service.name.clone(), service);
+            self.names.insert(service.id.clone(), service.name.clone());
+            self.state.services.insert(service.name.clone(), service);
         }
     }
-    let mut seen = BTreeSet::new();
-    for task in tasks.iter().flat_map(items) {
-        let owner = text(task, "/ServiceID")
-            .and_then(|id| names.get(id))
-            .and_then(|name| state.services.get_mut(name));
-        let (Some(service), Some(id)) = (owner, text(task, "/ID")) else { continue };
-        if seen.insert(id) {
+
+    fn task(&mut self, task: &Value) {
+        let name = text(task, "/ServiceID").and_then(|id| self.names.get(id));
+        let owner = name.and_then(|name| self.state.services.get_mut(name));
+        let (Some(service), Some(id)) = (owner, text(task, "/ID")) else { return };
+        if self.seen.insert(id.to_owned()) {
             let observed = observed_task(id, task, service);
             service.tasks.push(observed);
         }
     }
-    state.nodes = items(nodes).filter_map(observed_node).map(|node| (node.id.clone(), node)).collect();
-    state.networks =
-        items(networks).filter_map(observed_network).map(|net| (net.name.clone(), net)).collect();
-    state
+
+    fn node(&mut self, node: &Value) {
+        if let Some(node) = observed_node(node) {
+            self.state.nodes.insert(node.id.clone(), node);
+        }
+    }
+
+    fn network(&mut self, network: &Value) {
+        if let Some(network) = observed_network(network) {
+            self.state.networks.insert(network.name.clone(), network);
+        }
+    }
 }
 
 fn observed_service(mut service: Value) -> Option<ObservedService> {
@@ -81,19 +161,23 @@ fn observed_task(id: &str, task: &Value, service: &ObservedService) -> ObservedT
 /// decide whether a task is dirty: networks and ports, which a task shows in another form.
 fn is_current(task: &Value, service_spec: &Value) -> bool {
     let same = |task_pointer: &str, spec_pointer: &str| {
-        let absent = |value: Option<&Value>| match value {
-            None | Some(Value::Null) => None,
-            Some(Value::Object(map)) if map.is_empty() => None,
-            Some(Value::Number(number)) if number.as_u64() == Some(0) => None,
-            Some(value) => Some(value.clone()),
-        };
-        absent(task.pointer(task_pointer)) == absent(service_spec.pointer(spec_pointer))
+        something(task.pointer(task_pointer)) == something(service_spec.pointer(spec_pointer))
     };
     same("/Spec/ContainerSpec", "/TaskTemplate/ContainerSpec")
         && same("/Spec/ForceUpdate", "/TaskTemplate/ForceUpdate")
         && same("/Spec/Resources", "/TaskTemplate/Resources")
         && same("/Spec/RestartPolicy", "/TaskTemplate/RestartPolicy")
         && same("/Spec/LogDriver", "/TaskTemplate/LogDriver")
+}
+
+/// `None` for what Swarm takes for nothing.
+fn something(value: Option<&Value>) -> Option<&Value> {
+    value.filter(|value| match value {
+        Value::Null => false,
+        Value::Object(map) => !map.is_empty(),
+        Value::Number(number) => number.as_u64() != Some(0),
+        _ => true,
+    })
 }
 
 fn observed_node(node: &Value) -> Option<ObservedNode> {
@@ -159,4 +243,54 @@ fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
 
 fn number(value: &Value, pointer: &str) -> Option<u64> {
     value.pointer(pointer)?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn count(text: &str) -> Result<usize, String> {
+        let mut count = 0;
+        each(text.as_bytes(), |_| count += 1).map(|()| count).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_list_is_read_piece_by_piece() {
+        assert_eq!(count(r#"[{"a": [1, 2]}, 3, null]"#), Ok(3));
+        for none in ["", "null", "[]", " [ ] "] {
+            assert_eq!(count(none), Ok(0), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_list_is_no_answer() {
+        for bad in ["{}", "\"text\"", "[1, 2", "[1] 2", "[1,]", "<html>", "7", "[1}"] {
+            assert!(count(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn text_and_values_give_the_same() {
+        let services = json!([
+            {"ID": "s1", "Version": {"Index": 7}, "Spec": {"Name": "a_web", "TaskTemplate": {"ContainerSpec": {"Image": "x"}}}},
+            {"ID": "s2", "Spec": {"Name": "without an index"}}, 3,
+        ]);
+        let task = json!({"ID": "t1", "ServiceID": "s1", "Spec": {"ContainerSpec": {"Image": "x"}}});
+        let tasks = json!([task, {"ID": "t2", "ServiceID": "another"}]);
+        let nodes = json!([{"ID": "n1", "Status": {"State": "ready"}}]);
+        let networks = json!([{"Id": "w1", "Name": "a_default", "Labels": {"k": "v"}}]);
+        let text = |value: &Value| Bytes::from(value.to_string());
+        let of_text = snapshot_of(&Answers {
+            services: text(&services),
+            tasks: [text(&tasks), text(&json!([task]))],
+            nodes: text(&nodes),
+            networks: text(&networks),
+        });
+        let of_values = snapshot(services, [tasks, json!([task])], &nodes, &networks);
+        assert_eq!((of_values.services["a_web"].tasks.len(), of_values.services.len()), (1, 1));
+        assert!(of_values.services["a_web"].tasks[0].current);
+        assert_eq!(of_text.ok(), Some(of_values));
+    }
 }
