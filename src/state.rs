@@ -91,6 +91,31 @@ pub struct ObservedState {
     pub nodes: BTreeMap<String, ObservedNode>,
     /// Networks of swarm scope, by name.
     pub networks: BTreeMap<String, ObservedNetwork>,
+    /// By name.
+    pub secrets: BTreeMap<String, ObservedBlob>,
+    /// By name.
+    pub configs: BTreeMap<String, ObservedBlob>,
+}
+
+/// The kinds of objects that a stack is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectKind {
+    Service,
+    Network,
+    Secret,
+    Config,
+}
+
+impl ObjectKind {
+    /// As messages and the engine's paths name one.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Network => "network",
+            Self::Secret => "secret",
+            Self::Config => "config",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +184,15 @@ pub struct ObservedNetwork {
     pub id: String,
     pub name: String,
     pub labels: BTreeMap<String, String>,
+}
+
+/// A secret or a config, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedBlob {
+    pub id: String,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub created_at: Option<jiff::Timestamp>,
 }
 
 impl ObservedService {

@@ -1,6 +1,7 @@
 //! What is not on disk first is not done: neither without an intent nor without the memory
 //! of the rollout.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -44,8 +45,18 @@ impl Swarm for Counting {
     ) -> BoxFuture<'_, Result<(), SwarmError>> {
         self.call(())
     }
-    fn create_network(&self, _: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
+    fn create_object(&self, _: ObjectKind, _: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
         self.call("id".to_owned())
+    }
+    fn labels_of(
+        &self,
+        _: ObjectKind,
+        _: String,
+    ) -> BoxFuture<'_, Result<Option<BTreeMap<String, String>>, SwarmError>> {
+        ready(Ok(None)).boxed()
+    }
+    fn remove(&self, _: ObjectKind, _: String) -> BoxFuture<'_, Result<(), SwarmError>> {
+        self.call(())
     }
     fn wakeups(&self) -> BoxStream<'static, Result<Wakeup, SwarmError>> {
         empty().boxed()

@@ -32,6 +32,8 @@ pub fn step(step: &Step) -> PlanStep {
         kind: match step.kind {
             plan::ObjectKind::Service => ObjectKind::Service,
             plan::ObjectKind::Network => ObjectKind::Network,
+            plan::ObjectKind::Secret => ObjectKind::Secret,
+            plan::ObjectKind::Config => ObjectKind::Config,
         },
         name: step.name.clone(),
         service: step.service.clone(),

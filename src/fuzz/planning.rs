@@ -145,6 +145,10 @@ fn check_plan(plan: &Plan, desired: &DesiredCustomer, observed: &ObservedState) 
                 assert!(step.kind == ObjectKind::Network && !observed.networks.contains_key(&step.name));
                 continue;
             }
+            Write::Remove { id } => {
+                assert!(is_owned(step, id, &customer.name, observed), "{step:?} is foreign");
+                continue;
+            }
             Write::CreateService { spec } => {
                 assert!(found.is_none() && step.action == Action::Create, "{step:?}");
                 spec
@@ -166,8 +170,27 @@ fn check_plan(plan: &Plan, desired: &DesiredCustomer, observed: &ObservedState) 
     }
 }
 
+/// Whether the object that is to be removed is there, by that ID, and the customer's own.
+fn is_owned(step: &plan::Step, id: &str, customer: &str, observed: &ObservedState) -> bool {
+    let label = |labels: &BTreeMap<String, String>| labels.get(labels::CUSTOMER).cloned();
+    let found = match step.kind {
+        ObjectKind::Service => {
+            let found = observed.services.get(&step.name);
+            found.map(|found| (&found.id, found.label(labels::CUSTOMER).map(str::to_owned)))
+        }
+        ObjectKind::Network => observed.networks.get(&step.name).map(|one| (&one.id, label(&one.labels))),
+        ObjectKind::Secret => observed.secrets.get(&step.name).map(|one| (&one.id, label(&one.labels))),
+        ObjectKind::Config => observed.configs.get(&step.name).map(|one| (&one.id, label(&one.labels))),
+    };
+    found.is_some_and(|(found, owner)| found == id && owner.as_deref() == Some(customer))
+}
+
 fn carry_out(step: &plan::Step, observed: &mut ObservedState) {
     match &step.write {
+        Write::Remove { .. } => {
+            observed.services.remove(&step.name);
+            observed.networks.remove(&step.name);
+        }
         Write::CreateNetwork { .. } => {
             let network =
                 ObservedNetwork { id: step.name.clone(), name: step.name.clone(), labels: BTreeMap::new() };

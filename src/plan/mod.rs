@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::image::ImageRef;
 use crate::memory::ServiceMemory;
 use crate::spec;
+pub use crate::state::ObjectKind;
 use crate::state::{DesiredCustomer, ObservedService, ObservedState, Target, WaitingReason};
 use converge::Tally;
 
@@ -87,12 +88,6 @@ pub enum Action {
     Remove,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObjectKind {
-    Service,
-    Network,
-}
-
 /// Why a step is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -119,9 +114,21 @@ pub enum Cause {
 /// The call a step makes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    CreateNetwork { spec: Value },
-    CreateService { spec: Value },
-    UpdateService { id: String, index: u64, spec: Value },
+    CreateNetwork {
+        spec: Value,
+    },
+    CreateService {
+        spec: Value,
+    },
+    UpdateService {
+        id: String,
+        index: u64,
+        spec: Value,
+    },
+    /// By ID, after the owner's label has been read afresh.
+    Remove {
+        id: String,
+    },
 }
 
 /// A field before and after, in the spec's vocabulary.

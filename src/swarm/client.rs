@@ -1,6 +1,6 @@
 //! The Engine API client: raw JSON for what is written, bollard for streams and version.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::convert::{self, Answers};
 use super::{ErrorClass, Info, Swarm, SwarmError, Wakeup, transport::Endpoint};
-use crate::state::ObservedState;
+use crate::state::{ObjectKind, ObservedState};
 use crate::text::printable;
 
 /// A call that has not ended by then is given up; a leader election takes up to 20 s (measured).
@@ -212,14 +212,16 @@ impl Swarm for Client {
             // All at once: each task is compared with its service's spec, so that a service
             // written in between cannot look converged by tasks of another spec.
             let should_run = json!({"desired-state": ["running", "ready", "accepted", "complete"]});
-            let (services, tasks, all_tasks, nodes, networks) = futures::try_join!(
+            let (services, tasks, all_tasks, nodes, networks, secrets, configs) = futures::try_join!(
                 self.list("service_list", "/services".into()),
                 self.list("task_list", filtered("/tasks", &should_run)),
                 self.detailed_tasks(&detail),
                 self.list("node_list", "/nodes".into()),
                 self.list("network_list", filtered("/networks", &json!({"scope": ["swarm"]}))),
+                self.list("secret_list", "/secrets".into()),
+                self.list("config_list", "/configs".into()),
             )?;
-            let answers = Answers { services, tasks: [tasks, all_tasks], nodes, networks };
+            let answers = Answers { services, tasks: [tasks, all_tasks], nodes, networks, secrets, configs };
             convert::snapshot_of(&answers).map_err(|error| not_json(&error))
         })
     }
@@ -246,15 +248,40 @@ impl Swarm for Client {
         })
     }
 
-    fn create_network(&self, spec: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
+    fn create_object(&self, kind: ObjectKind, spec: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
         Box::pin(async move {
-            let path = "/networks/create".to_owned();
-            let operation = "network_create";
-            id_of(
-                &self
-                    .call(Call { operation, method: Method::POST, path, auth: None, body: Some(spec) })
-                    .await?,
-            )
+            let operation = operations(kind).create;
+            let path = format!("/{}s/create", kind.as_str());
+            let call = Call { operation, method: Method::POST, path, auth: None, body: Some(spec) };
+            id_of(&self.call(call).await?)
+        })
+    }
+
+    fn labels_of(
+        &self,
+        kind: ObjectKind,
+        id: String,
+    ) -> BoxFuture<'_, Result<Option<BTreeMap<String, String>>, SwarmError>> {
+        Box::pin(async move {
+            let path = format!("/{}s/{id}", kind.as_str());
+            match self.get(operations(kind).inspect, path).await {
+                Ok(found) if kind == ObjectKind::Network => Ok(Some(convert::labels(&found, "/Labels"))),
+                Ok(found) => Ok(Some(convert::labels(&found, "/Spec/Labels"))),
+                Err(error) if error.is_gone() => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn remove(&self, kind: ObjectKind, id: String) -> BoxFuture<'_, Result<(), SwarmError>> {
+        Box::pin(async move {
+            let operation = operations(kind).remove;
+            let path = format!("/{}s/{id}", kind.as_str());
+            let call = Call { operation, method: Method::DELETE, path, auth: None, body: None };
+            match self.call(call).await {
+                Err(error) if error.is_gone() => Ok(()),
+                answer => answer.map(drop),
+            }
         })
     }
 
@@ -309,6 +336,23 @@ impl Swarm for Client {
     }
 }
 
+/// How calls on an object of some kind are counted.
+struct Operations {
+    create: &'static str,
+    inspect: &'static str,
+    remove: &'static str,
+}
+
+fn operations(kind: ObjectKind) -> Operations {
+    let (create, inspect, remove) = match kind {
+        ObjectKind::Service => ("service_create", "service_inspect", "service_remove"),
+        ObjectKind::Network => ("network_create", "network_inspect", "network_remove"),
+        ObjectKind::Secret => ("secret_create", "secret_inspect", "secret_remove"),
+        ObjectKind::Config => ("config_create", "config_inspect", "config_remove"),
+    };
+    Operations { create, inspect, remove }
+}
+
 impl Client {
     async fn detailed_tasks(&self, services: &[String]) -> Result<Bytes, SwarmError> {
         if services.is_empty() {
@@ -316,9 +360,7 @@ impl Client {
         }
         match self.list("task_list", filtered("/tasks", &json!({"service": services}))).await {
             // One of them is gone, which the engine takes for an error of the whole list.
-            Err(error) if error.class == ErrorClass::Conflict => {
-                self.list("task_list", "/tasks".into()).await
-            }
+            Err(error) if error.is_gone() => self.list("task_list", "/tasks".into()).await,
             answer => answer,
         }
     }
@@ -366,7 +408,7 @@ fn refusal(status: u16, bytes: &[u8]) -> SwarmError {
     };
     let class = match status {
         409 => ErrorClass::Conflict,
-        404 => ErrorClass::Conflict,
+        404 => ErrorClass::Gone,
         500 if said.contains("out of sequence") => ErrorClass::Conflict,
         408 | 429 | 500..=599 => ErrorClass::Transient,
         _ => ErrorClass::Terminal,
@@ -411,7 +453,7 @@ mod tests {
             ),
             (500, r#"{"message":"rpc error: code = DeadlineExceeded"}"#, ErrorClass::Transient),
             (409, r#"{"message":"name conflicts with an existing object"}"#, ErrorClass::Conflict),
-            (404, r#"{"message":"service x not found"}"#, ErrorClass::Conflict),
+            (404, r#"{"message":"service x not found"}"#, ErrorClass::Gone),
             (400, r#"{"message":"invalid mount"}"#, ErrorClass::Terminal),
             (503, r#"{"message":"This node is not a swarm manager."}"#, ErrorClass::Transient),
             (502, "<html>bad gateway</html>", ErrorClass::Transient),

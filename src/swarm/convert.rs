@@ -10,7 +10,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::state::{
-    ObservedNetwork, ObservedNode, ObservedService, ObservedState, ObservedTask, UpdateStatus,
+    ObservedBlob, ObservedNetwork, ObservedNode, ObservedService, ObservedState, ObservedTask, UpdateStatus,
 };
 use crate::text::printable;
 use crate::version::Platform;
@@ -38,6 +38,8 @@ pub(super) fn snapshot_of(answers: &Answers) -> serde_json::Result<ObservedState
     }
     each(&answers.nodes, |node| view.node(&node))?;
     each(&answers.networks, |network| view.network(&network))?;
+    each(&answers.secrets, |secret| view.state.secrets.extend(observed_blob(&secret)))?;
+    each(&answers.configs, |config| view.state.configs.extend(observed_blob(&config)))?;
     Ok(view.state)
 }
 
@@ -47,6 +49,8 @@ pub(super) struct Answers {
     pub tasks: [Bytes; 2],
     pub nodes: Bytes,
     pub networks: Bytes,
+    pub secrets: Bytes,
+    pub configs: Bytes,
 }
 
 /// Gives each element of a JSON array to `take`. Nothing and `null` have none, as Go writes an empty list.
@@ -212,6 +216,18 @@ fn go_arch(architecture: &str) -> String {
     .to_owned()
 }
 
+/// A secret or a config, by its name. Its content is not kept.
+fn observed_blob(blob: &Value) -> Option<(String, ObservedBlob)> {
+    let name = text(blob, "/Spec/Name")?.to_owned();
+    let observed = ObservedBlob {
+        id: text(blob, "/ID")?.to_owned(),
+        name: name.clone(),
+        labels: labels(blob, "/Spec/Labels"),
+        created_at: text(blob, "/CreatedAt").and_then(|time| time.parse().ok()),
+    };
+    Some((name, observed))
+}
+
 fn observed_network(network: &Value) -> Option<ObservedNetwork> {
     Some(ObservedNetwork {
         id: text(network, "/Id")?.to_owned(),
@@ -220,7 +236,7 @@ fn observed_network(network: &Value) -> Option<ObservedNetwork> {
     })
 }
 
-fn labels(value: &Value, pointer: &str) -> BTreeMap<String, String> {
+pub(super) fn labels(value: &Value, pointer: &str) -> BTreeMap<String, String> {
     let map = value.pointer(pointer).and_then(Value::as_object);
     let pairs = map.into_iter().flatten();
     pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
@@ -272,6 +288,29 @@ mod tests {
     }
 
     #[test]
+    fn secrets_and_configs_are_seen_without_their_content() {
+        let blobs = json!([
+            {"ID": "b1", "CreatedAt": "2026-11-23T10:00:00Z", "Spec": {"Name": "a_key", "Data": "c2VjcmV0", "Labels": {"skep.customer": "a"}}},
+            {"ID": "b2"},
+        ]);
+        let text = Bytes::from(blobs.to_string());
+        let none = Bytes::new();
+        let answers = Answers {
+            services: none.clone(),
+            tasks: [none.clone(), none.clone()],
+            nodes: none.clone(),
+            networks: none,
+            secrets: text.clone(),
+            configs: text,
+        };
+        let state = snapshot_of(&answers).unwrap();
+        assert_eq!(state.secrets, state.configs);
+        assert_eq!(state.secrets.keys().collect::<Vec<_>>(), ["a_key"]);
+        assert_eq!(state.secrets["a_key"].labels["skep.customer"], "a");
+        assert!(state.secrets["a_key"].created_at.is_some() && !format!("{state:?}").contains("c2VjcmV0"));
+    }
+
+    #[test]
     fn text_and_values_give_the_same() {
         let services = json!([
             {"ID": "s1", "Version": {"Index": 7}, "Spec": {"Name": "a_web", "TaskTemplate": {"ContainerSpec": {"Image": "x"}}}},
@@ -287,6 +326,8 @@ mod tests {
             tasks: [text(&tasks), text(&json!([task]))],
             nodes: text(&nodes),
             networks: text(&networks),
+            secrets: Bytes::new(),
+            configs: Bytes::new(),
         });
         let of_values = snapshot(services, [tasks, json!([task])], &nodes, &networks);
         assert_eq!((of_values.services["a_web"].tasks.len(), of_values.services.len()), (1, 1));

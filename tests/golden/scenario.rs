@@ -172,6 +172,10 @@ impl Scenario {
                 let network = json!({ "Id": spec["Name"], "Name": spec["Name"], "Labels": spec["Labels"] });
                 self.networks.as_array_mut().unwrap().push(network);
             }
+            Write::Remove { id } => {
+                services.retain(|service| service["ID"] != id.as_str());
+                self.networks.as_array_mut().unwrap().retain(|network| network["Id"] != id.as_str());
+            }
             Write::CreateService { spec } => {
                 services.push(json!({ "ID": step.name, "Version": { "Index": 1 }, "Spec": spec }));
             }
@@ -289,6 +293,7 @@ impl Run {
         let writes = steps.map(|step| {
             let write = match &step.write {
                 Write::CreateNetwork { spec } | Write::CreateService { spec } => json!({ "create": spec }),
+                Write::Remove { id } => json!({ "remove": id }),
                 Write::UpdateService { spec, .. } => {
                     json!({ "update": diff::pointers(&self.observed.services[&step.name].spec, spec) })
                 }
@@ -320,7 +325,7 @@ impl Run {
         for (plan, step) in self.plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)))
         {
             let spec = match &step.write {
-                Write::CreateNetwork { .. } => continue,
+                Write::CreateNetwork { .. } | Write::Remove { .. } => continue,
                 Write::CreateService { spec } | Write::UpdateService { spec, .. } => spec,
             };
             let image = fields::image(spec).parse::<ImageRef>();

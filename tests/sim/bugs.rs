@@ -15,7 +15,7 @@ use skep::image::{Digest, Repository};
 use skep::memory::{Memory, RepositoryMemory, ServiceMemory};
 use skep::registry::{Registry, RegistryError};
 use skep::sim::Engine;
-use skep::state::ObservedState;
+use skep::state::{ObjectKind, ObservedState};
 use skep::swarm::{ErrorClass, Info, Swarm, SwarmError, Wakeup};
 use skep::version::Platform;
 
@@ -197,8 +197,20 @@ impl Swarm for BuggySwarm {
         Box::pin(self.update(id, index, spec, auth))
     }
 
-    fn create_network(&self, spec: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
-        self.swarm.create_network(spec)
+    fn create_object(&self, kind: ObjectKind, spec: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
+        self.swarm.create_object(kind, spec)
+    }
+
+    fn labels_of(
+        &self,
+        kind: ObjectKind,
+        id: String,
+    ) -> BoxFuture<'_, Result<Option<std::collections::BTreeMap<String, String>>, SwarmError>> {
+        self.swarm.labels_of(kind, id)
+    }
+
+    fn remove(&self, kind: ObjectKind, id: String) -> BoxFuture<'_, Result<(), SwarmError>> {
+        self.swarm.remove(kind, id)
     }
 
     fn wakeups(&self) -> BoxStream<'static, Result<Wakeup, SwarmError>> {
