@@ -74,6 +74,8 @@ pub struct RegistryConfig {
     pub credential_helper: Option<String>,
     /// An additional trusted certificate authority, PEM.
     pub ca: Option<PathBuf>,
+    /// Where lists and digests are asked for first, in order: `host[:port][/prefix]`.
+    pub mirrors: Vec<String>,
 }
 
 impl Default for Config {
