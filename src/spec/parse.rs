@@ -32,7 +32,8 @@ mod words;
 pub(crate) mod tests;
 
 pub use document::FILE_BYTES_MAX;
-pub use layout::FILES_MAX;
+pub use image::following;
+pub use layout::{FILES_MAX, is_customer_name};
 
 use customer::read_customer;
 use document::Document;

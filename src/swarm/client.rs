@@ -354,6 +354,18 @@ fn operations(kind: ObjectKind) -> Operations {
 }
 
 impl Client {
+    /// The networks of swarm scope with all that the engine says of them.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn networks(&self) -> Result<Vec<Value>, SwarmError> {
+        let path = filtered("/networks", &json!({"scope": ["swarm"]}));
+        match self.get("network_list", path).await? {
+            Value::Array(networks) => Ok(networks),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     async fn detailed_tasks(&self, services: &[String]) -> Result<Bytes, SwarmError> {
         if services.is_empty() {
             return Ok(Bytes::new());
