@@ -52,7 +52,7 @@ pub(super) fn read_image(
     match (tag, digest) {
         (tag, Some(digest)) => Some(ImagePolicy::Digest { repository, tag, digest }),
         (None, None) => {
-            let policy = policy.unwrap_or_else(|| Some(VersionPolicy::default()))?;
+            let policy = policy.unwrap_or_else(|| Some(cx.version_defaults.clone()))?;
             Some(ImagePolicy::Highest { repository, policy })
         }
         (Some(tag), None) => match full_version(&tag) {
@@ -124,10 +124,10 @@ fn read_version(cx: &mut Context<'_>, item: &Item<'_>) -> Option<VersionPolicy> 
             );
         }
         let require = read_requirement(cx, item)?;
-        return Some(VersionPolicy { require, ..VersionPolicy::default() });
+        return Some(VersionPolicy { require, ..cx.version_defaults.clone() });
     }
     let mut table = item.table(cx, &VERSION)?;
-    let mut policy = VersionPolicy::default();
+    let mut policy = cx.version_defaults.clone();
     if let Some(require) = table.take("require").and_then(|item| read_requirement(cx, &item)) {
         policy.require = require;
     }
