@@ -36,7 +36,7 @@ pub struct Observers {
 impl Default for Observers {
     /// Counts nothing.
     fn default() -> Self {
-        Self { swarm: Arc::new(|_, _| {}), registry: Arc::new(|_, _| {}), events: Arc::new(|_, _| {}) }
+        Self { swarm: Arc::new(|_, _| {}), registry: Arc::new(|_, _, _| {}), events: Arc::new(|_, _| {}) }
     }
 }
 

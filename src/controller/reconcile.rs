@@ -92,6 +92,7 @@ impl Reconciler {
         let mut rolling: BTreeSet<String> =
             self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
         let mut plan = self.plan(request, &observed).await;
+        plan.steps.extend(self.renewals(customer, &plan, &observed).await);
         rolling.extend(self.settler.hold_back(&customer.name, &mut plan, &observed));
         self.settler.abandon(&about, &customer.name, &plan).await;
         let outcomes = self.execute(&about, &plan).await;
@@ -108,6 +109,19 @@ impl Reconciler {
     pub async fn plan(&self, request: &Request, observed: &ObservedState) -> Plan {
         let now = self.recorder.now();
         plan_only(&self.resolver, self.settler.rollout_timeout, request, observed, now).await
+    }
+
+    /// Steps that renew the nodes' credentials. Not part of `plan`: nothing that a spec says changes.
+    async fn renewals(&self, customer: &spec::Customer, plan: &Plan, observed: &ObservedState) -> Vec<Step> {
+        let mut intervals = BTreeMap::new();
+        for (key, service) in &customer.services {
+            if let Some(interval) = self.applier.registry.renewal(service.image.repository()).await {
+                intervals.insert(key.clone(), interval);
+            }
+        }
+        let names = intervals.keys().map(|key| service_name(&customer.name, key));
+        let remembered = names.map(|name| (name.clone(), self.applier.memory.service(&name))).collect();
+        plan::renew(plan, observed, &remembered, &intervals, self.recorder.now())
     }
 
     /// Networks first, then all services at once.

@@ -5,6 +5,7 @@ pub mod converge;
 pub mod fields;
 mod network;
 pub mod placement;
+mod renew;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::spec;
 pub use crate::state::ObjectKind;
 use crate::state::{DesiredCustomer, ObservedService, ObservedState, Target, WaitingReason};
 use converge::Tally;
+pub use renew::renew;
 
 /// Labels that skep writes on services and networks (contract §2).
 pub mod labels {
@@ -109,6 +111,8 @@ pub enum Cause {
     Paused,
     /// A rollout failed, and Swarm did not roll back.
     RollBack,
+    /// The credentials that the nodes have would expire.
+    Credentials,
 }
 
 /// The call a step makes.
