@@ -110,7 +110,7 @@ async fn ask(ctx: &Context, draft: &Draft) -> BTreeMap<String, Digest> {
     if questions.is_empty() {
         return BTreeMap::new();
     }
-    let none: registry::Observer = std::sync::Arc::new(|_, _| {});
+    let none: registry::Observer = std::sync::Arc::new(|_, _, _| {});
     let client: std::sync::Arc<dyn Registry> = session::registry_client(&ctx.config, none);
     let asked = questions.into_iter().map(|(repository, tag)| {
         let client = std::sync::Arc::clone(&client);
