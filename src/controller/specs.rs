@@ -6,14 +6,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
-use crate::source::{self, Problem, SourceError};
-use crate::spec::Customer;
+use crate::source::{self, Beside, Problem, Reader, SourceError};
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::parse::{self, SpecFiles};
+use crate::spec::{ContentKey, Customer};
+use crate::state_dir::StateDir;
+
+/// What reading specs takes besides their directory.
+#[derive(Clone, Debug)]
+pub struct Sealing {
+    /// Names secrets and configs by what they hold.
+    pub key: Option<ContentKey>,
+    pub reader: Reader,
+}
+
+impl Sealing {
+    /// For those who carry the specs out.
+    pub fn controller(key: ContentKey) -> Self {
+        Self { key: Some(key), reader: Reader::Controller }
+    }
+
+    /// For those who only look: with the key, if they may read it.
+    pub fn visitor(state_dir: &Path) -> Self {
+        Self { key: StateDir::existing_content_key(state_dir), reader: Reader::Visitor }
+    }
+}
 
 /// Customers by name, and what was last told of each.
 pub struct Specs {
     dir: PathBuf,
+    sealing: Sealing,
     /// What was told before a restart, so that an unchanged world is not told again.
     told_file: Option<PathBuf>,
     customers: BTreeMap<String, Arc<Customer>>,
@@ -41,11 +63,11 @@ pub struct Changes {
 
 impl Specs {
     /// `state_dir` holds what was told before a restart; without one everything is new.
-    pub fn new(dir: &Path, state_dir: Option<&Path>) -> Self {
+    pub fn new(dir: &Path, state_dir: Option<&Path>, sealing: Sealing) -> Self {
         let told_file = state_dir.map(|dir| dir.join("specs.json"));
         let told = told_file.as_ref().and_then(|file| std::fs::read(file).ok());
         let told = told.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { dir: dir.to_owned(), told_file, customers: BTreeMap::new(), told }
+        Self { dir: dir.to_owned(), sealing, told_file, customers: BTreeMap::new(), told }
     }
 
     pub fn customers(&self) -> impl Iterator<Item = &Arc<Customer>> {
@@ -66,7 +88,7 @@ impl Specs {
     /// # Errors
     /// When it cannot be read: that never means that there are no specs, so all stay in force.
     pub fn read(&mut self, trigger: Trigger) -> Result<Changes, SourceError> {
-        let read = read_dir(&self.dir)?;
+        let read = read_dir(&self.dir, &self.sealing)?;
         let changes = self.merge(read, trigger);
         if !changes.events.is_empty()
             && let Err(error) = self.save()
@@ -164,7 +186,7 @@ pub struct Read {
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
+pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
     let snapshot = source::read(dir)?;
     let mut invalid: BTreeMap<String, String> = BTreeMap::new();
     for problem in &snapshot.problems {
@@ -172,7 +194,13 @@ pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
         let message = format!("{}: {}", problem.file, problem.message);
         invalid.insert(stem.unwrap_or_else(|| problem.file.clone()), message);
     }
-    let loaded = parse::load(&SpecFiles { files: snapshot.files });
+    let contents = Beside::new(dir, sealing.reader);
+    let mut loaded = parse::load_with(&SpecFiles { files: snapshot.files }, &contents);
+    for customer in loaded.customers.values_mut() {
+        if let Some(key) = &sealing.key {
+            customer.seal(key);
+        }
+    }
     for (name, diagnostics) in loaded.invalid {
         invalid.insert(name, first_of(&diagnostics));
     }

@@ -7,13 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Customer;
 use super::diagnostics::{Diagnostic, Severity};
+use super::{Contents, Customer, NoContents};
 
 mod container;
 mod customer;
 mod deploy;
 mod document;
+mod env_file;
 mod image;
 mod layout;
 mod merge;
@@ -21,6 +22,7 @@ mod networks;
 mod ports;
 mod reader;
 mod report;
+mod secrets;
 mod service;
 mod tree;
 mod units;
@@ -76,8 +78,14 @@ const INVALID_MAX: usize = 50;
 /// Every finding with the customers' files that ran into it in another file, a template.
 type Users = BTreeMap<Finding, BTreeSet<u32>>;
 
-/// Reads all files. One bad customer never hides the others.
+/// Reads all files. One bad customer never hides the others. What secrets and configs hold is
+/// not asked for.
 pub fn load(files: &SpecFiles) -> Loaded {
+    load_with(files, &NoContents)
+}
+
+/// Reads all files, with the content that they name.
+pub fn load_with(files: &SpecFiles, contents: &dyn Contents) -> Loaded {
     let sources = Sources::new(&files.files);
     let layout = Layout::of(&sources);
     let templates: BTreeMap<&str, Template> =
@@ -89,7 +97,7 @@ pub fn load(files: &SpecFiles) -> Loaded {
     }
     for (name, files) in &layout.customers {
         for file in files {
-            let (customer, mut findings) = load_customer(&sources, name, *file, &templates);
+            let (customer, mut findings) = load_customer(&sources, contents, name, *file, &templates);
             findings.extend(layout.findings.iter().filter(|finding| finding.file == *file).cloned());
             for finding in &findings {
                 let users = all.entry(finding.clone()).or_default();
@@ -146,8 +154,15 @@ fn load_template(sources: &Sources<'_>, file: u32) -> Template {
         let help = "use one template a customer for now".to_owned();
         syntax.error(entry.key, "template", "not yet: a template cannot have a template", Some(help));
     }
-    let mut cx =
-        Context { sources, report: Report::default(), vars: Vars::new(None), customer: None, partial: true };
+    let mut cx = Context {
+        sources,
+        report: Report::default(),
+        vars: Vars::new(None),
+        // Read where a customer uses it.
+        contents: &NoContents,
+        customer: None,
+        partial: true,
+    };
     read_customer(&mut cx, &document.root, file);
     let mut findings = syntax.finish(file);
     findings.extend(audible(cx.report.finish(file), &[(file, &document)]));
@@ -157,6 +172,7 @@ fn load_template(sources: &Sources<'_>, file: u32) -> Template {
 /// Reads one customer with its template. All findings are returned, its template's included.
 fn load_customer(
     sources: &Sources<'_>,
+    contents: &dyn Contents,
     name: &str,
     file: u32,
     templates: &BTreeMap<&str, Template>,
@@ -172,6 +188,7 @@ fn load_customer(
         sources,
         report: Report::default(),
         vars: Vars::new(Some(name)),
+        contents,
         customer: Some(name),
         partial: document.broken
             || (named && template.is_none())

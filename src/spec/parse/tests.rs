@@ -10,6 +10,7 @@ mod bad;
 mod bad_compose;
 mod files;
 mod robust;
+mod secrets;
 
 /// A spec that uses every key the reader knows.
 pub(crate) const FULL: &str = include_str!("testdata/full.toml");
