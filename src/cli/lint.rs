@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::{Context, FAILED};
 use crate::report::{LintReport, Style};
-use crate::source::{self, Beside, Reader};
+use crate::source::{self, Beside, Standing};
 use crate::spec::diagnostics::{self, Diagnostic, Severity};
 use crate::spec::parse::{Loaded, SpecFiles, load_with};
 
@@ -124,7 +124,7 @@ impl Findings {
         }
         let files = SpecFiles { files: snapshot.files };
         // What the controller has in its environment is not known here.
-        let loaded = load_with(&files, &Beside::new(root, Reader::Visitor));
+        let loaded = load_with(&files, &Beside::new(root, Standing::Visitor));
         for mut diagnostic in of_interest(loaded, wanted) {
             diagnostic.file = name(&diagnostic.file);
             self.diagnostics.push(diagnostic);

@@ -235,7 +235,12 @@ fn observers(state: &HttpState) -> Observers {
         (Arc::clone(&state.metrics), Arc::clone(&state.metrics), Arc::clone(&state.metrics));
     Observers {
         swarm: Arc::new(move |operation, status| swarm.swarm_request(operation, status)),
-        registry: Arc::new(move |host, code| registry.registry_request(host, code.parse().ok())),
+        registry: Arc::new(move |host, code, allowance| {
+            registry.registry_request(host, code.parse().ok());
+            if let Some(allowance) = allowance {
+                registry.registry_allowance(host, allowance);
+            }
+        }),
         events: Arc::new(move |kind, reason| events.event(kind, reason)),
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::values::Raw;
-use super::{Config, RegistryConfig, parse_docker_host};
+use super::{Config, RegistryConfig, parse_docker_host, registries};
 
 /// How a key takes its value; the error says what is wrong with it and the mend.
 pub(super) type Set<T> = fn(&mut T, &Raw<'_>) -> Result<(), String>;
@@ -17,6 +17,9 @@ const SEGMENT_BYTES_MAX: u64 = 16 << 30;
 const SEGMENTS_MAX: usize = 10_000;
 /// More customers at once than this only queue up inside one Swarm manager.
 const CONCURRENCY_MAX: usize = 256;
+
+/// Each is one more that may hang before the registry itself is asked.
+const MIRRORS_MAX: usize = 4;
 
 /// Every key but those under `[registries]`.
 pub(super) const KEYS: &[(&str, Set<Config>)] = &[
@@ -45,6 +48,11 @@ pub(super) const REGISTRY_KEYS: &[(&str, Set<RegistryConfig>)] = &[
     ("password_file", |r, v| v.path().map(|path| r.password_file = Some(path))),
     ("credential_helper", |r, v| v.text().map(|name| r.credential_helper = Some(name))),
     ("ca", |r, v| v.path().map(|path| r.ca = Some(path))),
+    ("renew", |r, v| v.duration(SECOND, DAY).map(|every| r.renew = Some(every))),
+    ("mirrors", |r, v| {
+        let mirrors: Result<_, String> = v.list(MIRRORS_MAX)?.iter().map(|name| parse_mirror(name)).collect();
+        mirrors.map(|mirrors| r.mirrors = mirrors)
+    }),
 ];
 
 /// Keys that are promised but not built.
@@ -80,6 +88,11 @@ fn set_docker_host(config: &mut Config, text: &str) -> Result<(), String> {
     parse_docker_host(text)?;
     config.docker.host = Some(text.to_owned());
     Ok(())
+}
+
+fn parse_mirror(text: &str) -> Result<String, String> {
+    registries::parse_name(text)
+        .map_err(|mend| format!("names the mirror `{}`, which {mend}", crate::text::printable(text, 80)))
 }
 
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {

@@ -223,7 +223,19 @@ fn mistakes_in_the_file_are_told_with_their_place_and_mend() {
         ),
         (
             "[registries.r]\nuser = 'x'",
-            "2:1: unknown key `user` in [registries.\"r\"] (known here: plain_http, username, password_file, credential_helper, ca)",
+            "2:1: unknown key `user` in [registries.\"r\"] (known here: plain_http, username, password_file, credential_helper, ca, renew, mirrors)",
+        ),
+        (
+            "[registries.r]\nmirrors = ['https://m.io']",
+            "2:11: `registries.\"r\".mirrors` names the mirror `https://m.io`, which is a URL; write `m.io` (and plain_http = true if it speaks plain HTTP)",
+        ),
+        (
+            "[registries.r]\nmirrors = 'm.io'",
+            "2:11: `registries.\"r\".mirrors` is \"m.io\", not an array of texts in quotes",
+        ),
+        (
+            "[registries.r]\nmirrors = ['a', 'b', 'c', 'd', 'e']",
+            "2:11: `registries.\"r\".mirrors` names 5; the most is 4",
         ),
         (
             "[registries.r]\nusername = 'x'",

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::resolve::Resolver;
 use super::settle::Settler;
-use super::snapshots::Snapshots;
+use super::snapshots::{Snapshots, Wanted};
 use crate::apply::{Applier, Outcome};
 use crate::events::{About, Conditions, Held, Kind, Reason, Recorder, Trigger};
 use crate::memory::{self, ServiceMemory};
@@ -43,6 +43,9 @@ pub struct Request {
     pub since: Instant,
     /// Answers of registries may be this old.
     pub max_age: Duration,
+    /// Few others are reconciled now, so that a look at this customer's part of the Swarm is
+    /// cheaper than one that all share.
+    pub alone: bool,
 }
 
 /// How a pass ended.
@@ -91,7 +94,15 @@ impl Reconciler {
             revision: request.revision.clone(),
         };
         self.resolver.prefetch(customer, request.max_age);
-        let observed = match self.snapshots.since(request.since).await {
+        let open = self.recorder.open_intents(&customer.name).into_iter();
+        let networks = open.filter(|intent| intent.service.is_none()).filter_map(|intent| intent.target);
+        let wanted = Wanted {
+            customer: customer.as_ref(),
+            networks: networks.collect(),
+            since: request.since,
+            alone: request.alone,
+        };
+        let observed = match self.snapshots.of(wanted).await {
             Ok(observed) => observed,
             Err(error) => {
                 self.swarm_unavailable(request.trigger, Some(&error)).await;
@@ -103,6 +114,7 @@ impl Reconciler {
         let mut rolling: BTreeSet<String> =
             self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
         let mut plan = self.plan(request, &observed).await;
+        plan.steps.extend(self.renewals(customer, &plan, &observed).await);
         rolling.extend(self.settler.hold_back(&customer.name, &mut plan, &observed));
         self.settler.abandon(&about, &customer.name, &plan).await;
         self.remember(&plan).await;
@@ -120,6 +132,19 @@ impl Reconciler {
     pub async fn plan(&self, request: &Request, observed: &ObservedState) -> Plan {
         let now = self.recorder.now();
         plan_only(&self.resolver, self.settler.rollout_timeout, request, observed, now).await
+    }
+
+    /// Steps that renew the nodes' credentials. Not part of `plan`: nothing that a spec says changes.
+    async fn renewals(&self, customer: &spec::Customer, plan: &Plan, observed: &ObservedState) -> Vec<Step> {
+        let mut intervals = BTreeMap::new();
+        for (key, service) in &customer.services {
+            if let Some(interval) = self.applier.registry.renewal(service.image.repository()).await {
+                intervals.insert(key.clone(), interval);
+            }
+        }
+        let names = intervals.keys().map(|key| service_name(&customer.name, key));
+        let remembered = names.map(|name| (name.clone(), self.applier.memory.service(&name))).collect();
+        plan::renew(plan, observed, &remembered, &intervals, self.recorder.now())
     }
 
     /// What services need first, then all services at once, then what goes. A service that uses

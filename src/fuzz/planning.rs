@@ -1,6 +1,7 @@
 //! The engine's JSON, and planning over what it shows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -197,16 +198,16 @@ fn carry_out(step: &plan::Step, observed: &mut ObservedState) {
     match &step.write {
         Write::Remove { .. } => {
             observed.services.remove(&step.name);
-            observed.networks.remove(&step.name);
-            observed.secrets.remove(&step.name);
-            observed.configs.remove(&step.name);
+            Arc::make_mut(&mut observed.networks).remove(&step.name);
+            Arc::make_mut(&mut observed.secrets).remove(&step.name);
+            Arc::make_mut(&mut observed.configs).remove(&step.name);
         }
         // The planner gives the service that uses it again, with its ID.
         Write::CreateBlob { .. } => {}
         Write::CreateNetwork { .. } => {
             let network =
                 ObservedNetwork { id: step.name.clone(), name: step.name.clone(), labels: BTreeMap::new() };
-            observed.networks.insert(step.name.clone(), network);
+            Arc::make_mut(&mut observed.networks).insert(step.name.clone(), network);
         }
         Write::CreateService { spec } => {
             let service = json!({ "ID": step.name, "Version": { "Index": 1 }, "Spec": spec });

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::events::{Kind, Reason};
+use crate::registry::RateLimit;
 
 struct Server {
     address: SocketAddr,
@@ -116,6 +117,8 @@ fn the_contracts_metrics_have_its_names_and_labels() {
     metrics.registry_request("r.example.com:5000", Some(200));
     metrics.registry_request("r.example.com:5000", None);
     metrics.registry_request("r.example.com:5000", Some(9999));
+    let allowance = RateLimit { limit: 100, remaining: 76, window: Duration::from_secs(21600) };
+    metrics.registry_allowance("docker.io", allowance);
     metrics.swarm_request("service_list", Some(200));
     metrics.event(Kind::Warning, Reason::TagMoved);
     let page = metrics.encode();
@@ -131,6 +134,8 @@ fn the_contracts_metrics_have_its_names_and_labels() {
         "skep_queue_depth 0",
         "skep_registry_requests_total{registry=\"r.example.com:5000\",code=\"200\"} 1",
         "skep_registry_requests_total{registry=\"r.example.com:5000\",code=\"error\"} 2",
+        "skep_registry_ratelimit_limit{registry=\"docker.io\"} 100",
+        "skep_registry_ratelimit_remaining{registry=\"docker.io\"} 76",
         "skep_swarm_requests_total{op=\"service_list\",code=\"200\"} 1",
         "skep_events_total{type=\"Warning\",reason=\"TagMoved\"} 1",
     ] {

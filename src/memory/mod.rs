@@ -74,6 +74,9 @@ pub struct ServiceMemory {
     /// are known to hold, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept: BTreeMap<String, String>,
+    /// When the nodes were last given credentials that expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_sent: Option<jiff::Timestamp>,
 }
 
 /// A view of the service, so that an older one is known as such.

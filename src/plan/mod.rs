@@ -6,6 +6,7 @@ pub mod fields;
 mod network;
 pub mod object;
 pub mod placement;
+mod renew;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::spec::{self, SecretBytes};
 pub use crate::state::ObjectKind;
 use crate::state::{DesiredCustomer, ObservedService, ObservedState, Target, WaitingReason};
 use converge::Tally;
+pub use renew::renew;
 
 /// Labels that skep writes on services, networks, secrets and configs (contract §2).
 pub mod labels {
@@ -116,6 +118,8 @@ pub enum Cause {
     Paused,
     /// A rollout failed, and Swarm did not roll back.
     RollBack,
+    /// The credentials that the nodes have would expire.
+    Credentials,
 }
 
 /// The call a step makes.

@@ -161,6 +161,15 @@ pub(super) fn unknown(input: &Input<'_>, service: &Service) -> Option<Waiting> {
     (!keys.is_empty()).then(|| Waiting { service: service.key.clone(), reason, message })
 }
 
+/// Whether the service refers to something whose name nobody can tell here.
+pub(super) fn is_nameless(input: &Input<'_>, service: &Service) -> bool {
+    let customer = &input.desired.spec;
+    KINDS.into_iter().any(|kind| {
+        let mut keys = service.compose.blobs(kind).into_iter();
+        keys.any(|key| customer.blobs(kind).get(key).is_some_and(|blob| blob.swarm_name().is_none()))
+    })
+}
+
 /// Gives the references in a spec that is to be written the IDs of what is there.
 pub(super) fn fill(spec: &mut Value, observed: &ObservedState) {
     fields::fill(spec, &|kind, name| blobs(observed, kind).get(name).map(|found| found.id.clone()));

@@ -83,6 +83,9 @@ impl Case<'_> {
         }
         waiting.extend(self.refused());
         waiting.extend(super::object::unknown(self.input, self.service));
+        if super::object::is_nameless(self.input, self.service) {
+            return (None, waiting);
+        }
         let (step, more) = match self.observed {
             None => self.create(),
             Some(observed) => self.update(observed),

@@ -14,7 +14,7 @@ const TRIES: usize = 3;
 
 /// Who reads the specs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
+pub enum Standing {
     /// Makes what they say: whatever is lacking is an error.
     Controller,
     /// Only looks, perhaps elsewhere and as somebody else than the controller: what it may not
@@ -25,14 +25,14 @@ pub enum Reader {
 /// Content beside the specs of a directory.
 pub struct Beside {
     root: PathBuf,
-    reader: Reader,
+    standing: Standing,
     variable: fn(&str) -> Option<OsString>,
 }
 
 impl Beside {
     /// Of this directory and this process.
-    pub fn new(dir: &Path, reader: Reader) -> Self {
-        Self { root: dir.to_owned(), reader, variable: |name| std::env::var_os(name) }
+    pub fn new(dir: &Path, standing: Standing) -> Self {
+        Self { root: dir.to_owned(), standing, variable: |name| std::env::var_os(name) }
     }
 
     fn read(&self, path: &str, bytes_max: usize) -> io::Result<Content> {
@@ -69,17 +69,17 @@ impl Contents for Beside {
             Ok(content) => content,
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Content::Missing,
-                io::ErrorKind::PermissionDenied if self.reader == Reader::Visitor => Content::Unknown,
+                io::ErrorKind::PermissionDenied if self.standing == Standing::Visitor => Content::Unknown,
                 _ => Content::Bad(format!("cannot be read: {error}")),
             },
         }
     }
 
     fn variable(&self, name: &str) -> Content {
-        match ((self.variable)(name), self.reader) {
+        match ((self.variable)(name), self.standing) {
             (Some(value), _) => Content::Found(SecretBytes::new(value.into_vec())),
-            (None, Reader::Controller) => Content::Missing,
-            (None, Reader::Visitor) => Content::Unknown,
+            (None, Standing::Controller) => Content::Missing,
+            (None, Standing::Visitor) => Content::Unknown,
         }
     }
 }
@@ -113,7 +113,7 @@ mod tests {
             0,
         )
         .unwrap();
-        let beside = Beside::new(&specs, Reader::Controller);
+        let beside = Beside::new(&specs, Standing::Controller);
         assert_eq!(beside.file("eu/token", 100), found("hunter2\n"));
         assert_eq!(beside.file("eu/token", 8), found("hunter2\n"));
         assert_eq!(beside.file("eu/token", 7), Content::TooLarge);
@@ -130,11 +130,11 @@ mod tests {
     fn who_only_looks_lacks_what_the_controller_must_have() {
         let dir = tempfile::tempdir().unwrap();
         let variable = |name: &str| (name == "TOKEN").then(|| OsString::from("hunter2"));
-        let beside = |reader| Beside { variable, ..Beside::new(dir.path(), reader) };
-        for reader in [Reader::Controller, Reader::Visitor] {
-            assert_eq!(beside(reader).variable("TOKEN"), found("hunter2"));
+        let beside = |standing| Beside { variable, ..Beside::new(dir.path(), standing) };
+        for standing in [Standing::Controller, Standing::Visitor] {
+            assert_eq!(beside(standing).variable("TOKEN"), found("hunter2"));
         }
-        assert_eq!(beside(Reader::Controller).variable("OTHER"), Content::Missing);
-        assert_eq!(beside(Reader::Visitor).variable("OTHER"), Content::Unknown);
+        assert_eq!(beside(Standing::Controller).variable("OTHER"), Content::Missing);
+        assert_eq!(beside(Standing::Visitor).variable("OTHER"), Content::Unknown);
     }
 }

@@ -7,8 +7,8 @@ mod watch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use contents::{Beside, Reader};
-pub use directory::read;
+pub use contents::{Beside, Standing};
+pub use directory::{Changes, Reader, read};
 pub use watch::{Debounce, Watch, watch};
 
 /// What a specs directory held at one moment.

@@ -35,6 +35,8 @@ pub struct Customer {
     pub volumes: BTreeMap<String, Volume>,
     pub secrets: BTreeMap<String, Blob>,
     pub configs: BTreeMap<String, Blob>,
+    /// It depends on content that does not stand in spec files.
+    pub names_contents: bool,
 }
 
 /// A service as the spec wants it.

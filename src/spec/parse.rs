@@ -34,7 +34,7 @@ mod words;
 pub(crate) mod tests;
 
 pub use document::FILE_BYTES_MAX;
-pub use layout::FILES_MAX;
+pub use layout::{FILES_MAX, is_shared};
 
 use customer::read_customer;
 use document::Document;
@@ -160,6 +160,7 @@ fn load_template(sources: &Sources<'_>, file: u32) -> Template {
         vars: Vars::new(None),
         // Read where a customer uses it.
         contents: &NoContents,
+        names_contents: false,
         customer: None,
         partial: true,
     };
@@ -189,6 +190,7 @@ fn load_customer(
         report: Report::default(),
         vars: Vars::new(Some(name)),
         contents,
+        names_contents: false,
         customer: Some(name),
         partial: document.broken
             || (named && template.is_none())

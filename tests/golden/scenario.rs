@@ -15,7 +15,7 @@ use skep::image::ImageRef;
 use skep::memory::{InMemory, Memory, RepositoryMemory, ServiceMemory};
 use skep::plan::{self, Action, Cause, ObjectKind, Plan, Write, fields, labels};
 use skep::report::PlanReport;
-use skep::source::{Beside, Reader};
+use skep::source::{Beside, Standing};
 use skep::spec::diagnostics::Severity;
 use skep::spec::parse::{self, Loaded, SpecFiles};
 use skep::spec::{ContentKey, Customer};
@@ -84,7 +84,7 @@ impl Scenario {
     pub fn read(folder: &Path) -> Self {
         let mut files = Folder { path: folder.to_owned(), words: Words::default() };
         let mut loaded =
-            parse::load_with(&files.specs(), &Beside::new(&folder.join("specs"), Reader::Visitor));
+            parse::load_with(&files.specs(), &Beside::new(&folder.join("specs"), Standing::Visitor));
         if !folder.join("no-key").exists() {
             loaded.customers.values_mut().for_each(|customer| customer.seal(&key()));
         }
@@ -114,8 +114,8 @@ impl Scenario {
             &self.nodes,
             &self.networks,
         );
-        observed.secrets = self.secrets.clone();
-        observed.configs = self.configs.clone();
+        observed.secrets = self.secrets.clone().into();
+        observed.configs = self.configs.clone().into();
         let memory = Arc::new(InMemory::default());
         for (name, service) in &self.memory.services {
             memory.put_service(name, service.clone()).unwrap();
@@ -136,6 +136,7 @@ impl Scenario {
                 trigger: Trigger::Manual,
                 since: tokio::time::Instant::now(),
                 max_age: Duration::ZERO,
+                alone: false,
             };
             plans.push(plan_only(&resolver, ROLLOUT_TIMEOUT, &request, &observed, self.now).await);
         }

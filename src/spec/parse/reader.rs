@@ -19,6 +19,8 @@ pub(super) struct Context<'a> {
     pub(super) vars: Vars,
     /// Where content comes from that the spec names.
     pub(super) contents: &'a dyn Contents,
+    /// Whether any was asked for.
+    pub(super) names_contents: bool,
     /// `None` while a template is read by itself.
     pub(super) customer: Option<&'a str>,
     /// Only a part of the spec is readable (a template by itself, a file with syntax

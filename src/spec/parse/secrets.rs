@@ -193,6 +193,7 @@ pub(super) fn read_file(cx: &mut Context<'_>, item: &Item<'_>, bytes_max: usize)
         item.error(cx, format!("`{shown}` leads out of the specs directory"), help);
         return None;
     };
+    cx.names_contents = true;
     match cx.contents.file(&path, bytes_max) {
         Content::Found(bytes) => return Some(bytes),
         Content::Unknown => {}
