@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::image::ImageRef;
 use crate::memory::{self, Image, Memory, Purpose, Rollout, ServiceMemory};
 use crate::plan::{Cause, ImageView, ObjectKind, Step, Write, labels};
 use crate::registry::Registry;
+use crate::spec::SecretBytes;
 use crate::swarm::{ErrorClass, Swarm, SwarmError};
 
 /// What became of a step.
@@ -152,7 +154,7 @@ impl Applier {
 
     async fn auth(&self, step: &Step) -> Result<Option<String>, String> {
         let spec = match &step.write {
-            Write::CreateNetwork { .. } | Write::Remove { .. } => return Ok(None),
+            Write::CreateNetwork { .. } | Write::CreateBlob { .. } | Write::Remove { .. } => return Ok(None),
             Write::CreateService { spec } | Write::UpdateService { spec, .. } => spec,
         };
         match image(spec).map(|image| image.repository) {
@@ -169,6 +171,10 @@ impl Applier {
         match &step.write {
             Write::CreateNetwork { spec } => {
                 self.swarm.create_object(step.kind, spec.clone()).await.map(drop)
+            }
+            Write::CreateBlob { spec, content } => {
+                let body = with_content(spec, content.as_ref());
+                self.swarm.create_object(step.kind, body).await.map(drop)
             }
             Write::CreateService { spec } => self.swarm.create_service(spec.clone(), auth).await.map(drop),
             Write::UpdateService { id, index, spec } => {
@@ -219,7 +225,7 @@ impl Applier {
     async fn note_credentials(&self, step: &Step) {
         let image = match &step.write {
             Write::CreateService { spec } | Write::UpdateService { spec, .. } => image(spec),
-            Write::CreateNetwork { .. } | Write::Remove { .. } => None,
+            Write::CreateNetwork { .. } | Write::CreateBlob { .. } | Write::Remove { .. } => None,
         };
         let Some(image) = image else { return };
         if self.registry.renewal(&image.repository).await.is_some() {
@@ -235,6 +241,16 @@ impl Applier {
     }
 }
 
+/// The only place where content leaves skep.
+fn with_content(spec: &Value, content: Option<&SecretBytes>) -> Value {
+    let mut body = spec.clone();
+    if let (Some(content), Some(object)) = (content, body.as_object_mut()) {
+        let data = base64::engine::general_purpose::STANDARD.encode(content.reveal());
+        object.insert("Data".into(), data.into());
+    }
+    body
+}
+
 /// An intent that is on disk.
 struct Announced {
     intent: Event,
@@ -245,7 +261,7 @@ struct Announced {
 /// The rollout that a step begins, unless it leaves the tasks alone.
 pub fn rollout(step: &Step, intent: &Event, now: jiff::Timestamp) -> Option<Rollout> {
     let (spec, after_index) = match &step.write {
-        Write::CreateNetwork { .. } | Write::Remove { .. } => return None,
+        Write::CreateNetwork { .. } | Write::CreateBlob { .. } | Write::Remove { .. } => return None,
         Write::CreateService { spec } => (spec, 0),
         Write::UpdateService { spec, index, .. } => (spec, *index),
     };
@@ -373,7 +389,7 @@ fn step_image(step: &Step) -> Option<String> {
         Write::CreateService { spec } | Write::UpdateService { spec, .. } => {
             image(spec).map(|image| image.to_string())
         }
-        Write::CreateNetwork { .. } | Write::Remove { .. } => None,
+        Write::CreateNetwork { .. } | Write::CreateBlob { .. } | Write::Remove { .. } => None,
     }
 }
 

@@ -58,6 +58,10 @@ pub enum WaitingReason {
     RolloutInProgress,
     RolloutFailed,
     NetworkMissing,
+    /// A secret or config that a service refers to.
+    ObjectMissing,
+    /// What a secret or config holds cannot be compared here.
+    ContentUnknown,
     SpecInvalid,
     SwarmUnavailable,
 }
@@ -77,6 +81,8 @@ impl WaitingReason {
             Self::RolloutInProgress => "RolloutInProgress",
             Self::RolloutFailed => "RolloutFailed",
             Self::NetworkMissing => "NetworkMissing",
+            Self::ObjectMissing => "ObjectMissing",
+            Self::ContentUnknown => "ContentUnknown",
             Self::SpecInvalid => "SpecInvalid",
             Self::SwarmUnavailable => "SwarmUnavailable",
         }

@@ -5,9 +5,14 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rand::RngCore as _;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use crate::spec::ContentKey;
+
+/// The file of the key that names of secrets and configs are made with.
+const CONTENT_KEY: &str = "content.key";
 /// More than a process id and a command line that is fit to show.
 const HOLDER_BYTES_MAX: u64 = 512;
 
@@ -111,6 +116,32 @@ impl StateDir {
         self.path.join("memory")
     }
 
+    /// The cluster's key for names of secrets and configs; made (mode 0600) at its first use. The
+    /// caller holds the lock.
+    ///
+    /// # Errors
+    /// When it cannot be read or made, or is damaged: another one is never put in its place.
+    pub fn content_key(&self) -> io::Result<ContentKey> {
+        let path = self.path.join(CONTENT_KEY);
+        if let Some(key) = read_key(&path)? {
+            return Ok(key);
+        }
+        let mut bytes = [0; ContentKey::BYTES];
+        rand::rng().fill_bytes(&mut bytes);
+        let new = path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(ContentKey::new(bytes))
+    }
+
+    /// The key, if there is one that this user may read.
+    pub fn existing_content_key(path: &Path) -> Option<ContentKey> {
+        read_key(&path.join(CONTENT_KEY)).ok().flatten()
+    }
+
     /// Takes the directory for this process, without waiting.
     ///
     /// # Errors
@@ -139,6 +170,22 @@ impl StateDir {
             tracing::warn!(path = %path.display(), %error, "cannot note who holds the lock");
         }
         Ok(Lock { _file: file })
+    }
+}
+
+fn read_key(path: &Path) -> io::Result<Option<ContentKey>> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(ContentKey::BYTES as u64 + 1).read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match bytes.try_into() {
+        Ok(bytes) => Ok(Some(ContentKey::new(bytes))),
+        Err(_) => {
+            let message = format!("{} is damaged; bring it back from a backup, or remove it", path.display());
+            Err(io::Error::new(io::ErrorKind::InvalidData, message))
+        }
     }
 }
 

@@ -39,8 +39,10 @@ Exit status:
   2  an invalid spec, or the engine or a registry is out of reach";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
-    let mut chosen = session::choose(&ctx.config, &args.customers.customers)?;
+    // Before anything is made for a name that is mistyped.
+    session::choose(&ctx.config, &args.customers.customers)?;
     let writer = Writer::open(&ctx.config, &Observers::default())?;
+    let mut chosen = session::choose_as(&ctx.config, &args.customers.customers, &writer.sealing)?;
     session::complete_digests(&mut chosen, &writer.session).await;
     tell_specs(ctx, &writer).await?;
     let progress = ctx.progress();
@@ -103,7 +105,7 @@ fn undo(mut step: PlanStep, back: &PlanStep) -> PlanStep {
 
 /// Events of specs that appeared, changed, broke or went, as `run` writes them.
 async fn tell_specs(ctx: &Context, writer: &Writer) -> anyhow::Result<()> {
-    let mut specs = Specs::new(&ctx.config.specs_dir, Some(&ctx.config.state_dir));
+    let mut specs = Specs::new(&ctx.config.specs_dir, Some(&ctx.config.state_dir), writer.sealing.clone());
     let changes = specs.read(Trigger::Manual)?;
     writer.reconciler.recorder.tell(changes.events).await;
     Ok(())

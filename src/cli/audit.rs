@@ -12,7 +12,7 @@ use super::compose;
 use super::session::{self, Observers, Session};
 use super::{Context, FAILED};
 use crate::controller::resolve::Resolver;
-use crate::controller::specs;
+use crate::controller::specs::{self, Sealing};
 use crate::image::ImageRef;
 use crate::memory::{Refusal, ServiceMemory};
 use crate::plan::verdict::{Evidence, Highest, Verdict, judge};
@@ -86,16 +86,17 @@ async fn audit_swarm(ctx: &Context) -> anyhow::Result<(Vec<AuditService>, bool)>
     let session = Session::read_only(&ctx.config)?;
     let observed = session.observe().await?;
     // People audit before they have any spec.
-    let (customers, invalid) = match specs::read_dir(&ctx.config.specs_dir) {
-        Ok(read) => {
-            for (name, message) in &read.invalid {
-                tracing::error!("{name}: {message}");
+    let (customers, invalid) =
+        match specs::read_dir(&ctx.config.specs_dir, &Sealing::visitor(&ctx.config.state_dir)) {
+            Ok(read) => {
+                for (name, message) in &read.invalid {
+                    tracing::error!("{name}: {message}");
+                }
+                (read.customers, read.invalid.into_keys().collect())
             }
-            (read.customers, read.invalid.into_keys().collect())
-        }
-        Err(crate::source::SourceError::Missing(_)) => (BTreeMap::new(), Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
+            Err(crate::source::SourceError::Missing(_)) => (BTreeMap::new(), Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
     let customers: BTreeMap<String, Arc<Customer>> =
         customers.into_iter().map(|(name, customer)| (name, Arc::new(customer))).collect();
     let services = observed.services.values();

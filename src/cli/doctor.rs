@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::Context;
 use super::session::Session;
 use crate::config::{Docker, Endpoint};
-use crate::controller::specs;
+use crate::controller::specs::{self, Sealing};
 use crate::image::Repository;
 use crate::registry::{RateLimit, RegistryErrorKind};
 use crate::report::{Check, CheckStatus, DoctorReport};
@@ -43,7 +43,7 @@ const REGISTRIES_AT_ONCE: usize = 8;
 
 pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
     let mut checks = Vec::new();
-    let read = specs::read_dir(&ctx.config.specs_dir);
+    let read = specs::read_dir(&ctx.config.specs_dir, &Sealing::visitor(&ctx.config.state_dir));
     checks.push(check_specs(&read));
     checks.push(check_state(&ctx.config.state_dir));
     checks.extend(check_disk(&ctx.config.state_dir));

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 
 use super::{Context, FAILED};
 use crate::report::{LintReport, Style};
-use crate::source;
+use crate::source::{self, Beside, Standing};
 use crate::spec::diagnostics::{self, Diagnostic, Severity};
-use crate::spec::parse::{Loaded, SpecFiles, load};
+use crate::spec::parse::{Loaded, SpecFiles, load_with};
 
 /// Check specs offline; tells all errors, not only the first
 #[derive(Clone, Debug, clap::Args)]
@@ -123,7 +123,8 @@ impl Findings {
             }
         }
         let files = SpecFiles { files: snapshot.files };
-        let loaded = load(&files);
+        // What the controller has in its environment is not known here.
+        let loaded = load_with(&files, &Beside::new(root, Standing::Visitor));
         for mut diagnostic in of_interest(loaded, wanted) {
             diagnostic.file = name(&diagnostic.file);
             self.diagnostics.push(diagnostic);

@@ -7,6 +7,7 @@ use anyhow::{anyhow, bail};
 
 use super::session::{self, Session};
 use super::{Context, output};
+use crate::plan::{object, service_name};
 use crate::report::{compose, yaml};
 
 /// Print the equivalent compose file with pinned images, fit for `docker stack deploy`
@@ -37,6 +38,18 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let session = Session::read_only(&ctx.config)?;
     let observed = session.observe_for(&chosen.customers).await?;
     let plan = session.plan(customer, &observed).await;
+    let mut customer = (**customer).clone();
+    let names = customer.services.keys().map(|key| service_name(&customer.name, key));
+    let remembered = names.map(|name| (name.clone(), session.memory.service(&name))).collect();
+    object::keep(&mut customer, &observed, &remembered);
+    let blobs = || customer.secrets.values().chain(customer.configs.values());
+    if let Some(unknown) = blobs().find(|blob| blob.swarm_name().is_none()) {
+        bail!(
+            "the name of {} in the Swarm cannot be told here: it takes the key in skep's state directory, and \
+             what the controller reads",
+            unknown.name
+        );
+    }
     let mut images = BTreeMap::new();
     for (key, service) in &customer.services {
         let view = plan.services.get(key);
@@ -50,7 +63,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
         let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
         images.insert(key.clone(), format!("{}{tag}@{digest}", service.image.repository()));
     }
-    let file = compose(customer, &images);
+    let file = compose(&customer, &images);
     if ctx.json {
         writeln!(ctx.out, "{}", output::escape_json(&serde_json::to_string_pretty(&file)?))?;
     } else {

@@ -159,7 +159,7 @@ pub(super) fn assemble(
         resync: config.resync,
         jitter,
     };
-    let specs = Specs::new(&config.specs_dir, Some(&config.state_dir));
+    let specs = Specs::new(&config.specs_dir, Some(&config.state_dir), writer.sealing.clone());
     (Controller::new(Arc::clone(&writer.reconciler), specs, settings, observer), wakeups)
 }
 

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use crate::apply::{Applier, RefusedWrites};
 use crate::config::Config;
 use crate::controller::resolve::Resolver;
-use crate::controller::specs::{self, Read};
+use crate::controller::specs::{self, Read, Sealing};
 use crate::controller::{Reconciler, Request, Settler, Snapshots, is_condition, plan_only};
 use crate::events::{self, Clock, Conditions, Event, EventObserver, Filter, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
 use crate::plan::{Plan, Waiting, service_name};
 use crate::registry::{self, Registry};
-use crate::spec::Customer;
+use crate::spec::{ContentKey, Customer};
 use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
 use crate::swarm::{self, Scope, Swarm};
@@ -187,6 +187,8 @@ pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
 pub struct Writer {
     pub session: Session,
     pub reconciler: Arc<Reconciler>,
+    /// How specs are read that are to be carried out.
+    pub sealing: Sealing,
     /// Held as long as this lives.
     _lock: Option<Lock>,
 }
@@ -204,6 +206,8 @@ pub struct Parts {
     pub clock: Clock,
     pub observer: EventObserver,
     pub rollout_timeout: Duration,
+    /// Names secrets and configs by what they hold.
+    pub content_key: ContentKey,
     /// On the directory of the memory and the log, if they are on disk.
     pub lock: Option<Lock>,
 }
@@ -235,6 +239,9 @@ impl Parts {
             clock,
             observer,
             rollout_timeout: config.rollout_timeout,
+            content_key: dir
+                .content_key()
+                .with_context(|| format!("cannot use the key in {}", config.state_dir.display()))?,
             lock: Some(lock),
         })
     }
@@ -252,7 +259,8 @@ impl Writer {
     }
 
     pub fn new(parts: Parts) -> Self {
-        let Parts { clients, memory, log, open, conditions, clock, observer, rollout_timeout, lock } = parts;
+        let Parts { clients, memory, log, open, conditions, clock, observer, .. } = parts;
+        let Parts { rollout_timeout, content_key, lock, .. } = parts;
         let session = Session::with_clients(clients, Arc::clone(&memory), rollout_timeout);
         let recorder = Recorder::new(log, clock, observer, open);
         let settler = Settler { memory: Arc::clone(&memory), recorder: recorder.clone(), rollout_timeout };
@@ -271,7 +279,7 @@ impl Writer {
             recorder,
             conditions: Mutex::new(conditions),
         });
-        Self { session, reconciler, _lock: lock }
+        Self { session, reconciler, sealing: Sealing::controller(content_key), _lock: lock }
     }
 }
 
@@ -298,7 +306,15 @@ pub fn standing_conditions(events: &std::path::Path) -> Conditions {
 /// # Errors
 /// When the directory cannot be read, or a name is of no customer.
 pub fn choose(config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
-    let read = specs::read_dir(&config.specs_dir)?;
+    choose_as(config, names, &Sealing::visitor(&config.state_dir))
+}
+
+/// As `choose`, for those who carry the specs out.
+///
+/// # Errors
+/// As `choose`.
+pub fn choose_as(config: &Config, names: &[String], sealing: &Sealing) -> anyhow::Result<Chosen> {
+    let read = specs::read_dir(&config.specs_dir, sealing)?;
     let Read { customers, invalid, .. } = read;
     for name in names {
         if !customers.contains_key(name) && !invalid.contains_key(name) {

@@ -14,8 +14,8 @@ use super::settle::Settler;
 use super::snapshots::{Snapshots, Wanted};
 use crate::apply::{Applier, Outcome};
 use crate::events::{About, Conditions, Held, Kind, Reason, Recorder, Trigger};
-use crate::memory::ServiceMemory;
-use crate::plan::{self, Input, ObjectKind, Plan, Step, service_name};
+use crate::memory::{self, ServiceMemory};
+use crate::plan::{self, Input, ObjectKind, Plan, Step, Write, fields, service_name};
 use crate::spec;
 use crate::state::{DesiredCustomer, ObservedState, WaitingReason};
 use crate::swarm::SwarmError;
@@ -76,6 +76,17 @@ impl Reconciler {
     /// # Errors
     /// When the Swarm does not answer; nothing was done then.
     pub async fn reconcile(&self, request: &Request) -> Result<Report, SwarmError> {
+        let mut report = self.pass(request).await?;
+        let made = report.outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Applied);
+        if made && report.plan.steps.iter().any(is_deferred) {
+            let again = self.pass(&Request { since: Instant::now(), ..request.clone() }).await?;
+            report.outcomes.extend(again.outcomes);
+            report = Report { outcomes: report.outcomes, ..again };
+        }
+        Ok(report)
+    }
+
+    async fn pass(&self, request: &Request) -> Result<Report, SwarmError> {
         let customer = &request.customer;
         let about = About {
             customer: Some(customer.name.clone()),
@@ -106,6 +117,7 @@ impl Reconciler {
         plan.steps.extend(self.renewals(customer, &plan, &observed).await);
         rolling.extend(self.settler.hold_back(&customer.name, &mut plan, &observed));
         self.settler.abandon(&about, &customer.name, &plan).await;
+        self.remember(&plan).await;
         let outcomes = self.execute(&about, &plan).await;
         let applied = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);
         let services = applied.filter(|(step, _)| step.kind == ObjectKind::Service);
@@ -135,12 +147,15 @@ impl Reconciler {
         plan::renew(plan, observed, &remembered, &intervals, self.recorder.now())
     }
 
-    /// Networks first, then all services at once.
+    /// What services need first, then all services at once, then what goes. A service that uses
+    /// what was only just made is left to the next pass, which knows its ID.
     async fn execute(&self, about: &About, plan: &Plan) -> Vec<(Step, Outcome)> {
         let mut outcomes = Vec::new();
-        let (networks, services): (Vec<&Step>, Vec<&Step>) =
-            plan.steps.iter().partition(|step| step.kind == ObjectKind::Network);
-        for step in networks {
+        let (objects, services): (Vec<&Step>, Vec<&Step>) =
+            plan.steps.iter().partition(|step| step.kind != ObjectKind::Service);
+        let (last, first): (Vec<&Step>, Vec<&Step>) =
+            objects.into_iter().partition(|step| matches!(step.write, Write::Remove { .. }));
+        for step in first {
             let outcome = self.applier.execute(about, step).await;
             let failed = outcome != Outcome::Applied;
             outcomes.push((step.clone(), outcome));
@@ -150,12 +165,30 @@ impl Reconciler {
         }
         // Boxed in a loop: a closure over references is "not general enough" for a spawned task.
         let mut running: Vec<BoxFuture<'_, (Step, Outcome)>> = Vec::new();
-        for step in services {
+        for step in services.into_iter().filter(|step| !is_deferred(step)) {
             running.push(Box::pin(async move { (step.clone(), self.applier.execute(about, step).await) }));
         }
         let done: Vec<_> = futures::stream::iter(running).buffer_unordered(STEPS_AT_ONCE).collect().await;
         outcomes.extend(done);
+        for step in last {
+            outcomes.push((step.clone(), self.applier.execute(about, step).await));
+        }
         outcomes
+    }
+
+    /// What is known of contents that names do not tell.
+    async fn remember(&self, plan: &Plan) {
+        for (key, kept) in &plan.kept {
+            let name = service_name(&plan.customer, key);
+            let mut memory = self.resolver.memory.service(&name);
+            if kept.iter().all(|(object, hash)| memory.kept.get(object) == Some(hash)) {
+                continue;
+            }
+            memory.kept.extend(kept.clone());
+            if let Err(error) = memory::put_service(&self.resolver.memory, &name, memory).await {
+                tracing::error!(service = name, %error, "cannot remember what its secrets and configs hold");
+            }
+        }
     }
 
     async fn tell_conditions(&self, request: &Request, plan: &Plan) {
@@ -196,9 +229,7 @@ pub async fn plan_only(
     observed: &ObservedState,
     now: jiff::Timestamp,
 ) -> Plan {
-    let customer = &request.customer;
-    let images = resolver.resolve(customer, observed, request.max_age, now).await;
-    let desired = DesiredCustomer { spec: (**customer).clone(), revision: request.revision.clone(), images };
+    let mut customer = (*request.customer).clone();
     let names = customer.services.keys().map(|key| service_name(&customer.name, key));
     let remembered: BTreeMap<String, ServiceMemory> = names
         .map(|name| {
@@ -206,7 +237,20 @@ pub async fn plan_only(
             (name, memory)
         })
         .collect();
-    plan::plan(Input { desired: &desired, observed, remembered: &remembered, rollout_timeout, now })
+    let kept = plan::object::keep(&mut customer, observed, &remembered);
+    let images = resolver.resolve(&customer, observed, request.max_age, now).await;
+    let desired = DesiredCustomer { spec: customer, revision: request.revision.clone(), images };
+    let plan =
+        plan::plan(Input { desired: &desired, observed, remembered: &remembered, rollout_timeout, now });
+    Plan { kept, ..plan }
+}
+
+/// Whether the step refers to a secret or config that is made in the same pass.
+fn is_deferred(step: &Step) -> bool {
+    match &step.write {
+        Write::CreateService { spec } | Write::UpdateService { spec, .. } => !fields::unmade(spec).is_empty(),
+        _ => false,
+    }
 }
 
 fn next(outcomes: &[(Step, Outcome)], rolling: bool) -> Next {
@@ -252,10 +296,13 @@ fn condition(waiting: &plan::Waiting) -> Option<Held> {
         }
         // The closed set has no reason of its own for a network that the spec names and the
         // Swarm lacks; it is the spec that cannot be carried out.
-        WaitingReason::NetworkMissing | WaitingReason::SpecInvalid => (Reason::SpecInvalid, Kind::Warning),
+        WaitingReason::NetworkMissing | WaitingReason::ObjectMissing | WaitingReason::SpecInvalid => {
+            (Reason::SpecInvalid, Kind::Warning)
+        }
         WaitingReason::VersionRefused
         | WaitingReason::RolloutInProgress
         | WaitingReason::RolloutFailed
+        | WaitingReason::ContentUnknown
         | WaitingReason::SwarmUnavailable => {
             return None;
         }

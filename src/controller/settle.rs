@@ -14,7 +14,7 @@ use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, Seen, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
-use crate::plan::{ObjectKind, Plan, Step, Waiting, is_applied, service_name};
+use crate::plan::{ObjectKind, Plan, Step, Waiting, is_applied, object, service_name};
 use crate::spec;
 use crate::state::{ObservedService, ObservedState, WaitingReason};
 
@@ -37,7 +37,10 @@ impl Settler {
                     let found = observed.services.get(&service_name(&customer.name, key));
                     found.zip(intent.target.as_ref()).is_some_and(|(found, target)| is_applied(target, found))
                 }
-                None => intent.target.as_ref().is_some_and(|name| observed.networks.contains_key(name)),
+                None => intent.target.as_ref().is_some_and(|target| {
+                    let blob = object::is_applied(target, observed);
+                    blob.unwrap_or_else(|| observed.networks.contains_key(target))
+                }),
             };
             if !applied {
                 continue;

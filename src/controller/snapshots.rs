@@ -49,8 +49,13 @@ impl Snapshots {
         let mut networks: BTreeSet<String> = wanted.networks.into_iter().collect();
         networks.extend(wanted.customer.networks.values().map(|network| network.name.clone()));
         networks.insert(default_network(wanted.customer));
+        let blobs = wanted.customer.secrets.values().chain(wanted.customer.configs.values());
         let rolling = self.rolling.lock().ok().and_then(|rolling| rolling.get(name).cloned());
-        let scope = Scope::Customer { name: name.clone(), networks: networks.into_iter().collect() };
+        let scope = Scope::Customer {
+            name: name.clone(),
+            networks: networks.into_iter().collect(),
+            blobs: blobs.map(|blob| blob.name.clone()).collect(),
+        };
         self.swarm.look(scope, rolling.unwrap_or_default().into_iter().collect()).await?.of(name)
     }
 

@@ -6,14 +6,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
-use crate::source::{self, Problem, Reader, SourceError};
-use crate::spec::Customer;
+use crate::source::{self, Beside, Problem, Reader, SourceError, Standing};
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::parse::{self, SpecFiles};
+use crate::spec::{ContentKey, Customer};
+use crate::state_dir::StateDir;
+
+/// What reading specs takes besides their directory.
+#[derive(Clone, Debug)]
+pub struct Sealing {
+    /// Names secrets and configs by what they hold.
+    pub key: Option<ContentKey>,
+    pub standing: Standing,
+}
+
+impl Sealing {
+    /// For those who carry the specs out.
+    pub fn controller(key: ContentKey) -> Self {
+        Self { key: Some(key), standing: Standing::Controller }
+    }
+
+    /// For those who only look: with the key, if they may read it.
+    pub fn visitor(state_dir: &Path) -> Self {
+        Self { key: StateDir::existing_content_key(state_dir), standing: Standing::Visitor }
+    }
+}
 
 /// Customers by name, and what was last told of each.
 pub struct Specs {
     dir: PathBuf,
+    sealing: Sealing,
     /// What was told before a restart, so that an unchanged world is not told again.
     told_file: Option<PathBuf>,
     customers: BTreeMap<String, Arc<Customer>>,
@@ -48,12 +70,13 @@ pub struct Changes {
 
 impl Specs {
     /// `state_dir` holds what was told before a restart; without one everything is new.
-    pub fn new(dir: &Path, state_dir: Option<&Path>) -> Self {
+    pub fn new(dir: &Path, state_dir: Option<&Path>, sealing: Sealing) -> Self {
         let told_file = state_dir.map(|dir| dir.join("specs.json"));
         let told = told_file.as_ref().and_then(|file| std::fs::read(file).ok());
         let told = told.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         Self {
             dir: dir.to_owned(),
+            sealing,
             told_file,
             customers: BTreeMap::new(),
             told,
@@ -95,11 +118,12 @@ impl Specs {
     }
 
     fn take(&mut self, found: &source::Changes, all: bool, trigger: Trigger) -> Changes {
-        let files = if all { all_files(&self.reader) } else { concerned(&self.reader, found) };
+        let files =
+            if all { all_files(&self.reader) } else { concerned(&self.reader, found, &self.with_contents()) };
         // Nothing can be missing that was there the last time.
         let complete = all || self.had_problems || !found.gone.is_empty() || !found.problems.is_empty();
         self.had_problems = !found.problems.is_empty();
-        let mut changes = self.merge(load(files, found.problems.clone()), trigger);
+        let mut changes = self.merge(load(files, found.problems.clone(), &self.dir, &self.sealing), trigger);
         if complete {
             self.drop_missing(&found.problems, trigger, &mut changes);
         }
@@ -109,6 +133,13 @@ impl Specs {
             tracing::warn!(%error, "cannot remember which specs were told of");
         }
         changes
+    }
+
+    /// Customers whose spec may mean something else although no spec file changed: those that name
+    /// content, and those that may be invalid for the lack of it.
+    fn with_contents(&self) -> BTreeSet<String> {
+        let naming = self.customers.values().filter(|customer| customer.names_contents);
+        naming.map(|customer| customer.name.clone()).chain(self.invalid().map(str::to_owned)).collect()
     }
 
     /// Takes up what was read, which may be of some customers only.
@@ -202,17 +233,23 @@ pub struct Read {
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
+pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
     let snapshot = source::read(dir)?;
-    Ok(load(snapshot.files, snapshot.problems))
+    Ok(load(snapshot.files, snapshot.problems, dir, sealing))
 }
 
-fn load(files: BTreeMap<String, String>, problems: Vec<Problem>) -> Read {
+fn load(files: BTreeMap<String, String>, problems: Vec<Problem>, dir: &Path, sealing: &Sealing) -> Read {
     let mut invalid: BTreeMap<String, String> = BTreeMap::new();
     for problem in &problems {
         invalid.insert(name_of(problem), format!("{}: {}", problem.file, problem.message));
     }
-    let loaded = parse::load(&SpecFiles { files });
+    let contents = Beside::new(dir, sealing.standing);
+    let mut loaded = parse::load_with(&SpecFiles { files }, &contents);
+    for customer in loaded.customers.values_mut() {
+        if let Some(key) = &sealing.key {
+            customer.seal(key);
+        }
+    }
     for (name, diagnostics) in loaded.invalid {
         invalid.insert(name, first_of(&diagnostics));
     }
@@ -224,9 +261,13 @@ fn all_files(reader: &Reader) -> BTreeMap<String, String> {
 }
 
 /// The files that what changed may make mean something else, with what they share.
-fn concerned(reader: &Reader, found: &source::Changes) -> BTreeMap<String, String> {
+fn concerned(
+    reader: &Reader,
+    found: &source::Changes,
+    always: &BTreeSet<String>,
+) -> BTreeMap<String, String> {
     let changed = || found.changed.iter().chain(&found.gone).map(String::as_str);
-    if changed().next().is_none() {
+    if changed().next().is_none() && always.is_empty() {
         return BTreeMap::new();
     }
     // Of two files with one name each is an error of the other's.
@@ -234,7 +275,7 @@ fn concerned(reader: &Reader, found: &source::Changes) -> BTreeMap<String, Strin
     let shared_changed = changed().any(|file| customer_of(file).is_none());
     let is_concerned = |(file, text): &(&str, &str)| match customer_of(file) {
         None => true,
-        Some(name) if names.contains(name) => true,
+        Some(name) if names.contains(name) || always.contains(name) => true,
         // A key may be written with escapes.
         Some(_) => shared_changed && (text.contains("template") || text.contains('\\')),
     };

@@ -146,6 +146,14 @@ fn check_plan(plan: &Plan, desired: &DesiredCustomer, observed: &ObservedState) 
                 assert!(step.kind == ObjectKind::Network && !observed.networks.contains_key(&step.name));
                 continue;
             }
+            Write::CreateBlob { spec, .. } => {
+                let there = match step.kind {
+                    ObjectKind::Secret => observed.secrets.contains_key(&step.name),
+                    _ => observed.configs.contains_key(&step.name),
+                };
+                assert!(!there && spec.get("Data").is_none(), "{step:?}");
+                continue;
+            }
             Write::Remove { id } => {
                 assert!(is_owned(step, id, &customer.name, observed), "{step:?} is foreign");
                 continue;
@@ -191,7 +199,11 @@ fn carry_out(step: &plan::Step, observed: &mut ObservedState) {
         Write::Remove { .. } => {
             observed.services.remove(&step.name);
             Arc::make_mut(&mut observed.networks).remove(&step.name);
+            Arc::make_mut(&mut observed.secrets).remove(&step.name);
+            Arc::make_mut(&mut observed.configs).remove(&step.name);
         }
+        // The planner gives the service that uses it again, with its ID.
+        Write::CreateBlob { .. } => {}
         Write::CreateNetwork { .. } => {
             let network =
                 ObservedNetwork { id: step.name.clone(), name: step.name.clone(), labels: BTreeMap::new() };

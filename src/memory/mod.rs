@@ -70,6 +70,10 @@ pub struct ServiceMemory {
     /// A person asked for one more try of what stands there, by `skep retry`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
+    /// Secrets and configs whose names another key made: what the present key makes of what they
+    /// are known to hold, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, String>,
     /// When the nodes were last given credentials that expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_sent: Option<jiff::Timestamp>,

@@ -4,6 +4,7 @@
 pub mod converge;
 pub mod fields;
 mod network;
+pub mod object;
 pub mod placement;
 mod renew;
 mod service;
@@ -19,13 +20,13 @@ use serde_json::Value;
 
 use crate::image::ImageRef;
 use crate::memory::ServiceMemory;
-use crate::spec;
+use crate::spec::{self, SecretBytes};
 pub use crate::state::ObjectKind;
 use crate::state::{DesiredCustomer, ObservedService, ObservedState, Target, WaitingReason};
 use converge::Tally;
 pub use renew::renew;
 
-/// Labels that skep writes on services and networks (contract §2).
+/// Labels that skep writes on services, networks, secrets and configs (contract §2).
 pub mod labels {
     pub const CUSTOMER: &str = "skep.customer";
     pub const SERVICE: &str = "skep.service";
@@ -33,6 +34,10 @@ pub mod labels {
     pub const SPEC: &str = "skep.spec";
     pub const FIELDS: &str = "skep.fields";
     pub const REVISION: &str = "skep.revision";
+    /// The key of a secret or config in the spec.
+    pub const OBJECT: &str = "skep.object";
+    /// Which of the cluster's keys made the name of a secret or config.
+    pub const KEY: &str = "skep.key";
     pub const STACK: &str = "com.docker.stack.namespace";
     pub const STACK_IMAGE: &str = "com.docker.stack.image";
 }
@@ -56,6 +61,8 @@ pub struct Plan {
     pub waiting: Vec<Waiting>,
     /// Every service of the spec, by key: how it stands.
     pub services: BTreeMap<String, ServiceView>,
+    /// What is to be remembered before the steps are taken.
+    pub kept: object::Kept,
 }
 
 /// One change. It leaves no choice to whoever executes it.
@@ -120,6 +127,11 @@ pub enum Cause {
 pub enum Write {
     CreateNetwork {
         spec: Value,
+    },
+    /// A secret or a config. The content is only put in at the call.
+    CreateBlob {
+        spec: Value,
+        content: Option<SecretBytes>,
     },
     CreateService {
         spec: Value,
@@ -197,9 +209,12 @@ pub fn plan(input: Input<'_>) -> Plan {
         plan.steps.extend(decision.step);
         plan.services.insert(key.clone(), decision.view);
     }
-    // Before the services that join them.
-    let networks = network::missing(&input, &plan.steps);
-    plan.steps.splice(0..0, networks);
+    // Before the services that join and use them.
+    let mut first = network::missing(&input, &plan.steps);
+    first.extend(object::create(&input, &plan.steps));
+    let last = object::superseded(&input, &plan.steps);
+    plan.steps.splice(0..0, first);
+    plan.steps.extend(last);
     plan
 }
 

@@ -82,6 +82,10 @@ impl Case<'_> {
             return (None, waiting);
         }
         waiting.extend(self.refused());
+        waiting.extend(super::object::unknown(self.input, self.service));
+        if super::object::is_nameless(self.input, self.service) {
+            return (None, waiting);
+        }
         let (step, more) = match self.observed {
             None => self.create(),
             Some(observed) => self.update(observed),
@@ -131,6 +135,9 @@ impl Case<'_> {
 
     fn create(&self) -> Act {
         let DesiredImage::Chosen(target) = &self.image else { return (None, Vec::new()) };
+        if let Some(waiting) = super::object::missing(self.input, self.service) {
+            return (None, vec![waiting]);
+        }
         if self.is_refused(target.digest.as_str()) {
             return (None, Vec::new());
         }
@@ -145,6 +152,7 @@ impl Case<'_> {
             Ok(spec) => spec,
             Err(missing) => return (None, vec![self.network_missing(&missing)]),
         };
+        super::object::fill(&mut spec, self.input.observed);
         self.stamp(&mut spec, &fields, Some(target), true);
         let to = ImageView::of_target(target);
         let message = format!("{} created at {}", self.service.key, to.short());
@@ -156,6 +164,9 @@ impl Case<'_> {
     }
 
     fn update(&self, observed: &ObservedService) -> Act {
+        if let Some(waiting) = super::object::missing(self.input, self.service) {
+            return (None, vec![waiting]);
+        }
         let fields = match self.desired_fields() {
             Ok(fields) => fields,
             Err(waiting) => return (None, vec![waiting]),
@@ -236,6 +247,9 @@ impl Case<'_> {
         }
         if changes.is_empty() && image.is_none() && !adopting {
             return None;
+        }
+        if !changes.is_empty() {
+            super::object::fill(&mut spec, self.input.observed);
         }
         self.stamp(&mut spec, fields, target, image.is_some() || adopting);
         let from = self.view_of(observed);

@@ -179,6 +179,7 @@ fn remembered() -> impl Strategy<Value = ServiceMemory> {
             rollout,
             forced,
             retry,
+            kept: BTreeMap::new(),
         },
     )
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::spec::{
-    Compose, Container, CredentialSpec, Customer, Deploy, EndpointMode, FailureAction, Healthcheck,
-    Isolation, Mode, Mount, MountSource, Network, PortMode, Protocol, ResourceAmounts, RestartCondition,
-    RestartPolicy, UpdateConfig, UpdateOrder, Volume,
+    Blob, BlobRef, Compose, Container, CredentialSpec, Customer, Deploy, EndpointMode, FailureAction,
+    Healthcheck, Isolation, Mode, Mount, MountSource, Network, PortMode, Protocol, ResourceAmounts,
+    RestartCondition, RestartPolicy, UpdateConfig, UpdateOrder, Volume,
 };
 
 /// The newest version of the format that Docker 20.10 reads.
@@ -28,6 +28,9 @@ pub fn compose(customer: &Customer, images: &BTreeMap<String, String>) -> Value 
     file.filled("networks", networks.collect());
     let volumes = customer.volumes.iter().map(|(key, one)| (key.clone(), volume(customer, one)));
     file.filled("volumes", volumes.collect());
+    for (table, blobs) in [("secrets", &customer.secrets), ("configs", &customer.configs)] {
+        file.filled(table, blobs.iter().map(|(key, one)| (key.clone(), blob(one))).collect());
+    }
     Value::Object(file.0)
 }
 
@@ -103,9 +106,27 @@ fn service(image: &str, compose: &Compose) -> Value {
         out.put("networks", networks.iter().map(one).collect::<Map<_, _>>());
     }
     out.some("ports", compose.ports.as_ref().map(|ports| ports.iter().map(port).collect::<Value>()));
+    for (key, list) in [("secrets", &compose.secrets), ("configs", &compose.configs)] {
+        out.some(key, list.as_ref().map(|list| list.iter().map(reference).collect::<Value>()));
+    }
     container(&mut out, &compose.container);
     out.filled("deploy", deploy(&compose.deploy));
     Value::Object(out.0)
+}
+
+fn reference(reference: &BlobRef) -> Value {
+    let mut out = Table::default();
+    out.put("source", text(&reference.source));
+    out.put("target", text(&reference.target));
+    out.put("uid", text(&reference.uid));
+    out.put("gid", text(&reference.gid));
+    out.put("mode", reference.mode);
+    Value::Object(out.0)
+}
+
+/// As skep makes it, which is not in this file, since nobody is to see what it holds.
+fn blob(blob: &Blob) -> Value {
+    json!({ "external": true, "name": text(&blob.swarm_name().unwrap_or_default()) })
 }
 
 fn healthcheck(check: &Healthcheck) -> Value {
@@ -188,6 +209,7 @@ fn container(out: &mut Table, container: &Container) {
         container.credential_spec.as_ref().map(|spec| match spec {
             CredentialSpec::File(file) => json!({ "file": text(file) }),
             CredentialSpec::Registry(value) => json!({ "registry": text(value) }),
+            CredentialSpec::Config(key) => json!({ "config": text(key) }),
         }),
     );
 }

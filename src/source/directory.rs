@@ -163,7 +163,7 @@ struct Found {
 
 /// Changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -172,7 +172,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -340,7 +340,9 @@ fn cannot_be_read(error: &io::Error) -> String {
 
 /// An error is what is wrong, and whether that is that it could not be read.
 fn read_file(path: &Path) -> Result<String, (String, bool)> {
-    let bytes = open(path).and_then(read_bounded).map_err(|e| (cannot_be_read(&e), true))?;
+    let bytes = open(path)
+        .and_then(|file| read_bounded(&file, FILE_BYTES_MAX))
+        .map_err(|e| (cannot_be_read(&e), true))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err((too_large(), false));
     }
@@ -352,14 +354,15 @@ fn read_file(path: &Path) -> Result<String, (String, bool)> {
 }
 
 /// Does not wait for the other end if somebody put a pipe there since the listing.
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let no_wait = rustix::fs::OFlags::NONBLOCK.bits();
     OpenOptions::new().read(true).custom_flags(no_wait.cast_signed()).open(path)
 }
 
-fn read_bounded(file: File) -> io::Result<Vec<u8>> {
+/// One byte more than `bytes_max` tells that there is more.
+pub(super) fn read_bounded(file: &File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -1,11 +1,13 @@
 //! Where specs come from: a directory of TOML files (contract §1), read as text and watched.
 
+mod contents;
 mod directory;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use contents::{Beside, Standing};
 pub use directory::{Changes, Reader, read};
 pub use watch::{Debounce, Watch, watch};
 

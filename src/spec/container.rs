@@ -62,6 +62,8 @@ pub enum CredentialSpec {
     File(String),
     /// A value of the Windows registry of the node.
     Registry(String),
+    /// A key of the top-level `[configs]`.
+    Config(String),
 }
 
 /// Something mounted into the containers.

@@ -5,6 +5,7 @@ mod compose;
 mod container;
 mod deploy;
 mod network;
+mod secret;
 
 pub use compose::{HEALTHCHECK, PORT, SERVICE_NETWORK, belongs_under};
 pub use container::{
@@ -15,6 +16,7 @@ pub use deploy::{
     RESTART_POLICY, ROLLBACK_CONFIG, UPDATE_CONFIG,
 };
 pub use network::{IPAM, NETWORK, SUBNET};
+pub use secret::{CONFIG, FILE, SECRET};
 
 /// The keys of one kind of table.
 #[derive(Debug)]
@@ -70,6 +72,8 @@ pub const SERVICE_KEY_PATTERN: &str = "^[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?$
 pub const NETWORK_KEY_PATTERN: &str = "^[a-zA-Z0-9._-]+$";
 /// Keys under `[volumes]`, as Compose has them.
 pub const VOLUME_KEY_PATTERN: &str = NETWORK_KEY_PATTERN;
+/// Keys under `[secrets]` and `[configs]`, as Compose has them.
+pub const BLOB_KEY_PATTERN: &str = NETWORK_KEY_PATTERN;
 /// Names under `[vars]`.
 pub const VAR_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
 
@@ -134,8 +138,18 @@ pub static SPEC: Keys = Keys {
             Shape::Map { pattern: Some(VOLUME_KEY_PATTERN), value: &Shape::Table(&VOLUME) },
             "Volumes that services may mount",
         ),
+        key(
+            "secrets",
+            Shape::Map { pattern: Some(BLOB_KEY_PATTERN), value: &Shape::Table(&SECRET) },
+            "Secrets that services may use",
+        ),
+        key(
+            "configs",
+            Shape::Map { pattern: Some(BLOB_KEY_PATTERN), value: &Shape::Table(&CONFIG) },
+            "Configs that services may use",
+        ),
     ],
-    not_yet: &["secrets", "configs", "prune", "drift"],
+    not_yet: &["prune", "drift"],
     refused: &[
         ("name", "the stack is named by the file"),
         ("customer", "the customer is named by the file"),
@@ -229,7 +243,7 @@ const VERSION_SHAPE: Shape = Shape::Any(&[Shape::Text, Shape::Table(&VERSION)]);
 const JOINED_SHAPE: Shape =
     Shape::Any(&[TEXTS, Shape::Map { pattern: None, value: &Shape::Table(&SERVICE_NETWORK) }]);
 
-const OWN_SERVICE_KEYS: [Key; 13] = [
+const OWN_SERVICE_KEYS: [Key; 16] = [
     key(
         "image",
         Shape::Text,
@@ -248,12 +262,19 @@ const OWN_SERVICE_KEYS: [Key; 13] = [
         "When a rollout failed and Swarm did not roll back by itself: rollback (once, to the last good image) or hold; default rollback",
     ),
     key("environment", PAIRS, "Environment variables: a table, or a list of \"KEY=VALUE\""),
+    key(
+        "env_file",
+        container::ONE_OR_MORE,
+        "Files beside this one with lines KEY=VALUE, which `environment` overrides",
+    ),
     key("command", compose::WORDS, "The command: a list, or a string that is split into words"),
     key("entrypoint", compose::WORDS, "The entry point: a list, or a string that is split into words"),
     key("labels", PAIRS, "Labels of the containers"),
     key("healthcheck", Shape::Table(&HEALTHCHECK), "How to tell that a container is healthy"),
     key("networks", JOINED_SHAPE, "Keys of the top-level networks: a list, or a table with aliases"),
     key("ports", compose::PORTS, "Published ports, short (\"8080:80/tcp\") or long"),
+    key("secrets", secret::REFERENCES, "Keys of the top-level secrets, or tables that say which file"),
+    key("configs", secret::REFERENCES, "Keys of the top-level configs, or tables that say which file"),
     key("deploy", Shape::Table(&DEPLOY), "How Swarm runs the service"),
 ];
 
@@ -300,4 +321,7 @@ pub static ALL: &[&Keys] = &[
     &VOLUME_OPTIONS,
     &TMPFS,
     &VOLUME,
+    &SECRET,
+    &CONFIG,
+    &FILE,
 ];

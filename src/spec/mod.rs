@@ -9,6 +9,7 @@ pub mod keys;
 mod network;
 pub mod parse;
 pub mod schema;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::image::{Digest, Repository};
 
 pub use container::{Container, CredentialSpec, Isolation, Logging, Mount, MountSource, Ulimit, Volume};
 pub use network::{Network, Subnet};
+pub use secret::{
+    Blob, BlobRef, Content, ContentKey, Contents, NoContents, SUFFIX_DIGITS, Seal, SecretBytes,
+};
 
 /// One customer: one file, one stack.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +33,10 @@ pub struct Customer {
     pub services: BTreeMap<String, Service>,
     pub networks: BTreeMap<String, Network>,
     pub volumes: BTreeMap<String, Volume>,
+    pub secrets: BTreeMap<String, Blob>,
+    pub configs: BTreeMap<String, Blob>,
+    /// It depends on content that does not stand in spec files.
+    pub names_contents: bool,
 }
 
 /// A service as the spec wants it.
@@ -151,6 +159,7 @@ pub enum Retag {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Compose {
     /// `None` as a value: the variable is named without a value (passed as `KEY`).
+    /// What `env_file` names stands here too.
     pub environment: BTreeMap<String, Option<String>>,
     pub command: Option<Vec<String>>,
     pub entrypoint: Option<Vec<String>>,
@@ -160,6 +169,8 @@ pub struct Compose {
     /// Keys of the top-level `[networks]`.
     pub networks: Option<Vec<NetworkAttachment>>,
     pub ports: Option<Vec<Port>>,
+    pub secrets: Option<Vec<BlobRef>>,
+    pub configs: Option<Vec<BlobRef>>,
     pub container: Container,
     pub deploy: Deploy,
 }

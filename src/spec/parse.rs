@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::{Diagnostic, Severity};
-use super::{Customer, VersionPolicy};
+use super::{Contents, Customer, NoContents, VersionPolicy};
 
 mod container;
 mod customer;
 mod declare;
 mod deploy;
 mod document;
+mod env_file;
 mod image;
 mod layout;
 mod merge;
@@ -22,6 +23,7 @@ mod networks;
 mod ports;
 mod reader;
 mod report;
+mod secrets;
 mod service;
 mod templates;
 mod tree;
@@ -74,8 +76,14 @@ const INVALID_MAX: usize = 50;
 /// Every finding with the customers' files that ran into it in another file, a template.
 type Users = BTreeMap<Finding, BTreeSet<u32>>;
 
-/// Reads all files. One bad customer never hides the others.
+/// Reads all files. One bad customer never hides the others. What secrets and configs hold is
+/// not asked for.
 pub fn load(files: &SpecFiles) -> Loaded {
+    load_with(files, &NoContents)
+}
+
+/// Reads all files, with the content that they name.
+pub fn load_with(files: &SpecFiles, contents: &dyn Contents) -> Loaded {
     let sources = Sources::new(&files.files);
     let layout = Layout::of(&sources);
     let templates = Templates::load(&sources, &layout);
@@ -86,7 +94,7 @@ pub fn load(files: &SpecFiles) -> Loaded {
     }
     for (name, files) in &layout.customers {
         for file in files {
-            let (customer, mut findings) = load_customer(&sources, name, *file, &templates);
+            let (customer, mut findings) = load_customer(&sources, contents, name, *file, &templates);
             findings.extend(layout.findings.iter().filter(|finding| finding.file == *file).cloned());
             for finding in &findings {
                 let users = all.entry(finding.clone()).or_default();
@@ -137,6 +145,7 @@ fn mention(sources: &Sources<'_>, users: &BTreeSet<u32>) -> String {
 /// Reads one customer with its templates. All findings are returned, its templates' included.
 fn load_customer(
     sources: &Sources<'_>,
+    contents: &dyn Contents,
     name: &str,
     file: u32,
     templates: &Templates<'_>,
@@ -149,6 +158,8 @@ fn load_customer(
         sources,
         report: Report::default(),
         vars: Vars::new(Some(name)),
+        contents,
+        names_contents: false,
         customer: Some(name),
         partial: document.broken || !chain.whole || chain.is_broken(),
         version_defaults: VersionPolicy::default(),

@@ -424,9 +424,11 @@ impl Lists {
             },
             // Names of services, tasks, secrets and configs are taken for how they begin; those of
             // networks only for themselves, so that the customer's are told by their label.
-            Scope::Customer { name, networks } => {
+            Scope::Customer { name, networks, blobs } => {
                 let prefix = json!([format!("{name}_")]);
                 let own = [format!("{}={name}", labels::CUSTOMER)];
+                let mut blobs = blobs.clone();
+                blobs.push(format!("{name}_"));
                 let named = json!({"scope": ["swarm"], "name": networks});
                 Self {
                     services: filtered("/services", &json!({"name": prefix})),
@@ -435,8 +437,8 @@ impl Lists {
                     networks: filtered("/networks", &json!({"scope": ["swarm"], "label": own})),
                     // No names would be all.
                     named_networks: (!networks.is_empty()).then(|| filtered("/networks", &named)),
-                    secrets: filtered("/secrets", &json!({"name": prefix})),
-                    configs: filtered("/configs", &json!({"name": prefix})),
+                    secrets: filtered("/secrets", &json!({"name": blobs})),
+                    configs: filtered("/configs", &json!({"name": blobs})),
                 }
             }
         }

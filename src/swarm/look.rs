@@ -24,6 +24,8 @@ pub enum Scope {
         name: String,
         /// Names of the networks that are wanted, whoever's they are.
         networks: Vec<String>,
+        /// How the names of secrets and configs begin that are wanted, but for the customer's own.
+        blobs: Vec<String>,
     },
 }
 

@@ -15,10 +15,11 @@ use skep::image::ImageRef;
 use skep::memory::{InMemory, Memory, RepositoryMemory, ServiceMemory};
 use skep::plan::{self, Action, Cause, ObjectKind, Plan, Write, fields, labels};
 use skep::report::PlanReport;
-use skep::spec::Customer;
+use skep::source::{Beside, Standing};
 use skep::spec::diagnostics::Severity;
 use skep::spec::parse::{self, Loaded, SpecFiles};
-use skep::state::ObservedState;
+use skep::spec::{ContentKey, Customer};
+use skep::state::{ObservedBlob, ObservedState};
 
 use crate::diff;
 use crate::words::Words;
@@ -32,8 +33,11 @@ pub const FILES: &[&str] = &[
     "tasks.json",
     "nodes.json",
     "networks.json",
+    "secrets.json",
+    "configs.json",
     "tags.json",
     "memory.json",
+    "no-key",
     "now",
     "plan.json",
     "writes.json",
@@ -52,6 +56,8 @@ pub struct Scenario {
     tasks: Value,
     nodes: Value,
     networks: Value,
+    secrets: BTreeMap<String, ObservedBlob>,
+    configs: BTreeMap<String, ObservedBlob>,
     tags: Value,
     memory: Memories,
     now: jiff::Timestamp,
@@ -77,10 +83,16 @@ impl Scenario {
     /// When the folder does not read; the message says what.
     pub fn read(folder: &Path) -> Self {
         let mut files = Folder { path: folder.to_owned(), words: Words::default() };
-        let loaded = parse::load(&files.specs());
+        let mut loaded =
+            parse::load_with(&files.specs(), &Beside::new(&folder.join("specs"), Standing::Visitor));
+        if !folder.join("no-key").exists() {
+            loaded.customers.values_mut().for_each(|customer| customer.seal(&key()));
+        }
         let tags = files.json("tags.json").unwrap_or_else(|| json!({}));
         let nodes = world::nodes(&files.json("nodes.json").unwrap_or_else(|| json!([{}])));
         let networks = world::networks(&files.json("networks.json").unwrap_or_else(|| json!([])));
+        let secrets = world::blobs(&files.json("secrets.json").unwrap_or_else(|| json!([])));
+        let configs = world::blobs(&files.json("configs.json").unwrap_or_else(|| json!([])));
         let mut services = world::services(&files.json("services.json").unwrap_or_else(|| json!([])));
         let hashes = spec_hashes(&loaded, &networks);
         replace_hashes(&mut services, &hashes);
@@ -91,16 +103,19 @@ impl Scenario {
         let memory = memories(files.json("memory.json"), &loaded);
         let now = files.text("now").unwrap_or_else(|| "2026-11-23T12:00:00Z".to_owned());
         let now = now.trim().parse().expect("now is a time");
-        Self { words: files.words, loaded, hashes, services, tasks, nodes, networks, tags, memory, now }
+        let words = files.words;
+        Self { words, loaded, hashes, services, tasks, nodes, networks, secrets, configs, tags, memory, now }
     }
 
     pub async fn run(&self) -> Run {
-        let observed = skep::swarm::convert_snapshot(
+        let mut observed = skep::swarm::convert_snapshot(
             self.services.clone(),
             [self.tasks.clone(), Value::Null],
             &self.nodes,
             &self.networks,
         );
+        observed.secrets = self.secrets.clone().into();
+        observed.configs = self.configs.clone().into();
         let memory = Arc::new(InMemory::default());
         for (name, service) in &self.memory.services {
             memory.put_service(name, service.clone()).unwrap();
@@ -148,6 +163,8 @@ impl Scenario {
             tasks: Value::Null,
             nodes: self.nodes.clone(),
             networks: self.networks.clone(),
+            secrets: self.secrets.clone(),
+            configs: self.configs.clone(),
             tags: self.tags.clone(),
             memory: self.memory.clone(),
             now: self.now,
@@ -159,8 +176,23 @@ impl Scenario {
         for step in &steps {
             next.carry_out(step);
         }
+        for (customer, (key, kept)) in
+            run.plans.iter().flat_map(|plan| plan.kept.iter().map(|kept| (&plan.customer, kept)))
+        {
+            let memory = next.memory.services.entry(plan::service_name(customer, key)).or_default();
+            memory.kept.extend(kept.clone());
+        }
         next.tasks = world::healthy_tasks(&next.services, &next.nodes);
-        let second = next.run().await;
+        let mut second = next.run().await;
+        // What uses an object that was only just made is written in the pass after that.
+        let made = |step: &&plan::Step| matches!(step.write, Write::CreateBlob { .. });
+        if steps.iter().any(made) {
+            for step in second.plans.iter().flat_map(|plan| &plan.steps) {
+                next.carry_out(step);
+            }
+            next.tasks = world::healthy_tasks(&next.services, &next.nodes);
+            second = next.run().await;
+        }
         let left: Vec<String> =
             second.plans.iter().flat_map(|plan| &plan.steps).map(|step| step.message.clone()).collect();
         (!left.is_empty()).then(|| format!("a second pass makes steps again: {}", left.join("; ")))
@@ -173,7 +205,19 @@ impl Scenario {
                 let network = json!({ "Id": spec["Name"], "Name": spec["Name"], "Labels": spec["Labels"] });
                 self.networks.as_array_mut().unwrap().push(network);
             }
+            Write::CreateBlob { spec, .. } => {
+                let mut made = world::blobs(&json!([{ "Spec": spec, "CreatedAt": self.now.to_string() }]));
+                let all = if step.kind == ObjectKind::Secret { &mut self.secrets } else { &mut self.configs };
+                all.append(&mut made);
+            }
+            Write::CreateService { spec } | Write::UpdateService { spec, .. }
+                if !fields::unmade(spec).is_empty() =>
+            {
+                return;
+            }
             Write::Remove { id } => {
+                self.secrets.retain(|_, secret| secret.id != *id);
+                self.configs.retain(|_, config| config.id != *id);
                 services.retain(|service| service["ID"] != id.as_str());
                 self.networks.as_array_mut().unwrap().retain(|network| network["Id"] != id.as_str());
             }
@@ -193,6 +237,11 @@ impl Scenario {
             memory.refused.iter_mut().for_each(|refusal| refusal.rolled_back = true);
         }
     }
+}
+
+/// The key that names the secrets and configs of all scenarios.
+fn key() -> ContentKey {
+    ContentKey::new([7; ContentKey::BYTES])
 }
 
 /// Reads a scenario's files.
@@ -293,7 +342,11 @@ impl Run {
         let steps = self.plans.iter().flat_map(|plan| &plan.steps);
         let writes = steps.map(|step| {
             let write = match &step.write {
-                Write::CreateNetwork { spec } | Write::CreateService { spec } => json!({ "create": spec }),
+                Write::CreateNetwork { spec }
+                | Write::CreateService { spec }
+                | Write::CreateBlob { spec, .. } => {
+                    json!({ "create": spec })
+                }
                 Write::Remove { id } => json!({ "remove": id }),
                 Write::UpdateService { spec, .. } => {
                     json!({ "update": diff::pointers(&self.observed.services[&step.name].spec, spec) })
@@ -326,7 +379,7 @@ impl Run {
         for (plan, step) in self.plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)))
         {
             let spec = match &step.write {
-                Write::CreateNetwork { .. } | Write::Remove { .. } => continue,
+                Write::CreateNetwork { .. } | Write::CreateBlob { .. } | Write::Remove { .. } => continue,
                 Write::CreateService { spec } | Write::UpdateService { spec, .. } => spec,
             };
             let image = fields::image(spec).parse::<ImageRef>();

@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use serde_json::{Value, json};
 use skep::image::{Digest, Repository};
 use skep::registry::{Registry, RegistryError, RegistryErrorKind as Kind};
+use skep::state::ObservedBlob;
 use skep::version::Platform;
 
 /// Lays `over` upon `base`: objects merge, all else replaces.
@@ -56,6 +57,24 @@ pub fn nodes(list: &Value) -> Value {
         with_defaults(defaults, node)
     });
     full.collect()
+}
+
+/// Secrets or configs by name; an `ID` is the name unless an item says otherwise.
+pub fn blobs(list: &Value) -> BTreeMap<String, ObservedBlob> {
+    let one = |item: &Value| {
+        let name = item["Spec"]["Name"].as_str().expect("a name").to_owned();
+        let labels = item["Spec"]["Labels"].as_object().into_iter().flatten();
+        let labels = labels.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
+        let created = item["CreatedAt"].as_str().unwrap_or("2026-11-23T10:00:00Z");
+        let blob = ObservedBlob {
+            id: item["ID"].as_str().map_or_else(|| name.clone(), str::to_owned),
+            name: name.clone(),
+            labels: labels.collect(),
+            created_at: created.parse().ok(),
+        };
+        (name, blob)
+    };
+    items(list).map(one).collect()
 }
 
 pub fn networks(list: &Value) -> Value {

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use skep::cli::session::{Clients, Parts, Writer, standing_conditions};
 use skep::config::RegistryConfig;
+use skep::controller::specs::Sealing;
 use skep::controller::{Controller, Jitter, Observer, Settings, Specs, SpecsRead, Wakeups, wakeups};
 use skep::events::{Conditions, Log, Options};
 use skep::memory::{Disk, Memory, Mode};
 use skep::plan::Plan;
 use skep::sim::wire::{Hosts, Memory as Server};
+use skep::spec::ContentKey;
 use skep::state_dir::StateDir;
 use skep::swarm::SwarmError;
 use skep::{registry, swarm};
@@ -91,6 +93,11 @@ fn registries(world: &World) -> BTreeMap<String, RegistryConfig> {
     BTreeMap::from([(REGISTRY_HOST.to_owned(), config)])
 }
 
+/// The same in every run, so that a seed gives the same trace.
+fn content_key() -> ContentKey {
+    ContentKey::new([7; ContentKey::BYTES])
+}
+
 fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'static {
     let dir = StateDir::open(&world.state_dir()).unwrap();
     let lock = dir.lock().expect("the incarnation before holds nothing any more");
@@ -115,10 +122,11 @@ fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'st
         clock: world.clock(),
         observer: Arc::new(|_, _| {}),
         rollout_timeout: ROLLOUT_TIMEOUT,
+        content_key: content_key(),
         lock: Some(lock),
     });
     let jitter = Jitter::seeded(1);
-    let specs = Specs::new(&world.specs_dir(), Some(&world.state_dir()));
+    let specs = Specs::new(&world.specs_dir(), Some(&world.state_dir()), Sealing::controller(content_key()));
     let files = world.file_changes().boxed();
     async move {
         let wakeups = Wakeups::start(wakeups::Sources {

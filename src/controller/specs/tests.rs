@@ -15,7 +15,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("specs/templates")).unwrap();
         fs::create_dir(dir.path().join("specs/eu")).unwrap();
-        let specs = Specs::new(&dir.path().join("specs"), Some(dir.path()));
+        let specs = Specs::new(&dir.path().join("specs"), Some(dir.path()), Sealing::visitor(dir.path()));
         let mut place = Self { dir, specs };
         for (file, text) in files {
             place.write(file, text);
@@ -55,7 +55,7 @@ impl Place {
     fn parsed(&self) -> Vec<String> {
         let mut reader = self.specs.reader.clone();
         let found = reader.read(&self.specs.dir).unwrap();
-        concerned(&reader, &found).into_keys().collect()
+        concerned(&reader, &found, &self.specs.with_contents()).into_keys().collect()
     }
 }
 
@@ -130,7 +130,8 @@ fn after_a_restart_only_what_is_otherwise_is_told() {
     let place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD), ("initech.toml", GOOD)]);
     place.remove("initech.toml");
     place.write("globex.toml", &GOOD.replace("web\"", "other\""));
-    let specs = Specs::new(&place.dir.path().join("specs"), Some(place.dir.path()));
+    let dir = place.dir.path();
+    let specs = Specs::new(&dir.join("specs"), Some(dir), Sealing::visitor(dir));
     let mut again = Place { specs, ..place };
     let told = ["SpecChanged globex", "SpecRemoved initech"];
     assert_eq!(again.read(Trigger::Startup), three(&told, &["acme", "globex"], &["initech"]));

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::table::{self, Entry, Form};
-use super::values;
+use super::{references, values};
 
 /// What the spec has for a field, in canonical form; `Null` when it is absent, acts as if
 /// absent, or when skep does not know the field.
@@ -20,6 +20,7 @@ pub fn read(spec: &Value, name: &str) -> Value {
         Form::Replicas => replicas(spec),
         Form::Networks => attachments(spec, entry).cloned(),
         Form::Preferences => at(spec, entry.path).map(descriptors),
+        Form::Credentials => at(spec, entry.path).map(|found| references::named_credentials(spec, found)),
         _ => at(spec, entry.path).cloned(),
     };
     values::of_form(entry.form, &value.unwrap_or_default())
@@ -51,6 +52,11 @@ pub fn write(spec: &mut Value, name: &str, value: Option<&Value>) {
         Form::Objects | Form::Mounts => {
             let list =
                 value.map(|list| kept(at(spec, entry.path), list, values::filled, |old, _| old.clone()));
+            write_leaf(spec, entry, list);
+        }
+        Form::References => {
+            let same = references::canonical;
+            let list = value.map(|list| kept(at(spec, entry.path), list, same, |old, _| old.clone()));
             write_leaf(spec, entry, list);
         }
         Form::Preferences => write_leaf(spec, entry, value.map(preferences)),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::desired::{Set, nanoseconds, signed};
 use crate::spec::{Container, CredentialSpec, Customer, Isolation, Mount, MountSource, Volume};
+use crate::state::ObjectKind;
 
 pub(super) fn container(set: &mut Set, customer: &Customer, container: &Container) {
     set.some("hostname", container.hostname.as_deref());
@@ -48,6 +49,9 @@ pub(super) fn container(set: &mut Set, customer: &Customer, container: &Containe
         container.credential_spec.as_ref().map(|spec| match spec {
             CredentialSpec::File(file) => json!({ "File": file }),
             CredentialSpec::Registry(value) => json!({ "Registry": value }),
+            CredentialSpec::Config(key) => {
+                json!({ "Config": super::references::object_name(customer, ObjectKind::Config, key) })
+            }
         }),
     );
 }

@@ -101,6 +101,7 @@ pub(super) fn of_compose(
     if let Some(check) = &compose.healthcheck {
         healthcheck(&mut set, check);
     }
+    super::references::references(&mut set, customer, compose);
     super::container::container(&mut set, customer, &compose.container);
     deploy(&mut set, &compose.deploy);
     set.0.sort_by(|a, b| a.name.cmp(&b.name));

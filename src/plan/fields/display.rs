@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::table::{self, Form, Unit};
-use super::values;
+use super::{references, values};
 
 /// The value in the spec's vocabulary: `"10s"`, `"64MiB"`, `"8080:80/tcp"`, networks by name
 /// where `network_name` knows one for the ID. A `Null` becomes what the engine does by itself,
@@ -26,6 +26,7 @@ pub fn display(name: &str, value: &Value, network_name: &dyn Fn(&str) -> Option<
         Form::Networks => each(&value, |one| json!(attachment(one, network_name))),
         Form::Ports => each(&value, |one| json!(port(one))),
         Form::Mounts => each(&value, |one| json!(mount(one))),
+        Form::References => each(&value, |one| json!(references::display(one))),
         Form::Objects => each(&value, |one| json!(object(one))),
         Form::Text => mask(value),
         _ => quantity(entry.form, value),

@@ -83,7 +83,7 @@ fn word(entry: &Entry, spec: &Value, value: &Value) -> Option<Value> {
             let (kind, value) = (discrete.get("Kind")?, discrete.get("Value")?);
             Some(json!({ "discrete_resource_spec": { "kind": kind, "value": value } }))
         }),
-        Form::Object => match value.as_object()?.iter().next()? {
+        Form::Credentials => match value.as_object()?.iter().next()? {
             (key, of) if key == "File" => Some(json!({ "file": of })),
             (key, of) if key == "Registry" => Some(json!({ "registry": of })),
             _ => None,
@@ -92,7 +92,7 @@ fn word(entry: &Entry, spec: &Value, value: &Value) -> Option<Value> {
             let (address, name) = line.as_str()?.split_once(' ')?;
             Some(json!(format!("{name}:{address}")))
         }),
-        Form::Networks | Form::Mounts => None,
+        Form::Networks | Form::Mounts | Form::References => None,
         _ => Some(value.clone()),
     }
 }

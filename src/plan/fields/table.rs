@@ -31,10 +31,12 @@ pub(super) enum Form {
     Flag(Option<bool>),
     /// Capabilities: a set, in the engine's spelling.
     Capabilities,
-    /// An object as a whole.
-    Object,
+    /// A credential spec as a whole.
+    Credentials,
     /// A list of objects whose order does not count.
     Objects,
+    /// Secrets or configs, by name and file.
+    References,
     /// Mounts, by target.
     Mounts,
     /// A whole number; any of `unset` acts as if it were absent, the last of them is what
@@ -95,7 +97,8 @@ pub const TABLE: &[Entry] = &[
     entry("cap_add", &[TASK, CONTAINER, "CapabilityAdd"], Form::Capabilities),
     entry("cap_drop", &[TASK, CONTAINER, "CapabilityDrop"], Form::Capabilities),
     entry("command", &[TASK, CONTAINER, "Args"], Form::Words),
-    entry("credential_spec", &[TASK, CONTAINER, "Privileges", "CredentialSpec"], Form::Object),
+    entry("configs", &[TASK, CONTAINER, "Configs"], Form::References),
+    entry("credential_spec", &[TASK, CONTAINER, "Privileges", "CredentialSpec"], Form::Credentials),
     entry("deploy.endpoint_mode", &["EndpointSpec", "Mode"], Form::Choice("vip")),
     entry("deploy.labels.", &["Labels"], Form::Label),
     entry("deploy.mode", &["Mode"], Form::Mode),
@@ -152,6 +155,7 @@ pub const TABLE: &[Entry] = &[
     entry("networks", &[TASK, "Networks"], Form::Networks),
     entry("ports", &["EndpointSpec", "Ports"], Form::Ports),
     entry("read_only", &[TASK, CONTAINER, "ReadOnly"], Form::Flag(Some(false))),
+    entry("secrets", &[TASK, CONTAINER, "Secrets"], Form::References),
     entry("stdin_open", &[TASK, CONTAINER, "OpenStdin"], Form::Flag(Some(false))),
     entry("stop_grace_period", &[TASK, CONTAINER, "StopGracePeriod"], GRACE),
     entry("stop_signal", &[TASK, CONTAINER, "StopSignal"], Form::Text),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::references;
 use super::table::{self, Form};
 
 /// The value as skep compares it: lists that are sets are sorted, defaults of a port are
@@ -41,8 +42,9 @@ pub(super) fn of_form(form: Form, value: &Value) -> Value {
             value.as_bool().filter(|flag| Some(*flag) != default).map_or(Value::Null, Value::from)
         }
         Form::Capabilities => sorted(value, Value::clone),
-        Form::Object => Some(filled(value)).filter(|object| object != &json!({})).unwrap_or_default(),
+        Form::Credentials => Some(filled(value)).filter(|object| object != &json!({})).unwrap_or_default(),
         Form::Objects | Form::Mounts => sorted(value, filled),
+        Form::References => sorted(value, references::canonical),
     }
 }
 

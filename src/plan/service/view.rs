@@ -42,6 +42,7 @@ impl Case<'_> {
             W::WouldDowngrade,
             W::RolloutFailed,
             W::NetworkMissing,
+            W::ObjectMissing,
             W::SpecInvalid,
             W::TagMoved,
         ]
@@ -49,7 +50,7 @@ impl Case<'_> {
         .any(waits)
         {
             Sync::Stalled
-        } else if waits(W::RegistryUnavailable) || waits(W::TagListTruncated) {
+        } else if waits(W::RegistryUnavailable) || waits(W::TagListTruncated) || waits(W::ContentUnknown) {
             Sync::Unknown
         } else if step.is_some() {
             Sync::Drifted

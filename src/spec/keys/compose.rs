@@ -66,7 +66,7 @@ pub static PORT: Keys = Keys {
 };
 
 /// What issue 4 will bring, and the contract's `after`, `prune` and `drift`.
-pub(super) const NOT_YET: &[&str] = &["after", "configs", "drift", "env_file", "prune", "secrets"];
+pub(super) const NOT_YET: &[&str] = &["after", "drift", "prune"];
 
 const LIMITS: &str = "use `deploy.resources`";
 const LEAVE_OUT: &str = "leave it out";

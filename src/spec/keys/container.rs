@@ -2,7 +2,7 @@
 
 use super::{ANY_INTEGER, Key, Keys, PAIRS, Shape, TEXTS, key};
 
-const ONE_OR_MORE: Shape = Shape::Any(&[Shape::Text, TEXTS]);
+pub(super) const ONE_OR_MORE: Shape = Shape::Any(&[Shape::Text, TEXTS]);
 /// -1 is no limit.
 const SIGNED: Shape = Shape::Integer { min: -1, max: i64::MAX as u64 };
 const LIMITS: Shape = Shape::Map { pattern: None, value: &Shape::Any(&[SIGNED, Shape::Table(&ULIMIT)]) };
@@ -68,12 +68,13 @@ pub static LOGGING: Keys = Keys {
 
 pub static CREDENTIAL_SPEC: Keys = Keys {
     id: "credential_spec",
-    doc: "The account of Windows containers: one of the two",
+    doc: "The account of Windows containers: one of the three",
     known: &[
         key("file", Shape::Text, "A file in the engine's CredentialSpecs folder"),
         key("registry", Shape::Text, "A value of the node's Windows registry"),
+        key("config", Shape::Text, "A key under [configs]"),
     ],
-    not_yet: &["config"],
+    not_yet: &[],
     refused: &[],
 };
 

@@ -4,11 +4,12 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use super::reader::{Context, Item, TableReader};
+use super::secrets::read_source;
 use super::service::{read_duration, read_pairs};
 use super::tree::Value;
 use super::volumes::{one_or_more, read_mounts, read_options};
 use crate::spec::keys::{CREDENTIAL_SPEC, LOGGING, ULIMIT};
-use crate::spec::{Container, CredentialSpec, Isolation, Logging, Ulimit, Volume};
+use crate::spec::{Blob, Container, CredentialSpec, Isolation, Logging, Ulimit, Volume};
 use crate::text::printable;
 
 const ISOLATIONS: &[(&str, Isolation)] =
@@ -18,6 +19,7 @@ pub(super) fn read_container(
     cx: &mut Context<'_>,
     table: &mut TableReader<'_>,
     volumes: &BTreeMap<String, Volume>,
+    configs: &BTreeMap<String, Blob>,
 ) -> Container {
     let mut text = |cx: &mut Context<'_>, name| table.take(name).and_then(|item| item.string(cx));
     let (hostname, user) = (text(cx, "hostname"), text(cx, "user"));
@@ -48,7 +50,7 @@ pub(super) fn read_container(
         ulimits: table.take("ulimits").and_then(|item| read_ulimits(cx, &item)),
         logging: table.take("logging").and_then(|item| read_logging(cx, &item)),
         mounts: read_mounts(cx, table, volumes),
-        credential_spec: table.take("credential_spec").and_then(|item| read_credentials(cx, &item)),
+        credential_spec: table.take("credential_spec").and_then(|item| read_credentials(cx, &item, configs)),
     }
 }
 
@@ -202,17 +204,23 @@ fn read_logging(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Logging> {
     Some(Logging { driver, options })
 }
 
-fn read_credentials(cx: &mut Context<'_>, item: &Item<'_>) -> Option<CredentialSpec> {
+fn read_credentials(
+    cx: &mut Context<'_>,
+    item: &Item<'_>,
+    configs: &BTreeMap<String, Blob>,
+) -> Option<CredentialSpec> {
     let mut table = item.table(cx, &CREDENTIAL_SPEC)?;
     let file = table.take("file").and_then(|item| item.string(cx));
     let registry = table.take("registry").and_then(|item| item.string(cx));
+    let config = table.take("config").and_then(|item| read_source(cx, &item, configs, "configs"));
     table.finish(cx);
-    match (file, registry) {
-        (Some(file), None) => Some(CredentialSpec::File(file)),
-        (None, Some(value)) => Some(CredentialSpec::Registry(value)),
+    match (file, registry, config) {
+        (Some(file), None, None) => Some(CredentialSpec::File(file)),
+        (None, Some(value), None) => Some(CredentialSpec::Registry(value)),
+        (None, None, Some(key)) => Some(CredentialSpec::Config(key)),
         _ if cx.partial => None,
         _ => {
-            item.error(cx, "exactly one of `file` and `registry`", "write one of the two");
+            item.error(cx, "exactly one of `file`, `registry` and `config`", "write one of the three");
             None
         }
     }

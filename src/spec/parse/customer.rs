@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use super::networks::read_networks;
 use super::reader::{Context, Item, TableReader};
 use super::report::Span;
+use super::secrets::read_blobs;
 use super::service::read_service;
 use super::tree::{Table, Value};
 use super::volumes::read_volumes;
 use crate::spec::keys::{SPEC, SUSPEND};
-use crate::spec::{Customer, Network, Service, Suspend, Volume};
+use crate::spec::{Blob, Customer, Network, Service, Suspend, Volume};
+use crate::state::ObjectKind;
 
 /// Services of one customer. A plan lists them all and a person must be able to read it.
 const SERVICES_MAX: usize = 500;
@@ -33,29 +35,39 @@ pub(super) fn read_customer(cx: &mut Context<'_>, root: &Table, file: u32) -> Cu
     let suspend = table.take("suspend").and_then(|item| read_suspend(cx, &item));
     let networks = table.take("networks").map(|item| read_networks(cx, &item)).unwrap_or_default();
     let volumes = table.take("volumes").map(|item| read_volumes(cx, &item)).unwrap_or_default();
+    let secrets = table.take("secrets").map(|item| read_blobs(cx, &item, ObjectKind::Secret));
+    let configs = table.take("configs").map(|item| read_blobs(cx, &item, ObjectKind::Config));
+    let (secrets, configs) = (secrets.unwrap_or_default(), configs.unwrap_or_default());
+    let declared = Declared { networks, volumes, secrets, configs };
     let item = table.take("services");
     if item.is_none() && !cx.partial {
         let help = "write `[services.NAME]` with an `image`".to_owned();
         cx.report.file_error(file, "services", "no services", Some(help));
     }
-    let services = item.map(|item| read_services(cx, &item, &networks, &volumes)).unwrap_or_default();
+    let services = item.map(|item| read_services(cx, &item, &declared)).unwrap_or_default();
     table.finish(cx);
     Customer {
         name: cx.customer.unwrap_or_default().to_owned(),
         file: cx.sources.path(file).to_owned(),
         suspend,
         services,
-        networks,
-        volumes,
+        networks: declared.networks,
+        volumes: declared.volumes,
+        secrets: declared.secrets,
+        configs: declared.configs,
+        names_contents: cx.names_contents,
     }
 }
 
-fn read_services(
-    cx: &mut Context<'_>,
-    item: &Item<'_>,
-    networks: &BTreeMap<String, Network>,
-    volumes: &BTreeMap<String, Volume>,
-) -> BTreeMap<String, Service> {
+/// What services may name.
+pub(super) struct Declared {
+    pub(super) networks: BTreeMap<String, Network>,
+    pub(super) volumes: BTreeMap<String, Volume>,
+    pub(super) secrets: BTreeMap<String, Blob>,
+    pub(super) configs: BTreeMap<String, Blob>,
+}
+
+fn read_services(cx: &mut Context<'_>, item: &Item<'_>, declared: &Declared) -> BTreeMap<String, Service> {
     let mut services = BTreeMap::new();
     let entries = item.entries(cx, "a table of services").unwrap_or_default();
     if entries.is_empty() && matches!(item.node.value, Value::Table(_)) && !cx.partial {
@@ -72,7 +84,7 @@ fn read_services(
             let message =
                 if value { "expected a table or false" } else { "the template has no such service" };
             item.error(cx, message, help);
-        } else if let Some(service) = read_service(cx, name, span, &item, networks, volumes) {
+        } else if let Some(service) = read_service(cx, name, span, &item, declared) {
             services.insert(name.to_owned(), service);
         }
     }

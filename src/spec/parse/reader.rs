@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::report::{Report, Sources, Span, join_index, join_key};
 use super::tree::{Entry, Node, Table, Value};
 use super::vars::{Place, Scalar, Vars, scalar};
+use crate::spec::Contents;
 use crate::spec::VersionPolicy;
 use crate::spec::keys::{Key, Keys, belongs_under};
 use crate::text::nearest;
@@ -17,6 +18,10 @@ pub(super) struct Context<'a> {
     pub(super) sources: &'a Sources<'a>,
     pub(super) report: Report,
     pub(super) vars: Vars,
+    /// Where content comes from that the spec names.
+    pub(super) contents: &'a dyn Contents,
+    /// Whether any was asked for.
+    pub(super) names_contents: bool,
     /// `None` while a template is read by itself.
     pub(super) customer: Option<&'a str>,
     /// Only a part of the spec is readable (a template by itself, a file with syntax
@@ -173,7 +178,8 @@ impl<'t> Item<'t> {
         }
     }
 
-    fn raw(&self, cx: &Context<'_>) -> String {
+    /// The value as the file spells it.
+    pub(super) fn raw(&self, cx: &Context<'_>) -> String {
         let span = self.node.span;
         cx.sources.text(span.file).get(span.start..span.end).unwrap_or_default().to_owned()
     }

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::container::read_container;
-use super::customer::read_suspend;
+use super::customer::{Declared, read_suspend};
 use super::deploy::{check_deploy, read_deploy};
+use super::env_file::read_env_files;
 use super::image::read_image;
 use super::ports::read_ports;
 use super::reader::{Context, Item};
 use super::report::Span;
+use super::secrets::read_references;
 use super::tree::Value;
 use super::{units, words};
 use crate::spec::keys::{HEALTHCHECK, SERVICE, SERVICE_NETWORK};
-use crate::spec::{
-    Compose, Healthcheck, ImagePolicy, Network, NetworkAttachment, OnFailure, Service, Volume,
-};
+use crate::spec::{Compose, Healthcheck, ImagePolicy, Network, NetworkAttachment, OnFailure, Service};
 use crate::text::{nearest, printable};
 
 /// The engine takes no shorter times in a health check (0 aside, which means the default).
@@ -30,8 +30,7 @@ pub(super) fn read_service(
     name: &str,
     span: Span,
     item: &Item<'_>,
-    networks: &BTreeMap<String, Network>,
-    volumes: &BTreeMap<String, Volume>,
+    declared: &Declared,
 ) -> Option<Service> {
     if !matches!(item.node.value, Value::Table(_)) {
         return item.mismatch(cx, "a table or false", "");
@@ -44,15 +43,23 @@ pub(super) fn read_service(
     let on_failure =
         table.take("on_failure").and_then(|item| item.choice(cx, &reactions)).unwrap_or_default();
     let ports = table.take("ports").and_then(|item| read_ports(cx, &item));
+    let mut environment = table.take("env_file").map(|item| read_env_files(cx, &item)).unwrap_or_default();
+    environment.extend(table.take("environment").map(|item| read_environment(cx, &item)).unwrap_or_default());
     let compose = Compose {
-        environment: table.take("environment").map(|item| read_environment(cx, &item)).unwrap_or_default(),
+        environment,
         command: table.take("command").and_then(|item| read_words(cx, &item)),
         entrypoint: table.take("entrypoint").and_then(|item| read_words(cx, &item)),
         labels: table.take("labels").map(|item| read_labels(cx, &item)).unwrap_or_default(),
         healthcheck: table.take("healthcheck").and_then(|item| read_healthcheck(cx, &item)),
-        networks: table.take("networks").and_then(|item| read_attachments(cx, &item, networks)),
+        networks: table.take("networks").and_then(|item| read_attachments(cx, &item, &declared.networks)),
         ports,
-        container: read_container(cx, &mut table, volumes),
+        secrets: table
+            .take("secrets")
+            .and_then(|item| read_references(cx, &item, &declared.secrets, "secrets")),
+        configs: table
+            .take("configs")
+            .and_then(|item| read_references(cx, &item, &declared.configs, "configs")),
+        container: read_container(cx, &mut table, &declared.volumes, &declared.configs),
         deploy: table.take("deploy").and_then(|item| read_deploy(cx, &item)).unwrap_or_default(),
     };
     check_deploy(cx, &table, &item.key, &compose);

@@ -10,7 +10,7 @@ use super::report::{Finding, Report, Sources, Span};
 use super::tree::{Table, Value};
 use super::vars::Vars;
 use super::{audible, merge};
-use crate::spec::VersionPolicy;
+use crate::spec::{NoContents, VersionPolicy};
 use crate::text::{nearest, printable};
 
 /// Templates beneath one another. People lose track far earlier.
@@ -146,6 +146,9 @@ fn context<'a>(sources: &'a Sources<'a>) -> Context<'a> {
         sources,
         report: Report::default(),
         vars: Vars::new(None),
+        // Read where a customer uses it.
+        contents: &NoContents,
+        names_contents: false,
         customer: None,
         partial: true,
         version_defaults: VersionPolicy::default(),

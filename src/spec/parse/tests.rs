@@ -10,6 +10,7 @@ mod bad;
 mod bad_compose;
 mod files;
 mod robust;
+mod secrets;
 mod templates;
 
 /// A spec that uses every key the reader knows.

@@ -99,7 +99,7 @@ fn a_customer_has_what_bears_its_name() {
 
 #[test]
 fn a_look_at_one_customer_says_nothing_of_others() {
-    let look = look(Scope::Customer { name: "acme".into(), networks: Vec::new() });
+    let look = look(Scope::Customer { name: "acme".into(), networks: Vec::new(), blobs: Vec::new() });
     assert_eq!(look.of("acme").unwrap().services.len(), 1);
     assert!(look.of("acme-eu").is_err() && look.whole().is_err());
 }

@@ -43,12 +43,35 @@ pub(in crate::plan) fn customer() -> Customer {
             volume("data", false, "acme_data"),
             volume("theirs", true, "of-somebody-else"),
         ]),
+        names_contents: false,
+        secrets: BTreeMap::from([blob("token", "acme_token-1"), blob("cert", "acme_cert-1")]),
+        configs: BTreeMap::from([blob("motd", "acme_motd-1"), blob("gmsa", "acme_gmsa-1")]),
     }
+}
+
+/// One whose name is known.
+fn blob(key: &str, name: &str) -> (String, spec::Blob) {
+    let blob = spec::Blob {
+        key: key.into(),
+        external: true,
+        name: name.into(),
+        labels: BTreeMap::new(),
+        driver: None,
+        template_driver: None,
+        content: None,
+        seal: None,
+        kept: None,
+    };
+    (key.to_owned(), blob)
 }
 
 /// Every network exists; its ID is its name after `id-`.
 fn ids(name: &str) -> Option<String> {
     Some(format!("id-{name}"))
+}
+
+fn reference(source: &str, target: &str, uid: &str, mode: u32) -> spec::BlobRef {
+    spec::BlobRef { source: source.into(), target: target.into(), uid: uid.into(), gid: "0".into(), mode }
 }
 
 fn nobody(_: &str) -> Option<String> {
@@ -104,6 +127,11 @@ fn full() -> Compose {
             port(443, 8443, Protocol::Tcp, PortMode::Host),
             port(80, 8080, Protocol::Tcp, PortMode::Ingress),
         ]),
+        secrets: Some(vec![
+            reference("token", "token", "0", 0o444),
+            reference("cert", "/etc/tls/cert.pem", "1000", 0o400),
+        ]),
+        configs: Some(vec![reference("motd", "/etc/motd", "0", 0o444)]),
         container: full_container(),
         deploy: spec::Deploy {
             mode: Some(spec::Mode::Replicated),

@@ -211,6 +211,13 @@ fn container() -> impl Strategy<Value = spec::Container> {
     )
 }
 
+fn references(keys: &'static [&'static str]) -> impl Strategy<Value = Vec<spec::BlobRef>> {
+    let one = (select(keys), "[a-c]{1,2}", "[0-2]", "[0-2]", 0_u32..512).prop_map(
+        |(source, target, uid, gid, mode)| spec::BlobRef { source: source.into(), target, uid, gid, mode },
+    );
+    vec(one, 0..3)
+}
+
 pub(in crate::plan) fn compose() -> impl Strategy<Value = Compose> {
     (
         btree_map("[a-cA-C._]{1,4}", of("[ -~é]{0,6}"), 0..5),
@@ -221,10 +228,11 @@ pub(in crate::plan) fn compose() -> impl Strategy<Value = Compose> {
         of(networks().boxed()),
         of(ports().boxed()),
         container().boxed(),
-        deploy().boxed(),
+        (deploy().boxed(), of(references(&["token", "cert"])), of(references(&["motd"]))),
     )
         .prop_map(
-            |(environment, command, entrypoint, labels, healthcheck, networks, ports, container, deploy)| {
+            |(environment, command, entrypoint, labels, healthcheck, networks, ports, container, rest)| {
+                let (deploy, secrets, configs) = rest;
                 Compose {
                     environment,
                     command,
@@ -233,6 +241,8 @@ pub(in crate::plan) fn compose() -> impl Strategy<Value = Compose> {
                     healthcheck,
                     networks,
                     ports,
+                    secrets,
+                    configs,
                     container,
                     deploy,
                 }

@@ -34,12 +34,12 @@ fn top() {
         &["1:1 service: unknown key", "2:1 services: no services"],
     );
     check(
-        r#"secrets = {}
+        r#"drift = 'warn'
 name = 'x'
 [services.a]
 image='a'"#,
         &[
-            "1:1 secrets: not yet: this key is promised but not built",
+            "1:1 drift: not yet: this key is promised but not built",
             "2:1 name: this key does not belong here",
         ],
     );

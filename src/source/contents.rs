@@ -1,0 +1,140 @@
+//! What specs name besides themselves: files of the specs directory, and the environment.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::directory::{Stamp, open, read_bounded};
+use crate::spec::{Content, Contents, SecretBytes};
+
+/// How often a file that changes under the reader is read before that is called a problem.
+const TRIES: usize = 3;
+
+/// Who reads the specs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Makes what they say: whatever is lacking is an error.
+    Controller,
+    /// Only looks, perhaps elsewhere and as somebody else than the controller: what it may not
+    /// see or does not have in its own environment is unknown.
+    Visitor,
+}
+
+/// Content beside the specs of a directory.
+pub struct Beside {
+    root: PathBuf,
+    standing: Standing,
+    variable: fn(&str) -> Option<OsString>,
+}
+
+impl Beside {
+    /// Of this directory and this process.
+    pub fn new(dir: &Path, standing: Standing) -> Self {
+        Self { root: dir.to_owned(), standing, variable: |name| std::env::var_os(name) }
+    }
+
+    fn read(&self, path: &str, bytes_max: usize) -> io::Result<Content> {
+        let relative = Path::new(path);
+        if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Ok(Content::Bad("is no path within the specs directory".into()));
+        }
+        let root = fs::canonicalize(&self.root)?;
+        for _ in 0..TRIES {
+            let real = fs::canonicalize(root.join(relative))?;
+            if !real.starts_with(&root) {
+                return Ok(Content::Bad(
+                    "leads out of the specs directory by a symlink; put a copy here".into(),
+                ));
+            }
+            let file = open(&real)?;
+            let before = file.metadata()?;
+            if !before.is_file() {
+                return Ok(Content::Bad("is not a regular file".into()));
+            }
+            let bytes = read_bounded(&file, bytes_max as u64)?;
+            if Stamp::of(&file.metadata()?) == Stamp::of(&before) {
+                let fits = bytes.len() <= bytes_max;
+                return Ok(if fits { Content::Found(SecretBytes::new(bytes)) } else { Content::TooLarge });
+            }
+        }
+        Ok(Content::Bad("kept changing while it was read; it is read again at the next look".into()))
+    }
+}
+
+impl Contents for Beside {
+    fn file(&self, path: &str, bytes_max: usize) -> Content {
+        match self.read(path, bytes_max) {
+            Ok(content) => content,
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Content::Missing,
+                io::ErrorKind::PermissionDenied if self.standing == Standing::Visitor => Content::Unknown,
+                _ => Content::Bad(format!("cannot be read: {error}")),
+            },
+        }
+    }
+
+    fn variable(&self, name: &str) -> Content {
+        match ((self.variable)(name), self.standing) {
+            (Some(value), _) => Content::Found(SecretBytes::new(value.into_vec())),
+            (None, Standing::Controller) => Content::Missing,
+            (None, Standing::Visitor) => Content::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn found(text: &str) -> Content {
+        Content::Found(SecretBytes::new(text.as_bytes()))
+    }
+
+    #[test]
+    fn files_are_read_within_the_directory_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let specs = dir.path().join("specs");
+        fs::create_dir_all(specs.join("eu")).unwrap();
+        fs::write(specs.join("eu/token"), "hunter2\n").unwrap();
+        fs::write(dir.path().join("outside"), "x").unwrap();
+        symlink("eu/token", specs.join("inside")).unwrap();
+        symlink("../outside", specs.join("out")).unwrap();
+        symlink("nowhere", specs.join("dangling")).unwrap();
+        symlink(dir.path(), specs.join("up")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            specs.join("pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let beside = Beside::new(&specs, Standing::Controller);
+        assert_eq!(beside.file("eu/token", 100), found("hunter2\n"));
+        assert_eq!(beside.file("eu/token", 8), found("hunter2\n"));
+        assert_eq!(beside.file("eu/token", 7), Content::TooLarge);
+        assert_eq!(beside.file("inside", 100), found("hunter2\n"));
+        for missing in ["token", "dangling", "eu/token/x"] {
+            assert_eq!(beside.file(missing, 100), Content::Missing, "{missing}");
+        }
+        for bad in ["out", "up/outside", "../outside", "/etc/hostname", "eu", "pipe"] {
+            assert!(matches!(beside.file(bad, 100), Content::Bad(_)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_only_looks_lacks_what_the_controller_must_have() {
+        let dir = tempfile::tempdir().unwrap();
+        let variable = |name: &str| (name == "TOKEN").then(|| OsString::from("hunter2"));
+        let beside = |standing| Beside { variable, ..Beside::new(dir.path(), standing) };
+        for standing in [Standing::Controller, Standing::Visitor] {
+            assert_eq!(beside(standing).variable("TOKEN"), found("hunter2"));
+        }
+        assert_eq!(beside(Standing::Controller).variable("OTHER"), Content::Missing);
+        assert_eq!(beside(Standing::Visitor).variable("OTHER"), Content::Unknown);
+    }
+}
