@@ -172,9 +172,15 @@ pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
         let message = format!("{}: {}", problem.file, problem.message);
         invalid.insert(stem.unwrap_or_else(|| problem.file.clone()), message);
     }
-    let loaded = parse::load(&SpecFiles { files: snapshot.files });
+    let mut loaded = parse::load(&SpecFiles { files: snapshot.files });
     for (name, diagnostics) in loaded.invalid {
         invalid.insert(name, first_of(&diagnostics));
+    }
+    // Rules that cannot be read are not "no rules".
+    if let Some(why) = snapshot.problems.iter().find(|problem| problem.covers(parse::FLEET_FILE)) {
+        let message = format!("{}: {}", why.file, why.message);
+        let names = std::mem::take(&mut loaded.customers).into_keys();
+        invalid.extend(names.map(|name| (name, message.clone())));
     }
     Ok(Read { customers: loaded.customers, invalid, problems: snapshot.problems })
 }

@@ -4,6 +4,7 @@
 mod compose;
 mod container;
 mod deploy;
+mod fleet;
 mod network;
 
 pub use compose::{HEALTHCHECK, PORT, SERVICE_NETWORK, belongs_under};
@@ -14,6 +15,7 @@ pub use deploy::{
     DEPLOY, DISCRETE_RESOURCE, GENERIC_RESOURCE, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS, RESOURCES,
     RESTART_POLICY, ROLLBACK_CONFIG, UPDATE_CONFIG,
 };
+pub use fleet::{ALL_OF_FLEET, DEFAULTS, FLEET, FLEET_LIMITS, FORBID, PRUNE, VERSION_DEFAULTS};
 pub use network::{IPAM, NETWORK, SUBNET};
 
 /// The keys of one kind of table.
