@@ -14,7 +14,7 @@ use super::{Context, compose, output, session};
 use crate::image::Digest;
 use crate::import::{Draft, Imported, answer_key, compose as file, live};
 use crate::registry::{self, Registry};
-use crate::swarm::{self, Swarm as _};
+use crate::swarm::{self, Scope, Swarm as _};
 
 /// Print a spec made from a compose file or a live stack
 #[derive(Clone, Debug, clap::Args)]
@@ -70,7 +70,8 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
 async fn from_stack(ctx: &Context, stack: &str, name: Option<&str>) -> anyhow::Result<Imported> {
     let endpoint = swarm::Endpoint::new(&ctx.config.docker).map_err(|message| anyhow!(message))?;
     let client = swarm::Client::new(endpoint, std::sync::Arc::new(|_, _| {}));
-    let (observed, networks) = futures::try_join!(client.snapshot(Vec::new()), client.networks())?;
+    let (look, networks) = futures::try_join!(client.look(Scope::Whole, Vec::new()), client.networks())?;
+    let observed = look.whole()?;
     let stack = live::Stack {
         name: stack,
         customer: name.unwrap_or(stack),

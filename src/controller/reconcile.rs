@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::resolve::Resolver;
 use super::settle::Settler;
-use super::snapshots::Snapshots;
+use super::snapshots::{Snapshots, Wanted};
 use crate::apply::{Applier, Outcome};
 use crate::events::{About, Conditions, Held, Kind, Reason, Recorder, Trigger};
 use crate::memory::ServiceMemory;
@@ -43,6 +43,9 @@ pub struct Request {
     pub since: Instant,
     /// Answers of registries may be this old.
     pub max_age: Duration,
+    /// Few others are reconciled now, so that a look at this customer's part of the Swarm is
+    /// cheaper than one that all share.
+    pub alone: bool,
 }
 
 /// How a pass ended.
@@ -80,7 +83,15 @@ impl Reconciler {
             revision: request.revision.clone(),
         };
         self.resolver.prefetch(customer, request.max_age);
-        let observed = match self.snapshots.since(request.since).await {
+        let open = self.recorder.open_intents(&customer.name).into_iter();
+        let networks = open.filter(|intent| intent.service.is_none()).filter_map(|intent| intent.target);
+        let wanted = Wanted {
+            customer: customer.as_ref(),
+            networks: networks.collect(),
+            since: request.since,
+            alone: request.alone,
+        };
+        let observed = match self.snapshots.of(wanted).await {
             Ok(observed) => observed,
             Err(error) => {
                 self.swarm_unavailable(request.trigger, Some(&error)).await;

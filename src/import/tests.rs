@@ -14,7 +14,7 @@ use crate::sim::registry::Registries;
 use crate::sim::wire::Memory;
 use crate::spec::Customer;
 use crate::state::{ObjectKind, ObservedState};
-use crate::swarm::{Client, Endpoint, Swarm as _};
+use crate::swarm::{Client, Endpoint, Scope, Swarm as _};
 
 const FULL: &str = include_str!("../spec/parse/testdata/full.toml");
 const SHA: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -58,7 +58,7 @@ async fn deployed(customer: &Customer, image: &str) -> Ground {
     let default =
         json!({ "Name": format!("{}_default", customer.name), "Driver": "overlay", "Labels": labels });
     client.create_object(ObjectKind::Network, default).await.unwrap();
-    let observed = client.snapshot(Vec::new()).await.unwrap();
+    let observed = client.look(Scope::Whole, Vec::new()).await.unwrap().whole().unwrap();
     let network = |name: &str| observed.networks.get(name).map(|network| network.id.clone());
     for service in customer.services.values() {
         let spec = fields::create(customer, service, image, &network).unwrap();
@@ -68,7 +68,7 @@ async fn deployed(customer: &Customer, image: &str) -> Ground {
 }
 
 async fn import(ground: &Ground, stack: &str, name: &str) -> (Imported, ObservedState) {
-    let observed = ground.client.snapshot(Vec::new()).await.unwrap();
+    let observed = ground.client.look(Scope::Whole, Vec::new()).await.unwrap().whole().unwrap();
     let networks = ground.client.networks().await.unwrap();
     let stack = Stack { name: stack, customer: name, observed: &observed, networks: &networks };
     let draft = stack.draft().unwrap();
@@ -176,7 +176,7 @@ async fn a_copy_has_another_name_and_adopts_nothing() {
         imported.notes[0],
         "another name than the stack's: a copy, whose services are new; those of acme stay as they are"
     );
-    let observed = ground.client.snapshot(Vec::new()).await.unwrap();
+    let observed = ground.client.look(Scope::Whole, Vec::new()).await.unwrap().whole().unwrap();
     let error = |name: &str, customer: &str| {
         Stack { name, customer, observed: &observed, networks: &[] }.draft().err().unwrap()
     };

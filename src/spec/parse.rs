@@ -37,7 +37,7 @@ pub(crate) mod tests;
 
 pub use document::FILE_BYTES_MAX;
 pub use image::following;
-pub use layout::{FILES_MAX, FLEET_FILE, is_customer_name};
+pub use layout::{FILES_MAX, FLEET_FILE, is_customer_name, is_shared};
 
 use customer::read_customer;
 use declare::Declarations;
@@ -89,13 +89,22 @@ type Users = BTreeMap<Finding, BTreeSet<u32>>;
 
 /// Reads all files. One bad customer never hides the others.
 pub fn load(files: &SpecFiles) -> Loaded {
+    load_some(files, &BTreeSet::new())
+}
+
+/// Reads some of the files, with all that customers share among them. `customers` are the names of those that
+/// have files, read here or not: nobody names what is another's.
+pub fn load_some(files: &SpecFiles, customers: &BTreeSet<&str>) -> Loaded {
     let sources = Sources::new(&files.files);
     let layout = Layout::of(&sources);
     let templates = Templates::load(&sources, &layout);
     let (fleet, broken) = layout.fleet.map(|file| fleet::load(&sources, file)).unwrap_or_default();
     let is_broken = broken.iter().any(|finding| finding.severity == Severity::Error);
     let fleet = Some(fleet).filter(|_| !is_broken);
-    let rules = Rules { fleet: fleet.as_ref(), customers: layout.customers.keys().copied().collect() };
+    let rules = Rules {
+        fleet: fleet.as_ref(),
+        customers: layout.customers.keys().chain(customers).copied().collect(),
+    };
     let mut loaded = Loaded::default();
     let mut all: Users = layout.findings.iter().map(|finding| (finding.clone(), BTreeSet::new())).collect();
     for template in templates.iter() {
