@@ -234,3 +234,20 @@ fn import_of_a_file_prints_a_spec_that_lint_takes() {
         skep(directory.path(), line).assert().code(2).stdout(is_empty()).stderr(is_empty().not());
     }
 }
+
+#[test]
+fn rules_that_cannot_be_read_are_not_no_rules() {
+    let directory = fleet(GOOD);
+    let rules = directory.path().join("specs/fleet.toml");
+    std::fs::write(&rules, "allowed_images = [\"elsewhere.example.com/*\"]\n").unwrap();
+    let told = contains("specs/acme.toml:2:9").and(contains("is not among `allowed_images` in fleet.toml"));
+    skep(directory.path(), "lint").assert().code(1).stdout(told);
+    for bad in [&b"\xff"[..], b"forbid = 1\n"] {
+        std::fs::write(&rules, bad).unwrap();
+        skep(directory.path(), "lint").assert().code(1).stdout(contains("fleet.toml"));
+        let mut render = skep(directory.path(), "render acme");
+        let told = contains("the spec of acme has errors").and(contains("fleet.toml"));
+        render.env("DOCKER_HOST", "unix:///nowhere.sock").assert().code(2).stderr(told);
+    }
+    skep(directory.path(), "schema --fleet").assert().code(0).stdout(contains("allowed_images"));
+}

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use skep::events::Reason;
 use skep::spec::parse::{SpecFiles, load};
-use skep::spec::schema::json_schema;
+use skep::spec::schema::{json_schema, json_schema_of_fleet};
 
 const BEGIN: &str = "<!-- generated: begin -->\n";
 const END: &str = "<!-- generated: end -->\n";
@@ -50,6 +50,17 @@ fn spec_page_has_every_key() {
         section(&mut text, name, table);
     }
     check_generated("docs/spec.md", &text);
+}
+
+#[test]
+fn fleet_page_has_every_key() {
+    let schema = json_schema_of_fleet();
+    let mut text = String::new();
+    section(&mut text, "fleet", &schema);
+    for (name, table) in schema["$defs"].as_object().unwrap() {
+        section(&mut text, name, table);
+    }
+    check_generated("docs/fleet.md", &text);
 }
 
 fn section(text: &mut String, name: &str, table: &Value) {
@@ -105,18 +116,19 @@ fn toml_files(dir: &Path, into: &mut Vec<PathBuf>) {
 
 #[test]
 fn the_examples_of_specs_are_valid() {
+    let (schema, of_fleet) = (json_schema(), json_schema_of_fleet());
     for dir in ["specs", "examples/data/specs"] {
         let dir = root().join(dir);
         let mut paths = Vec::new();
         toml_files(&dir, &mut paths);
         assert!(!paths.is_empty(), "{} has specs", dir.display());
-        let schema = json_schema();
         let mut files = SpecFiles::default();
         for path in paths {
             let text = std::fs::read_to_string(&path).unwrap();
             let value: Value = toml::from_str(&text).unwrap();
-            check_keys(&schema, &schema, &value, &path.display().to_string());
             let name = path.strip_prefix(&dir).unwrap().display().to_string();
+            let schema = if name == "fleet.toml" { &of_fleet } else { &schema };
+            assert_eq!(fault(schema, schema, &value), None, "{}", path.display());
             files.files.insert(name, text);
         }
         let loaded = load(&files);
@@ -124,31 +136,97 @@ fn the_examples_of_specs_are_valid() {
     }
 }
 
-/// Every key of a table is one that the schema has there. Values are the reader's to check.
-fn check_keys(root: &Value, schema: &Value, value: &Value, at: &str) {
-    let Value::Object(map) = value else { return };
-    // How the toml crate hands a date over.
-    if map.keys().any(|key| key.starts_with("$__toml")) {
-        return;
+/// The schema takes what uses every key, and refuses what is wrong in one.
+#[test]
+fn the_schema_tells_good_from_bad() {
+    let path = root().join("src/spec/parse/testdata/full.toml");
+    let schema = json_schema();
+    let full: Value = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(fault(&schema, &schema, &full), None);
+    for (bad, at) in [
+        ("imge = 'x'", ".imge: no such key"),
+        ("[services.web]\nimage = 1", ".services.web"),
+        ("[services.web]\nimage = 'x'\nports = [0]", ".services.web"),
+        ("[services.web.deploy]\nmode = 'globl'", ".services.web"),
+        ("[vars.x]\ntype = 'text'", ".vars.x"),
+        ("suspend = { reasn = 'x' }", ".suspend"),
+        ("services = []", ".services: not of type"),
+    ] {
+        let value: Value = toml::from_str(bad).unwrap();
+        let found = fault(&schema, &schema, &value).unwrap_or_else(|| panic!("{bad} is taken"));
+        assert!(found.starts_with(at), "{bad}: {found}");
     }
-    let tables = tables(root, schema);
-    for (key, inner) in map {
-        let found: Vec<&Value> = tables.iter().filter_map(|table| property(table, key)).collect();
-        assert!(!found.is_empty(), "{at}.{key} is not in the schema");
-        for schema in found {
-            check_keys(root, schema, inner, &format!("{at}.{key}"));
+    let fleet = json_schema_of_fleet();
+    let value: Value = toml::from_str("forbid.host_binds = 'yes'").unwrap();
+    assert!(fault(&fleet, &fleet, &value).unwrap().starts_with(".forbid.host_binds"));
+}
+
+/// What a value has against a schema, as far as our schemas go; `None`: nothing.
+fn fault(root: &Value, schema: &Value, value: &Value) -> Option<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return fault(root, root.pointer(reference.trim_start_matches('#')).unwrap(), value);
+    }
+    if let Some(choice) = schema["anyOf"].as_array() {
+        let faults: Vec<String> = choice.iter().map_while(|one| fault(root, one, value)).collect();
+        return (faults.len() == choice.len()).then(|| format!(": none of [{}]", faults.join(" | ")));
+    }
+    let known =
+        ["type", "enum", "const", "pattern", "minimum", "maximum", "items", "properties", "description"];
+    let more = ["patternProperties", "additionalProperties", "$schema", "title", "$defs"];
+    let strange =
+        schema.as_object().unwrap().keys().find(|key| !known.contains(&&***key) && !more.contains(&&***key));
+    assert_eq!(strange, None, "this checker does not know it");
+    let number = value.as_f64();
+    let out = |bound: &str, wrong: fn(f64, f64) -> bool| {
+        number.zip(schema[bound].as_f64()).is_some_and(|(number, bound)| wrong(number, bound))
+    };
+    let refused = schema["enum"].as_array().is_some_and(|words| !words.contains(value))
+        || schema.get("const").is_some_and(|only| only != value)
+        || schema.get("pattern").is_some_and(|pattern| {
+            assert_eq!(pattern, "\\$\\{");
+            value.as_str().is_some_and(|text| !text.contains("${"))
+        })
+        || out("minimum", |number, bound| number < bound)
+        || out("maximum", |number, bound| number > bound);
+    if refused {
+        return Some(format!(": {value} is refused"));
+    }
+    if !is_of_type(&schema["type"], value) {
+        return Some(format!(": not of type {}", schema["type"]));
+    }
+    match value {
+        Value::Array(list) if schema["items"].is_object() => {
+            let mut faults =
+                list.iter().enumerate().map(|(i, one)| Some((i, fault(root, &schema["items"], one)?)));
+            faults.find_map(|found| found).map(|(i, why)| format!("[{i}]{why}"))
         }
+        Value::Object(map) if !is_datetime(value) => map.iter().find_map(|(key, value)| {
+            let Some(inner) = property(schema, key) else { return Some(format!(".{key}: no such key")) };
+            fault(root, inner, value).map(|why| format!(".{key}{why}"))
+        }),
+        _ => None,
     }
 }
 
-/// The tables that a schema allows in its place.
-fn tables<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
-    if let Some(reference) = schema["$ref"].as_str() {
-        return tables(root, root.pointer(reference.trim_start_matches('#')).unwrap());
-    }
-    match schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
-        Some(choice) => choice.iter().flat_map(|one| tables(root, one)).collect(),
-        None => vec![schema],
+/// How the toml crate hands a date over; editors see a string.
+fn is_datetime(value: &Value) -> bool {
+    value.as_object().is_some_and(|map| map.keys().any(|key| key.starts_with("$__toml")))
+}
+
+fn is_of_type(kinds: &Value, value: &Value) -> bool {
+    let is = |kind: &Value| match kind.as_str().unwrap() {
+        "string" => value.is_string() || is_datetime(value),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        "object" => value.is_object() && !is_datetime(value),
+        other => panic!("{other}"),
+    };
+    match kinds {
+        Value::Null => true,
+        Value::Array(kinds) => kinds.iter().any(is),
+        kind => is(kind),
     }
 }
 

@@ -98,7 +98,7 @@ pub fn main(cli: Cli, env: &BTreeMap<String, String>) -> anyhow::Result<u8> {
     // These two must work wherever, whatever the configuration says.
     match &cli.command {
         Command::Completions(args) => return completions::run(&mut Stdout::new(), args),
-        Command::Schema(_) => return schema::run(&mut Stdout::new()),
+        Command::Schema(args) => return schema::run(&mut Stdout::new(), args),
         _ => {}
     }
     let style = output::style(cli.global.color, env, std::io::stdout().is_terminal());
@@ -120,7 +120,7 @@ pub fn main(cli: Cli, env: &BTreeMap<String, String>) -> anyhow::Result<u8> {
 fn dispatch(ctx: &mut Context, command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Lint(args) => lint::run(ctx, &args),
-        Command::Schema(_) => schema::run(&mut ctx.out),
+        Command::Schema(args) => schema::run(&mut ctx.out, &args),
         Command::Completions(args) => completions::run(&mut ctx.out, &args),
         Command::History(args) => history::run(ctx, &args),
         networked => {

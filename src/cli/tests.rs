@@ -124,7 +124,7 @@ fn completions_name_the_commands() {
 #[test]
 fn the_schema_is_json() {
     let mut text = Vec::new();
-    assert_eq!(schema::run(&mut text).unwrap(), CLEAN);
+    assert_eq!(schema::run(&mut text, &schema::Args { fleet: false }).unwrap(), CLEAN);
     let schema: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }

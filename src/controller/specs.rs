@@ -43,6 +43,8 @@ pub struct Specs {
     reader: Reader,
     /// Something could not be read the last time; so what is missing may have been missing before.
     had_problems: bool,
+    /// The fleet's rules could not be read the last time.
+    rules_unread: bool,
     /// The first reading is of everything.
     first: bool,
 }
@@ -82,6 +84,7 @@ impl Specs {
             told,
             reader: Reader::default(),
             had_problems: false,
+            rules_unread: false,
             first: true,
         }
     }
@@ -110,10 +113,17 @@ impl Specs {
             let found = reader.read(&self.dir)?;
             self.reader = reader;
             self.first = false;
+            self.rules_unread = rules_unread(&found.problems).is_some();
             return Ok(self.take(&found, true, trigger));
         }
         let found = self.reader.read(&self.dir)?;
-        let all = std::mem::take(&mut self.first);
+        // The rules are everybody's, also when they can be read again or not any more.
+        let unread = rules_unread(&found.problems).is_some();
+        let rules = unread
+            || self.rules_unread
+            || found.changed.iter().chain(&found.gone).any(|file| file == parse::FLEET_FILE);
+        self.rules_unread = unread;
+        let all = std::mem::take(&mut self.first) || rules;
         Ok(self.take(&found, all, trigger))
     }
 
@@ -123,7 +133,9 @@ impl Specs {
         // Nothing can be missing that was there the last time.
         let complete = all || self.had_problems || !found.gone.is_empty() || !found.problems.is_empty();
         self.had_problems = !found.problems.is_empty();
-        let mut changes = self.merge(load(files, found.problems.clone(), &self.dir, &self.sealing), trigger);
+        let customers = self.reader.files().filter_map(|(file, _)| customer_of(file)).collect();
+        let read = load(files, found.problems.clone(), &customers, &self.dir, &self.sealing);
+        let mut changes = self.merge(read, trigger);
         if complete {
             self.drop_missing(&found.problems, trigger, &mut changes);
         }
@@ -235,16 +247,28 @@ pub struct Read {
 /// When the directory cannot be read.
 pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
     let snapshot = source::read(dir)?;
-    Ok(load(snapshot.files, snapshot.problems, dir, sealing))
+    Ok(load(snapshot.files, snapshot.problems, &BTreeSet::new(), dir, sealing))
 }
 
-fn load(files: BTreeMap<String, String>, problems: Vec<Problem>, dir: &Path, sealing: &Sealing) -> Read {
+/// Why nobody knows the fleet's rules.
+fn rules_unread(problems: &[Problem]) -> Option<&Problem> {
+    problems.iter().find(|problem| problem.covers(parse::FLEET_FILE))
+}
+
+/// `customers` are the names of those that have files which are not among these.
+fn load(
+    files: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+    customers: &BTreeSet<&str>,
+    dir: &Path,
+    sealing: &Sealing,
+) -> Read {
     let mut invalid: BTreeMap<String, String> = BTreeMap::new();
     for problem in &problems {
         invalid.insert(name_of(problem), format!("{}: {}", problem.file, problem.message));
     }
     let contents = Beside::new(dir, sealing.standing);
-    let mut loaded = parse::load_with(&SpecFiles { files }, &contents);
+    let mut loaded = parse::load_some(&SpecFiles { files }, customers, &contents);
     for customer in loaded.customers.values_mut() {
         if let Some(key) = &sealing.key {
             customer.seal(key);
@@ -252,6 +276,12 @@ fn load(files: BTreeMap<String, String>, problems: Vec<Problem>, dir: &Path, sea
     }
     for (name, diagnostics) in loaded.invalid {
         invalid.insert(name, first_of(&diagnostics));
+    }
+    // Rules that cannot be read are not "no rules".
+    if let Some(why) = rules_unread(&problems) {
+        let message = format!("{}: {}", why.file, why.message);
+        let names = std::mem::take(&mut loaded.customers).into_keys();
+        invalid.extend(names.map(|name| (name, message.clone())));
     }
     Read { customers: loaded.customers, invalid, problems }
 }
@@ -272,10 +302,16 @@ fn concerned(
     }
     // Of two files with one name each is an error of the other's.
     let names: BTreeSet<&str> = changed().filter_map(customer_of).collect();
-    let shared_changed = changed().any(|file| customer_of(file).is_none());
+    // What begins with a customer's name is that customer's, from when it is there until it is gone.
+    let prefixes: Vec<String> = names.iter().map(|name| format!("{name}_")).collect();
+    let is_named = |text: &str| prefixes.iter().any(|prefix| text.contains(prefix.as_str()));
+    let shared = || reader.files().filter(|(file, _)| customer_of(file).is_none());
+    let shared_changed =
+        changed().any(|file| customer_of(file).is_none()) || shared().any(|(_, text)| is_named(text));
     let is_concerned = |(file, text): &(&str, &str)| match customer_of(file) {
         None => true,
         Some(name) if names.contains(name) || always.contains(name) => true,
+        Some(_) if is_named(text) => true,
         // A key may be written with escapes.
         Some(_) => shared_changed && (text.contains("template") || text.contains('\\')),
     };

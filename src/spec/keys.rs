@@ -4,6 +4,7 @@
 mod compose;
 mod container;
 mod deploy;
+mod fleet;
 mod network;
 mod secret;
 
@@ -15,6 +16,7 @@ pub use deploy::{
     DEPLOY, DISCRETE_RESOURCE, GENERIC_RESOURCE, LIMITS, PLACEMENT, PREFERENCE, RESERVATIONS, RESOURCES,
     RESTART_POLICY, ROLLBACK_CONFIG, UPDATE_CONFIG,
 };
+pub use fleet::{ALL_OF_FLEET, DEFAULTS, FLEET, FLEET_LIMITS, FORBID, PRUNE, VERSION_DEFAULTS};
 pub use network::{IPAM, NETWORK, SUBNET};
 pub use secret::{CONFIG, FILE, SECRET};
 

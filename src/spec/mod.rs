@@ -5,6 +5,7 @@
 
 mod container;
 pub mod diagnostics;
+pub mod fleet;
 pub mod keys;
 mod network;
 pub mod parse;

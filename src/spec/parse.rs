@@ -7,8 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Customer;
 use super::diagnostics::{Diagnostic, Severity};
-use super::{Contents, Customer, NoContents, VersionPolicy};
+use super::fleet::Fleet;
+use super::{Contents, NoContents};
 
 mod container;
 mod customer;
@@ -16,6 +18,7 @@ mod declare;
 mod deploy;
 mod document;
 mod env_file;
+mod fleet;
 mod image;
 mod layout;
 mod merge;
@@ -37,7 +40,7 @@ pub(crate) mod tests;
 
 pub use document::FILE_BYTES_MAX;
 pub use image::following;
-pub use layout::{FILES_MAX, is_customer_name, is_shared};
+pub use layout::{FILES_MAX, FLEET_FILE, is_customer_name, is_shared};
 
 use customer::read_customer;
 use declare::Declarations;
@@ -67,11 +70,22 @@ pub struct Loaded {
     /// All errors and warnings, by file and place. What is wrong in a template stands here
     /// once, however many customers use it.
     pub diagnostics: Vec<Diagnostic>,
+    /// The rules for all of them. `None`: `fleet.toml` has errors, so that nobody knows the rules; then no customer
+    /// is valid.
+    pub fleet: Option<Fleet>,
 }
 
 /// Errors told of one customer; `diagnostics` has all. A broken template must not cost its
 /// errors times its customers.
 const INVALID_MAX: usize = 50;
+
+/// What is the same for all customers.
+struct Rules<'a> {
+    /// `None`: nobody knows them.
+    fleet: Option<&'a Fleet>,
+    /// The names of all, valid or not.
+    customers: BTreeSet<&'a str>,
+}
 
 /// Every finding with the customers' files that ran into it in another file, a template.
 type Users = BTreeMap<Finding, BTreeSet<u32>>;
@@ -84,25 +98,42 @@ pub fn load(files: &SpecFiles) -> Loaded {
 
 /// Reads all files, with the content that they name.
 pub fn load_with(files: &SpecFiles, contents: &dyn Contents) -> Loaded {
+    load_some(files, &BTreeSet::new(), contents)
+}
+
+/// Reads some of the files, with all that customers share among them. `customers` are the names of those that
+/// have files, read here or not: nobody names what is another's.
+pub fn load_some(files: &SpecFiles, customers: &BTreeSet<&str>, contents: &dyn Contents) -> Loaded {
     let sources = Sources::new(&files.files);
     let layout = Layout::of(&sources);
     let templates = Templates::load(&sources, &layout);
+    let (fleet, broken) = layout.fleet.map(|file| fleet::load(&sources, file)).unwrap_or_default();
+    let is_broken = broken.iter().any(|finding| finding.severity == Severity::Error);
+    let fleet = Some(fleet).filter(|_| !is_broken);
+    let rules = Rules {
+        fleet: fleet.as_ref(),
+        customers: layout.customers.keys().chain(customers).copied().collect(),
+    };
     let mut loaded = Loaded::default();
     let mut all: Users = layout.findings.iter().map(|finding| (finding.clone(), BTreeSet::new())).collect();
     for template in templates.iter() {
         all.extend(template.findings.iter().map(|finding| (finding.clone(), BTreeSet::new())));
     }
+    all.extend(broken.iter().map(|finding| (finding.clone(), BTreeSet::new())));
     for (name, files) in &layout.customers {
         for file in files {
-            let (customer, mut findings) = load_customer(&sources, contents, name, *file, &templates);
+            let (customer, mut findings) = load_customer(&sources, contents, name, *file, &templates, &rules);
+            findings.extend(broken.iter().cloned());
             findings.extend(layout.findings.iter().filter(|finding| finding.file == *file).cloned());
             for finding in &findings {
                 let users = all.entry(finding.clone()).or_default();
-                users.extend((finding.file != *file).then_some(*file));
+                let elsewhere = finding.file != *file && !fleet::is_fleet(&sources, finding.file);
+                users.extend(elsewhere.then_some(*file));
             }
             settle(&mut loaded, &sources, name, *file, customer, findings);
         }
     }
+    loaded.fleet = fleet;
     loaded.diagnostics =
         all.iter().map(|(finding, users)| sources.diagnostic(finding, &mention(&sources, users))).collect();
     loaded
@@ -126,7 +157,8 @@ fn settle(
     }
     let users = BTreeSet::from([file]);
     let diagnostics = findings.iter().take(INVALID_MAX).map(|finding| {
-        let mention = if finding.file == file { String::new() } else { mention(sources, &users) };
+        let is_template = finding.file != file && !fleet::is_fleet(sources, finding.file);
+        let mention = if is_template { mention(sources, &users) } else { String::new() };
         sources.diagnostic(finding, &mention)
     });
     loaded.invalid.entry(name.to_owned()).or_default().extend(diagnostics);
@@ -149,6 +181,7 @@ fn load_customer(
     name: &str,
     file: u32,
     templates: &Templates<'_>,
+    rules: &Rules<'_>,
 ) -> (Customer, Vec<Finding>) {
     let mut syntax = Report::default();
     let document = document::parse(sources, file, &mut syntax);
@@ -162,7 +195,7 @@ fn load_customer(
         names_contents: false,
         customer: Some(name),
         partial: document.broken || !chain.whole || chain.is_broken(),
-        version_defaults: VersionPolicy::default(),
+        version_defaults: rules.fleet.map(|fleet| fleet.version_defaults.clone()).unwrap_or_default(),
     };
     let declared = declare::of_chain(&chain);
     if let Some(asked) = asked {
@@ -171,6 +204,9 @@ fn load_customer(
     let customer = read_customer(&mut cx, &merged, file);
     // After an error a string may not have been reached.
     if !cx.partial && !cx.report.has_errors() {
+        if let Some(fleet) = rules.fleet {
+            fleet::enforce(&mut cx, fleet, &customer, &rules.customers, &merged, file);
+        }
         warn_unused(&mut cx, &document.root, &chain, &declared);
     }
     let mut findings = syntax.finish(file);

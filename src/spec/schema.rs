@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{ALL, Keys, SPEC, Shape};
+use super::keys::{ALL, ALL_OF_FLEET, FLEET, Keys, SPEC, Shape};
 
 #[cfg(test)]
 mod tests;
@@ -11,16 +11,22 @@ mod tests;
 /// and types; `skep lint` knows the rest. Nothing is required, since a template may give what
 /// a customer's file leaves out, and the other way round.
 pub fn json_schema() -> Value {
-    let mut schema = table(&SPEC);
-    let head = json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "skep spec",
-    });
+    schema("skep spec", &SPEC, ALL)
+}
+
+/// JSON Schema of `fleet.toml`.
+pub fn json_schema_of_fleet() -> Value {
+    schema("skep fleet", &FLEET, ALL_OF_FLEET)
+}
+
+fn schema(title: &str, root: &'static Keys, all: &[&'static Keys]) -> Value {
+    let mut schema = table(root);
+    let head = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "title": title });
     let mut out = head.as_object().cloned().unwrap_or_default();
     out.append(&mut schema);
-    let defs: Map<String, Value> = ALL
+    let defs: Map<String, Value> = all
         .iter()
-        .filter(|keys| keys.id != SPEC.id)
+        .filter(|keys| keys.id != root.id)
         .map(|keys| (keys.id.to_owned(), Value::Object(table(keys))))
         .collect();
     out.insert("$defs".into(), Value::Object(defs));

@@ -146,3 +146,38 @@ fn a_person_who_asks_has_everything_read_again() {
     place.write("acme.toml", GOOD);
     assert_eq!(place.read(Trigger::Spec), three(&["Recovered acme"], &[], &[]));
 }
+
+/// The fleet's rules are everybody's: when they change, and when nobody can read them.
+#[test]
+fn the_fleets_rules_concern_all() {
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD)]);
+    let both = ["acme".to_owned(), "globex".to_owned()];
+    let rules = "allowed_images = [\"elsewhere.example.com/*\"]\n";
+    place.write("fleet.toml", rules);
+    assert_eq!(place.read(Trigger::Spec), three(&["SpecInvalid acme", "SpecInvalid globex"], &[], &[]));
+    assert_eq!(place.specs.customers().count(), 2, "the last good ones stay");
+    fs::write(place.path("fleet.toml"), b"\xff").unwrap();
+    place.read(Trigger::Spec);
+    assert_eq!(place.specs.invalid().filter(|name| both.contains(&(*name).to_owned())).count(), 2);
+    place.remove("fleet.toml");
+    place.read(Trigger::Spec);
+    assert_eq!(place.specs.invalid().filter(|name| both.contains(&(*name).to_owned())).count(), 0);
+}
+
+/// A customer that comes later owns what begins with its name.
+#[test]
+fn a_new_customer_concerns_who_names_what_is_its_own() {
+    let acme = format!("{GOOD}[networks.globex_inner]\nexternal = true\n");
+    let mut place = Place::new(&[("acme.toml", acme.as_str()), ("initech.toml", GOOD)]);
+    assert_eq!(place.specs.customers().count(), 2);
+    place.write("globex.toml", GOOD);
+    assert_eq!(place.parsed(), ["acme.toml", "globex.toml"]);
+    let told = three(&["SpecInvalid acme", "SpecAdded globex"], &["globex"], &[]);
+    assert_eq!(place.read(Trigger::Spec), told);
+    // It is known although its file is not read again.
+    place.write("acme.toml", &format!("\n{acme}"));
+    assert_eq!(place.parsed(), ["acme.toml"]);
+    place.read(Trigger::Spec);
+    let told = place.specs.told["acme"].invalid.clone().unwrap();
+    assert!(told.starts_with("acme.toml:4:11") && told.contains("belongs to customer globex"), "{told}");
+}

@@ -13,7 +13,7 @@ fn one_line_names_place_key_and_mend() {
 fn renders_as_a_compiler_does() {
     let text =
         "[services.web]\nimage = \"nginx:1.25\"\n\tverson = 'ö\u{85}'\nports = [\n  '80', '70000',\n]\n";
-    let given = files(&[("acme.toml", text), ("fleet.toml", "a")]);
+    let given = files(&[("acme.toml", text), ("templates/eu/x.toml", "a")]);
     let shown = render(&load(&given).diagnostics, &given, false);
     insta::assert_snapshot!(shown, @r#"
     error: services.web.image: `1.25` is a floating tag: what it names can change
@@ -40,9 +40,9 @@ fn renders_as_a_compiler_does() {
       |
       = help: write e.g. "8080:80", "53:53/udp", "8000-8010:80-90" or 80
 
-    warning: not yet: fleet.toml is not read
-    --> fleet.toml
-     = help: its rules are not applied; they come with a later release
+    warning: not read: folders in templates/ are not searched
+    --> templates/eu/x.toml
+     = help: move it to templates/ itself
 "#);
 }
 

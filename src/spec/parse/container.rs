@@ -71,7 +71,7 @@ fn read_addresses(cx: &mut Context<'_>, item: &Item<'_>) -> Vec<String> {
 }
 
 /// As the engine names them: `net_admin` is `CAP_NET_ADMIN`.
-fn read_capabilities(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<String>> {
+pub(super) fn read_capabilities(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<String>> {
     let mut names = Vec::new();
     for item in item.list(cx, "strings")? {
         let Some(text) = item.string(cx) else { continue };

@@ -81,7 +81,7 @@ fn duration(cx: &mut Context<'_>, table: &mut TableReader<'_>, name: &'static st
     table.take(name).and_then(|item| read_duration(cx, &item))
 }
 
-fn read_ratio(cx: &mut Context<'_>, item: &Item<'_>) -> Option<f64> {
+pub(super) fn read_ratio(cx: &mut Context<'_>, item: &Item<'_>) -> Option<f64> {
     let value = match &item.node.value {
         Value::Integer(value) => value.to_string(),
         Value::Float(text) => text.clone(),
@@ -183,8 +183,7 @@ fn read_resources(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Resources> {
 fn read_amounts(cx: &mut Context<'_>, item: &Item<'_>, keys: &'static Keys) -> Option<ResourceAmounts> {
     let mut table = item.table(cx, keys)?;
     let cpus = table.take("cpus");
-    let nano_cpus =
-        cpus.and_then(|item| read_amount(cx, &item, "CPUs", units::nano_cpus, NANO_CPUS_MIN, "0.001"));
+    let nano_cpus = cpus.and_then(|item| read_cpus(cx, &item));
     let memory = table.take("memory");
     let memory_bytes = memory.and_then(|item| read_memory(cx, &item));
     let pids = match keys.id == LIMITS.id {
@@ -223,7 +222,11 @@ fn read_generic(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<(String, u6
 
 const GENERIC_EXAMPLE: &str = "write e.g. { discrete_resource_spec = { kind = \"gpu\", value = 1 } }";
 
-fn read_memory(cx: &mut Context<'_>, item: &Item<'_>) -> Option<u64> {
+pub(super) fn read_cpus(cx: &mut Context<'_>, item: &Item<'_>) -> Option<u64> {
+    read_amount(cx, item, "CPUs", units::nano_cpus, NANO_CPUS_MIN, "0.001")
+}
+
+pub(super) fn read_memory(cx: &mut Context<'_>, item: &Item<'_>) -> Option<u64> {
     if matches!(item.node.value, Value::Float(_)) {
         return item.mismatch(cx, "a size", "write e.g. \"64M\"");
     }

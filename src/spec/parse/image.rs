@@ -143,8 +143,7 @@ fn read_version(cx: &mut Context<'_>, item: &Item<'_>) -> Option<VersionPolicy> 
     if let Some(min_age) = table.take("min_age").and_then(|item| read_own_duration(cx, &item)) {
         policy.min_age = min_age;
     }
-    let retags = [("follow", Retag::Follow), ("hold", Retag::Hold)];
-    if let Some(retag) = table.take("retag").and_then(|item| item.choice(cx, &retags)) {
+    if let Some(retag) = table.take("retag").and_then(|item| read_retag(cx, &item)) {
         policy.retag = retag;
     }
     if let Some(downgrade) = table.take("downgrade").and_then(|item| item.boolean(cx)) {
@@ -152,6 +151,10 @@ fn read_version(cx: &mut Context<'_>, item: &Item<'_>) -> Option<VersionPolicy> 
     }
     table.finish(cx);
     Some(policy)
+}
+
+pub(super) fn read_retag(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Retag> {
+    item.choice(cx, &[("follow", Retag::Follow), ("hold", Retag::Hold)])
 }
 
 fn read_requirement(cx: &mut Context<'_>, item: &Item<'_>) -> Option<VersionReq> {
@@ -199,7 +202,7 @@ fn requirement(text: &str) -> Result<VersionReq, (String, String)> {
     fault(error.to_string(), "write e.g. `^1.4`, `~1.4.2`, `>=1.2, <2` or `*`")
 }
 
-fn read_prerelease(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Prerelease> {
+pub(super) fn read_prerelease(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Prerelease> {
     const EXPECTED: &str = "true, false or a list of strings";
     match &item.node.value {
         Value::Boolean(true) => return Some(Prerelease::All),
@@ -243,7 +246,7 @@ fn read_pattern(cx: &mut Context<'_>, item: &Item<'_>) -> Option<TagPattern> {
     Some(TagPattern { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
 }
 
-fn read_exclude(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<VersionReq>> {
+pub(super) fn read_exclude(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<VersionReq>> {
     let items = item.list(cx, "strings")?;
     if items.len() > EXCLUDE_MAX {
         item.error(
@@ -277,7 +280,7 @@ fn exactly(version: Version) -> VersionReq {
     }
 }
 
-fn read_own_duration(cx: &mut Context<'_>, item: &Item<'_>) -> Option<std::time::Duration> {
+pub(super) fn read_own_duration(cx: &mut Context<'_>, item: &Item<'_>) -> Option<std::time::Duration> {
     let text = item.string(cx)?;
     match own_duration(&text) {
         Ok(duration) => Some(duration),

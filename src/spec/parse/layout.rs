@@ -12,11 +12,12 @@ pub const FILES_MAX: usize = 20_000;
 /// the Swarm.
 const CUSTOMER_NAME_MAX: usize = 40;
 const TEMPLATES: &str = "templates/";
-const FLEET: &str = "fleet.toml";
+/// The rules of the fleet.
+pub const FLEET_FILE: &str = "fleet.toml";
 
 /// Whether a file is no customer's, but shared by customers.
 pub fn is_shared(path: &str) -> bool {
-    path == FLEET || path.starts_with(TEMPLATES)
+    path == FLEET_FILE || path.starts_with(TEMPLATES)
 }
 
 /// The files by what they are for, and what is wrong with their names.
@@ -26,6 +27,8 @@ pub(super) struct Layout<'a> {
     pub(super) templates: BTreeMap<&'a str, u32>,
     /// By stem: more than one file is an error in each.
     pub(super) customers: BTreeMap<&'a str, Vec<u32>>,
+    /// `fleet.toml`.
+    pub(super) fleet: Option<u32>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -34,26 +37,22 @@ impl<'a> Layout<'a> {
         let mut layout = Self::default();
         let is_spec =
             |path: &str| path.ends_with(".toml") && !path.split('/').any(|part| part.starts_with('.'));
-        for (count, (file, path, text)) in sources.iter().filter(|(_, path, _)| is_spec(path)).enumerate() {
+        for (count, (file, path, _)) in sources.iter().filter(|(_, path, _)| is_spec(path)).enumerate() {
             let mut report = Report::default();
             if count >= FILES_MAX {
                 let help = "is this the right directory?".to_owned();
                 report.file_error(file, "", &format!("more than {FILES_MAX} files"), Some(help));
             }
-            layout.place(file, path, text, &mut report);
+            layout.place(file, path, &mut report);
             layout.findings.extend(report.finish(file));
         }
         layout.check_unique(sources);
         layout
     }
 
-    fn place(&mut self, file: u32, path: &'a str, text: &str, report: &mut Report) {
-        if path == FLEET {
-            let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-            if !empty {
-                let help = "its rules are not applied; they come with a later release".to_owned();
-                report.file_warning(file, "not yet: fleet.toml is not read", Some(help));
-            }
+    fn place(&mut self, file: u32, path: &'a str, report: &mut Report) {
+        if path == FLEET_FILE {
+            self.fleet = Some(file);
             return;
         }
         let name = path.rsplit('/').next().unwrap_or(path);

@@ -47,13 +47,11 @@ fn files_are_sorted_by_their_names() {
 
 #[test]
 fn what_is_ignored_says_so() {
-    let loaded =
-        load(&files(&[("acme.toml", GOOD), ("fleet.toml", "[waves]\n"), ("templates/eu/x.toml", "][")]));
+    let loaded = load(&files(&[("acme.toml", GOOD), ("templates/eu/x.toml", "][")]));
     assert_eq!(names(&loaded.customers), ["acme"]);
     assert_eq!(
         lines(&loaded.diagnostics),
         [
-            "fleet.toml: not yet: fleet.toml is not read; its rules are not applied; they come with a later release",
             "templates/eu/x.toml: not read: folders in templates/ are not searched; move it to templates/ itself",
         ]
     );

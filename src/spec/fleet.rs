@@ -1,0 +1,333 @@
+//! The rules of `fleet.toml`: what the fleet allows its customers, and what it has for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
+use std::time::Duration;
+
+use super::{Customer, MountSource, PortMode, Service, VersionPolicy, Volume};
+use crate::image::Repository;
+
+/// The rules; without a `fleet.toml` everything is allowed but to name what is another customer's.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Fleet {
+    /// `None`: all.
+    pub allowed_images: Option<Vec<ImagePattern>>,
+    /// Of services, `deploy.labels`.
+    pub required_labels: Vec<String>,
+    pub forbid: Forbid,
+    pub limits: Limits,
+    /// What a service's `version` says where its spec says nothing.
+    pub version_defaults: VersionPolicy,
+    /// By customer: names of other customers' objects that it may name, each as [`is_match`] has it.
+    pub grants: BTreeMap<String, Vec<String>>,
+    pub prune: Prune,
+}
+
+/// Repositories that may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImagePattern {
+    All,
+    One(Repository),
+    /// All whose normalized name begins so; ends in `/`.
+    Beneath(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Forbid {
+    pub docker_socket: bool,
+    pub host_binds: bool,
+    pub host_network: bool,
+    /// Ports that are published by the nodes that run a task.
+    pub host_ports: bool,
+    /// Published ports below 1024.
+    pub privileged_ports: bool,
+    pub cap_add: Capabilities,
+}
+
+/// Capabilities that may not be added.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Capabilities {
+    #[default]
+    None,
+    All,
+    /// As the engine names them; `ALL` is never allowed then.
+    These(Vec<String>),
+}
+
+/// What a customer cannot exceed.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Of a customer.
+    pub services: Option<u64>,
+    /// Of a service.
+    pub replicas: Option<u64>,
+    /// Of a task, in billionths of a CPU.
+    pub nano_cpus: Option<u64>,
+    /// Of a task.
+    pub memory_bytes: Option<u64>,
+}
+
+/// How removal is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prune {
+    pub enabled: bool,
+    /// How long a customer's file is gone before its stack goes.
+    pub grace: Duration,
+    /// The share of the services that skep manages which may go at once, 0 to 1.
+    pub share: f64,
+}
+
+impl Default for Prune {
+    fn default() -> Self {
+        Self { enabled: true, grace: Duration::from_secs(600), share: 0.2 }
+    }
+}
+
+/// What a customer's spec says and the fleet does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The key in the spec, part by part; an element of a list as `[3]`.
+    pub path: Vec<String>,
+    /// Says what, and which rule.
+    pub message: String,
+    pub help: String,
+}
+
+/// Everything in a customer's spec that the fleet does not allow. `customers` are the names of all that are known.
+pub fn check(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>) -> Vec<Violation> {
+    let mut found = Violations::default();
+    let count = customer.services.len() as u64;
+    if let Some(most) = fleet.limits.services.filter(|most| count > *most) {
+        let message = format!("{count} services, and `limits.services` in fleet.toml allows {most}");
+        found.add(&["services"], message, "split the customer, or have the limit raised");
+    }
+    for (key, service) in &customer.services {
+        check_image(fleet, key, service, &mut found);
+        check_labels(fleet, key, service, &mut found);
+        check_mounts(fleet, customer, key, service, &mut found);
+        check_ports(fleet, key, service, &mut found);
+        check_capabilities(fleet, key, service, &mut found);
+        check_limits(fleet, key, service, &mut found);
+    }
+    if fleet.forbid.host_network {
+        for network in customer.networks.values().filter(|network| network.name == "host") {
+            let message = "the nodes' own network, which `forbid.host_network` in fleet.toml forbids";
+            found.add(&["networks", &network.key], message, "join an overlay network");
+        }
+    }
+    check_names(fleet, customer, customers, &mut found);
+    found.0
+}
+
+#[derive(Default)]
+struct Violations(Vec<Violation>);
+
+impl Violations {
+    fn add(&mut self, path: &[&str], message: impl Into<String>, help: &str) {
+        let path = path.iter().map(|part| (*part).to_owned()).collect();
+        self.0.push(Violation { path, message: message.into(), help: help.to_owned() });
+    }
+}
+
+fn check_image(fleet: &Fleet, key: &str, service: &Service, found: &mut Violations) {
+    let repository = service.image.repository();
+    let Some(allowed) = &fleet.allowed_images else { return };
+    let fits = |pattern: &ImagePattern| match pattern {
+        ImagePattern::All => true,
+        ImagePattern::One(one) => one == repository,
+        ImagePattern::Beneath(prefix) => repository.normalized().starts_with(prefix.as_str()),
+    };
+    if !allowed.iter().any(fits) {
+        let message = format!("`{repository}` is not among `allowed_images` in fleet.toml");
+        found.add(&["services", key, "image"], message, "use one of those, or have it added");
+    }
+}
+
+fn check_labels(fleet: &Fleet, key: &str, service: &Service, found: &mut Violations) {
+    let labels = &service.compose.deploy.labels;
+    for label in fleet.required_labels.iter().filter(|label| !labels.contains_key(*label)) {
+        let message =
+            format!("the label `{label}` is missing, which `required_labels` in fleet.toml requires");
+        found.add(&["services", key, "deploy", "labels"], message, "write it under `deploy.labels`");
+    }
+}
+
+/// Where engines listen, and the folder that leads there as well on most systems.
+const SOCKETS: &[&str] = &["/var/run/docker.sock", "/run/docker.sock"];
+
+fn check_mounts(fleet: &Fleet, customer: &Customer, key: &str, service: &Service, found: &mut Violations) {
+    for (index, mount) in service.compose.container.mounts.iter().flatten().enumerate() {
+        let (path, volume) = match &mount.source {
+            MountSource::Bind { path, .. } | MountSource::Npipe { path } => (path.as_str(), None),
+            MountSource::Volume { key: Some(volume), .. } => {
+                let Some(volume) = customer.volumes.get(volume) else { continue };
+                let Some(device) = device(volume) else { continue };
+                (device, Some(volume.key.as_str()))
+            }
+            MountSource::Volume { .. } | MountSource::Tmpfs { .. } => continue,
+        };
+        let element = format!("[{index}]");
+        let at: &[&str] = match volume {
+            Some(volume) => &["volumes", volume, "driver_opts", "device"],
+            None => &["services", key, "volumes", &element],
+        };
+        let shown = crate::text::printable(path, 80);
+        if fleet.forbid.docker_socket && leads_to_socket(path) {
+            let message = format!(
+                "`{shown}` gives the service the engine's socket, which `forbid.docker_socket` in fleet.toml forbids"
+            );
+            found.add(at, message, "take the mount out");
+        } else if fleet.forbid.host_binds {
+            let message =
+                format!("`{shown}` is a path of the node, which `forbid.host_binds` in fleet.toml forbids");
+            found.add(at, message, "use a volume");
+        }
+    }
+}
+
+/// The path of the node that a volume is in truth: the local driver mounts whatever it is told.
+fn device(volume: &Volume) -> Option<&str> {
+    let local = volume.driver.as_deref().is_none_or(|driver| driver == "local");
+    let device = volume.driver_opts.get("device").filter(|device| device.starts_with('/'))?;
+    let word = |name: &str| volume.driver_opts.get(name).map(String::as_str).unwrap_or_default();
+    let bind = matches!(word("type"), "none" | "" | "bind")
+        || word("o").split(',').any(|o| matches!(o, "bind" | "rbind"));
+    (local && bind).then_some(device)
+}
+
+/// Whether the engine's socket is at the path or beneath it.
+fn leads_to_socket(path: &str) -> bool {
+    let plain = plain(path);
+    let pipe = path.replace('/', "\\").to_ascii_lowercase().contains("\\pipe\\docker_engine");
+    pipe || SOCKETS.iter().any(|socket| {
+        let beneath = |folder: &str| {
+            folder == "/" || socket.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        };
+        *socket == plain || beneath(&plain)
+    })
+}
+
+/// Without `.`, `..` and doubled slashes.
+fn plain(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => parts.push(name.to_str().unwrap_or_default()),
+            Component::ParentDir => drop(parts.pop()),
+            _ => {}
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// Ports from here on are anybody's.
+const UNPRIVILEGED: u16 = 1024;
+
+fn check_ports(fleet: &Fleet, key: &str, service: &Service, found: &mut Violations) {
+    for port in service.compose.ports.iter().flatten() {
+        let published = port.published;
+        if fleet.forbid.privileged_ports && (1..UNPRIVILEGED).contains(&published) {
+            let message = format!(
+                "port {published} is below 1024, which `forbid.privileged_ports` in fleet.toml forbids"
+            );
+            found.add(&["services", key, "ports"], message, "publish another port");
+        }
+        if fleet.forbid.host_ports && port.mode == PortMode::Host {
+            let message = format!(
+                "port {} is published by the node itself, which `forbid.host_ports` in fleet.toml forbids",
+                port.target
+            );
+            found.add(&["services", key, "ports"], message, "take `mode = \"host\"` out");
+        }
+    }
+}
+
+fn check_capabilities(fleet: &Fleet, key: &str, service: &Service, found: &mut Violations) {
+    for name in service.compose.container.cap_add.iter().flatten() {
+        let forbidden = match &fleet.forbid.cap_add {
+            Capabilities::None => false,
+            Capabilities::All => true,
+            Capabilities::These(names) => name == "ALL" || names.contains(name),
+        };
+        if forbidden {
+            let message = format!("the capability `{name}`, which `forbid.cap_add` in fleet.toml forbids");
+            found.add(&["services", key, "cap_add"], message, "take it out");
+        }
+    }
+}
+
+fn check_limits(fleet: &Fleet, key: &str, service: &Service, found: &mut Violations) {
+    let deploy = &service.compose.deploy;
+    let replicas = deploy.replicas.unwrap_or(1);
+    if let Some(most) = fleet.limits.replicas.filter(|most| replicas > *most) {
+        let message = format!("{replicas} replicas, and `limits.replicas` in fleet.toml allows {most}");
+        found.add(
+            &["services", key, "deploy", "replicas"],
+            message,
+            "make it less, or have the limit raised",
+        );
+    }
+    let limits = deploy.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+    let amounts = [
+        ("cpus", limits.and_then(|limits| limits.nano_cpus), fleet.limits.nano_cpus),
+        ("memory", limits.and_then(|limits| limits.memory_bytes), fleet.limits.memory_bytes),
+    ];
+    for (name, given, most) in amounts {
+        let Some(most) = most else { continue };
+        // 0 is no limit at all.
+        let why = match given.filter(|given| *given > 0) {
+            None => "is not limited, and",
+            Some(given) if given > most => "is more than",
+            Some(_) => continue,
+        };
+        let allowed = shown(name, most);
+        let message = format!("`{name}` {why} `limits.{name}` in fleet.toml allows {allowed}");
+        let at = ["services", key, "deploy", "resources", "limits", name];
+        found.add(&at, message, &format!("write `deploy.resources.limits.{name}`, at most {allowed}"));
+    }
+}
+
+/// An amount as specs write it.
+fn shown(name: &str, amount: u64) -> String {
+    if name == "memory" {
+        let unit = [("G", 30), ("M", 20), ("k", 10)]
+            .into_iter()
+            .find(|(_, shift)| amount.trailing_zeros() >= *shift);
+        return unit
+            .map_or_else(|| amount.to_string(), |(unit, shift)| format!("\"{}{unit}\"", amount >> shift));
+    }
+    let text = format!("{}.{:09}", amount / 1_000_000_000, amount % 1_000_000_000);
+    format!("\"{}\"", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Nobody names what another customer's stack is made of.
+fn check_names(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>, found: &mut Violations) {
+    let granted = fleet.grants.get(&customer.name).map(Vec::as_slice).unwrap_or_default();
+    let networks = customer.networks.values().map(|one| ("networks", &one.key, &one.name));
+    let volumes = customer.volumes.values().map(|one| ("volumes", &one.key, &one.name));
+    let secrets = customer.secrets.values().map(|one| ("secrets", &one.key, &one.name));
+    let configs = customer.configs.values().map(|one| ("configs", &one.key, &one.name));
+    for (kind, key, name) in networks.chain(volumes).chain(secrets).chain(configs) {
+        let Some(owner) = owner(name, customers).filter(|owner| *owner != customer.name) else { continue };
+        if granted.iter().any(|pattern| is_match(pattern, name)) {
+            continue;
+        }
+        let message = format!("`{name}` belongs to customer {owner}");
+        let help =
+            format!("have it granted in fleet.toml: `[grants]` with `{} = [\"{name}\"]`", customer.name);
+        found.add(&[kind, key], message, &help);
+    }
+}
+
+/// The customer whose prefix a name has. Customers' names have no `_`, so there is one at most.
+fn owner<'a>(name: &str, customers: &BTreeSet<&'a str>) -> Option<&'a str> {
+    customers.get(name.split_once('_')?.0).copied()
+}
+
+/// Whether a grant is for this name: the name itself, or its beginning and a `*`.
+pub fn is_match(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => pattern == name,
+    }
+}
