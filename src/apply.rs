@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::image::ImageRef;
 use crate::memory::{self, Image, Memory, Purpose, Rollout, ServiceMemory};
-use crate::plan::{Cause, ImageView, ObjectKind, Step, Write};
+use crate::plan::{Cause, ImageView, ObjectKind, Step, Write, labels};
 use crate::registry::Registry;
 use crate::swarm::{ErrorClass, Swarm, SwarmError};
 
@@ -93,8 +93,14 @@ impl Applier {
         {
             return Outcome::Unknown(format!("nothing was changed, for it could not be remembered: {error}"));
         }
-        let error = match self.write(step, auth).await {
-            Ok(()) => return self.applied(about, step, &intent, rollout).await,
+        let shown = auth.is_some();
+        let error = match self.write(about, step, auth).await {
+            Ok(()) => {
+                if shown {
+                    self.note_credentials(step).await;
+                }
+                return self.applied(about, step, &intent, rollout).await;
+            }
             Err(error) => error,
         };
         if error.class == ErrorClass::Transient {
@@ -102,10 +108,10 @@ impl Applier {
             return Outcome::Unknown(error.message);
         }
         // What an earlier call under the same intent began is judged by what was remembered for it.
-        if error.class != ErrorClass::Conflict || !tried_before {
+        if !error.is_conflict() || !tried_before {
             self.put(&step.name, before).await;
         }
-        if error.class == ErrorClass::Conflict {
+        if error.is_conflict() {
             // This call changed nothing. What an earlier one did under the same intent is to be seen
             // yet; but nobody must take what stands there for the doing of a first one.
             if !tried_before {
@@ -146,7 +152,7 @@ impl Applier {
 
     async fn auth(&self, step: &Step) -> Result<Option<String>, String> {
         let spec = match &step.write {
-            Write::CreateNetwork { .. } => return Ok(None),
+            Write::CreateNetwork { .. } | Write::Remove { .. } => return Ok(None),
             Write::CreateService { spec } | Write::UpdateService { spec, .. } => spec,
         };
         match image(spec).map(|image| image.repository) {
@@ -159,14 +165,28 @@ impl Applier {
         }
     }
 
-    async fn write(&self, step: &Step, auth: Option<String>) -> Result<(), SwarmError> {
+    async fn write(&self, about: &About, step: &Step, auth: Option<String>) -> Result<(), SwarmError> {
         match &step.write {
-            Write::CreateNetwork { spec } => self.swarm.create_network(spec.clone()).await.map(drop),
+            Write::CreateNetwork { spec } => {
+                self.swarm.create_object(step.kind, spec.clone()).await.map(drop)
+            }
             Write::CreateService { spec } => self.swarm.create_service(spec.clone(), auth).await.map(drop),
             Write::UpdateService { id, index, spec } => {
                 self.swarm.update_service(id.clone(), *index, spec.clone(), auth).await
             }
+            Write::Remove { id } => self.remove(about, step.kind, id).await,
         }
+    }
+
+    /// Removes what is this customer's own still, by what the engine says now and not by what was
+    /// seen when it was planned.
+    async fn remove(&self, about: &About, kind: ObjectKind, id: &str) -> Result<(), SwarmError> {
+        let Some(labels) = self.swarm.labels_of(kind, id.to_owned()).await? else { return Ok(()) };
+        if labels.get(labels::CUSTOMER).map(String::as_str) != about.customer.as_deref() {
+            let message = format!("this {} is not the customer's own any more", kind.as_str());
+            return Err(SwarmError { class: ErrorClass::Conflict, message });
+        }
+        self.swarm.remove(kind, id.to_owned()).await
     }
 
     async fn applied(&self, about: &About, step: &Step, intent: &Event, rollout: Option<Rollout>) -> Outcome {
@@ -195,9 +215,22 @@ impl Applier {
         memory::put_service(&self.memory, &step.name, memory).await
     }
 
+    /// Notes when credentials that expire were given to the nodes. Unwritten, they are renewed sooner.
+    async fn note_credentials(&self, step: &Step) {
+        let image = match &step.write {
+            Write::CreateService { spec } | Write::UpdateService { spec, .. } => image(spec),
+            Write::CreateNetwork { .. } | Write::Remove { .. } => None,
+        };
+        let Some(image) = image else { return };
+        if self.registry.renewal(&image.repository).await.is_some() {
+            let auth_sent = Some(self.recorder.now());
+            self.put(&step.name, ServiceMemory { auth_sent, ..self.memory.service(&step.name) }).await;
+        }
+    }
+
     async fn put(&self, name: &str, memory: ServiceMemory) {
         if let Err(error) = memory::put_service(&self.memory, name, memory).await {
-            tracing::error!(service = name, %error, "cannot remember the rollout");
+            tracing::error!(service = name, %error, "cannot remember what was done");
         }
     }
 }
@@ -212,12 +245,14 @@ struct Announced {
 /// The rollout that a step begins, unless it leaves the tasks alone.
 pub fn rollout(step: &Step, intent: &Event, now: jiff::Timestamp) -> Option<Rollout> {
     let (spec, after_index) = match &step.write {
-        Write::CreateNetwork { .. } => return None,
+        Write::CreateNetwork { .. } | Write::Remove { .. } => return None,
         Write::CreateService { spec } => (spec, 0),
         Write::UpdateService { spec, index, .. } => (spec, *index),
     };
     let labels_only = step.changes.is_empty() && step.from == step.to;
-    if step.cause == Cause::Paused || (step.cause == Cause::Adoption && labels_only) {
+    if matches!(step.cause, Cause::Paused | Cause::Credentials)
+        || (step.cause == Cause::Adoption && labels_only)
+    {
         return None;
     }
     Some(Rollout {
@@ -288,13 +323,16 @@ fn warnings(about: &About, step: &Step) -> Vec<NewEvent> {
 
 fn reason(step: &Step) -> Reason {
     match (step.kind, step.cause) {
-        (ObjectKind::Network, _) => Reason::ServiceUpdated,
+        (ObjectKind::Service, _) if matches!(step.write, Write::Remove { .. }) => Reason::ServiceRemoved,
+        (ObjectKind::Network | ObjectKind::Secret | ObjectKind::Config, _) => Reason::ServiceUpdated,
         (_, Cause::Missing) => Reason::ServiceCreated,
         (_, Cause::TagMoved | Cause::StaleTasks) => Reason::ImageRepulled,
         (_, Cause::Drift) => Reason::DriftCorrected,
         (_, Cause::Version | Cause::RollBack) => Reason::ImageUpdated,
         (_, Cause::Adoption) if step.from != step.to => Reason::ImageUpdated,
-        (_, Cause::Adoption | Cause::Spec | Cause::Paused | Cause::Retry) => Reason::ServiceUpdated,
+        (_, Cause::Adoption | Cause::Spec | Cause::Paused | Cause::Retry | Cause::Credentials) => {
+            Reason::ServiceUpdated
+        }
     }
 }
 
@@ -335,7 +373,7 @@ fn step_image(step: &Step) -> Option<String> {
         Write::CreateService { spec } | Write::UpdateService { spec, .. } => {
             image(spec).map(|image| image.to_string())
         }
-        Write::CreateNetwork { .. } => None,
+        Write::CreateNetwork { .. } | Write::Remove { .. } => None,
     }
 }
 

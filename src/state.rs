@@ -1,6 +1,7 @@
 //! What should be, and what is: plain data that the planner compares.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -87,10 +88,35 @@ impl WaitingReason {
 pub struct ObservedState {
     /// By name.
     pub services: BTreeMap<String, ObservedService>,
-    /// By ID.
-    pub nodes: BTreeMap<String, ObservedNode>,
+    /// By ID. Shared, as what follows, by all who were shown it by one look.
+    pub nodes: Arc<BTreeMap<String, ObservedNode>>,
     /// Networks of swarm scope, by name.
-    pub networks: BTreeMap<String, ObservedNetwork>,
+    pub networks: Arc<BTreeMap<String, ObservedNetwork>>,
+    /// By name.
+    pub secrets: Arc<BTreeMap<String, ObservedBlob>>,
+    /// By name.
+    pub configs: Arc<BTreeMap<String, ObservedBlob>>,
+}
+
+/// The kinds of objects that a stack is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectKind {
+    Service,
+    Network,
+    Secret,
+    Config,
+}
+
+impl ObjectKind {
+    /// As messages and the engine's paths name one.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Network => "network",
+            Self::Secret => "secret",
+            Self::Config => "config",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +185,15 @@ pub struct ObservedNetwork {
     pub id: String,
     pub name: String,
     pub labels: BTreeMap<String, String>,
+}
+
+/// A secret or a config, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedBlob {
+    pub id: String,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub created_at: Option<jiff::Timestamp>,
 }
 
 impl ObservedService {

@@ -142,7 +142,7 @@ fn only_one_place_decides_how_long_to_back_off() {
 
 #[test]
 fn only_apply_changes_the_swarm() {
-    let calls = [".create_service(", ".update_service(", ".create_network("];
+    let calls = [".create_service(", ".update_service(", ".create_object(", ".remove(kind"];
     let mut found = Vec::new();
     for file in tree("src").iter().filter(|file| file.path != "src/apply.rs" && !file.is_test()) {
         for (at, line) in file.code() {

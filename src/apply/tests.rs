@@ -1,6 +1,7 @@
 //! What is not on disk first is not done: neither without an intent nor without the memory
 //! of the rollout.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,8 +15,7 @@ use crate::files::model::{Disk, Fault};
 use crate::image::{Digest, Repository};
 use crate::plan::Action;
 use crate::registry::RegistryError;
-use crate::state::ObservedState;
-use crate::swarm::{Info, Wakeup};
+use crate::swarm::{Info, Look, Scope, Wakeup};
 
 /// Counts the calls that change something, and lets them succeed.
 #[derive(Default)]
@@ -29,8 +29,8 @@ impl Counting {
 }
 
 impl Swarm for Counting {
-    fn snapshot(&self, _: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>> {
-        ready(Ok(ObservedState::default())).boxed()
+    fn look(&self, _: Scope, _: Vec<String>) -> BoxFuture<'_, Result<Look, SwarmError>> {
+        ready(Ok(Look::default())).boxed()
     }
     fn create_service(&self, _: Value, _: Option<String>) -> BoxFuture<'_, Result<String, SwarmError>> {
         self.call("id".to_owned())
@@ -44,8 +44,18 @@ impl Swarm for Counting {
     ) -> BoxFuture<'_, Result<(), SwarmError>> {
         self.call(())
     }
-    fn create_network(&self, _: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
+    fn create_object(&self, _: ObjectKind, _: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
         self.call("id".to_owned())
+    }
+    fn labels_of(
+        &self,
+        _: ObjectKind,
+        _: String,
+    ) -> BoxFuture<'_, Result<Option<BTreeMap<String, String>>, SwarmError>> {
+        ready(Ok(None)).boxed()
+    }
+    fn remove(&self, _: ObjectKind, _: String) -> BoxFuture<'_, Result<(), SwarmError>> {
+        self.call(())
     }
     fn wakeups(&self) -> BoxStream<'static, Result<Wakeup, SwarmError>> {
         empty().boxed()

@@ -13,7 +13,7 @@ use super::session::Session;
 use crate::config::{Docker, Endpoint};
 use crate::controller::specs;
 use crate::image::Repository;
-use crate::registry::RegistryErrorKind;
+use crate::registry::{RateLimit, RegistryErrorKind};
 use crate::report::{Check, CheckStatus, DoctorReport};
 use crate::state_dir::StateDir;
 use crate::swarm::Info;
@@ -68,6 +68,7 @@ pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
             let asked = repositories.iter().map(|repository| check_registry(&session, repository));
             let asked: Vec<Check> = futures::stream::iter(asked).buffered(REGISTRIES_AT_ONCE).collect().await;
             checks.extend(asked);
+            checks.extend(check_allowances(&session, &repositories));
         }
         Err(error) => {
             checks.push(check(
@@ -218,9 +219,44 @@ async fn check_registry(session: &Session, repository: &Repository) -> Check {
     }
 }
 
+/// What the registries that were just asked say of our allowance, if they say anything.
+fn check_allowances(session: &Session, repositories: &BTreeSet<Repository>) -> Vec<Check> {
+    let registries: BTreeSet<&str> = repositories.iter().map(Repository::registry).collect();
+    let stated = registries.into_iter().filter_map(|name| Some((name, session.registry.rate_limit(name)?)));
+    stated.map(|(name, limit)| allowance(name, &limit)).collect()
+}
+
+fn allowance(registry: &str, limit: &RateLimit) -> Check {
+    let name = format!("rate limit {registry}");
+    let minutes = limit.window.as_secs().div_ceil(60);
+    let message = format!("{} of {} requests left for {minutes} min", limit.remaining, limit.limit);
+    if limit.remaining >= limit.limit.div_ceil(2) {
+        return check(&name, CheckStatus::Ok, message, None);
+    }
+    let message = format!("{message}; it is polled less often");
+    check(
+        &name,
+        CheckStatus::Warning,
+        message,
+        Some(
+            "log in for a larger allowance, use a mirror, or let a webhook wake skep and raise poll.registry",
+        ),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_allowance_that_runs_out_is_a_warning() {
+        let of = |remaining| {
+            allowance("r.example.com", &RateLimit { limit: 100, remaining, window: Duration::from_secs(90) })
+        };
+        assert_eq!((of(50).status, of(50).mend), (CheckStatus::Ok, None));
+        assert_eq!(of(49).status, CheckStatus::Warning);
+        assert_eq!(of(50).message, "50 of 100 requests left for 2 min");
+    }
 
     #[test]
     fn a_socket_that_may_not_be_opened_has_its_own_mend() {

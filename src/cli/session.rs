@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::apply::{Applier, RefusedWrites};
 use crate::config::Config;
+use crate::controller::orders::Orders;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read};
 use crate::controller::{Reconciler, Request, Settler, Snapshots, is_condition, plan_only};
@@ -20,7 +21,7 @@ use crate::registry::{self, Registry};
 use crate::spec::Customer;
 use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
-use crate::swarm::{self, Swarm};
+use crate::swarm::{self, Scope, Swarm};
 
 /// How old an answer of a registry may be in a command: each is asked once a process.
 const ONCE_A_PROCESS: Duration = Duration::from_secs(24 * 3600);
@@ -36,7 +37,7 @@ pub struct Observers {
 impl Default for Observers {
     /// Counts nothing.
     fn default() -> Self {
-        Self { swarm: Arc::new(|_, _| {}), registry: Arc::new(|_, _| {}), events: Arc::new(|_, _| {}) }
+        Self { swarm: Arc::new(|_, _| {}), registry: Arc::new(|_, _, _| {}), events: Arc::new(|_, _| {}) }
     }
 }
 
@@ -124,7 +125,7 @@ impl Session {
     /// # Errors
     /// When the engine does not answer.
     pub async fn observe(&self) -> anyhow::Result<ObservedState> {
-        Ok(self.swarm.snapshot(Vec::new()).await?)
+        Ok(self.swarm.look(Scope::Whole, Vec::new()).await?.whole()?)
     }
 
     /// The Swarm as it is now; the tag lists that the customers need are asked for meanwhile.
@@ -139,7 +140,7 @@ impl Session {
             rolling.extend(names.filter(|name| self.memory.service(name).rollout.is_some()));
         }
         // What rolls is looked at in detail, so that failures can be named.
-        Ok(self.swarm.snapshot(rolling).await?)
+        Ok(self.swarm.look(Scope::Whole, rolling).await?.whole()?)
     }
 
     /// What `apply` would do for these customers, a bounded number of them at once.
@@ -179,6 +180,7 @@ pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
         trigger,
         since: Instant::now(),
         max_age: ONCE_A_PROCESS,
+        alone: false,
     }
 }
 
@@ -269,6 +271,7 @@ impl Writer {
             settler,
             recorder,
             conditions: Mutex::new(conditions),
+            orders: Orders::default(),
         });
         Self { session, reconciler, _lock: lock }
     }

@@ -89,7 +89,7 @@ fn is_helper_name(name: &str) -> bool {
 }
 
 /// `host[:port][/prefix]`, with Docker Hub under its one name.
-fn parse_name(text: &str) -> Result<String, String> {
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
     if let Some((_, rest)) = text.split_once("://") {
         return Err(format!(
             "is a URL; write `{}` (and plain_http = true if it speaks plain HTTP)",

@@ -48,6 +48,23 @@ impl Raw<'_> {
         read.ok_or_else(|| self.wanted("true or false"))
     }
 
+    /// Several texts: an array in a file, else words with commas between.
+    pub(super) fn list(&self, most: usize) -> Result<Vec<String>, String> {
+        let wanted = || self.wanted("an array of texts in quotes");
+        let list: Vec<String> = match self {
+            Self::Text(text) => text.split(',').map(|word| word.trim().to_owned()).collect(),
+            Self::Toml { value, .. } => {
+                let texts = value.as_array().ok_or_else(wanted)?.iter();
+                let text = |one: &toml::Spanned<DeValue<'_>>| one.get_ref().as_str().map(str::to_owned);
+                texts.map(text).collect::<Option<_>>().ok_or_else(wanted)?
+            }
+        };
+        match list.len() {
+            number if number > most => Err(format!("names {number}; the most is {most}")),
+            _ => Ok(list),
+        }
+    }
+
     pub(super) fn count(&self, least: usize, most: usize) -> Result<usize, String> {
         let range = format!("a whole number from {least} to {most}");
         let wanted = || match self {

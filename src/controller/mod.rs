@@ -4,6 +4,7 @@
 //! The key of the queue is the customer, so that its services are planned together.
 
 mod jitter;
+pub mod orders;
 pub mod poll;
 mod queue;
 mod rankings;
@@ -47,15 +48,19 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
 /// A pass that panicked is not tried again before this, whatever wakes it.
 const QUARANTINE: Duration = Duration::from_secs(300);
+/// Up to so many customers are each looked at alone; more share one look at the whole Swarm.
+const ALONE_MAX: usize = 8;
 /// Conflicts in a row are answered at once this often, then with the usual delays.
 const CONFLICTS_AT_ONCE_MAX: u32 = 5;
 
 /// What the controller tells others while it works: metrics, readiness.
 pub trait Observer: Send + Sync {
-    fn pass(&self, customer: &str, duration: Duration, result: Result<&Plan, &SwarmError>);
+    fn pass(&self, customer: &str, duration: Duration, result: Result<&Report, &SwarmError>);
     fn queue_depth(&self, depth: usize);
     /// The customers with the keys of their services, or why the specs cannot be read.
     fn specs_read(&self, result: Result<&BTreeMap<String, Vec<String>>, &str>);
+    /// The customers whose spec has errors now, with the first of them.
+    fn specs_invalid(&self, _invalid: &BTreeMap<String, String>) {}
     fn forget(&self, customer: &str);
     /// The loop is alive.
     fn heartbeat(&self);
@@ -77,14 +82,24 @@ pub struct Controller {
     pub settings: Settings,
     pub observer: Arc<dyn Observer>,
     queue: Queue<String>,
-    /// Why and since when each queued customer is to be looked at.
-    wanted: HashMap<String, (Trigger, Instant)>,
+    /// Why each queued customer is to be looked at.
+    wanted: HashMap<String, Wanted>,
     retries: Retries,
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
     specs_failed: bool,
     /// What the looks at rolling customers are counted from.
     origin: Instant,
+}
+
+/// Why a customer is to be looked at.
+#[derive(Clone, Copy)]
+struct Wanted {
+    trigger: Trigger,
+    /// Since when.
+    since: Instant,
+    /// Along with all others.
+    with_all: bool,
 }
 
 type Done = (String, Duration, Result<Report, SwarmError>);
@@ -121,6 +136,9 @@ impl Controller {
         loop {
             self.observer.queue_depth(self.queue.depth());
             self.observer.heartbeat();
+            if running.is_empty() && self.queue.depth() == 0 {
+                self.reconciler.snapshots.release();
+            }
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -158,17 +176,24 @@ impl Controller {
             }
             self.quarantined.remove(key);
         }
-        let (trigger, since) = self.wanted.remove(key).unwrap_or((Trigger::Resync, now));
-        let max_age = self.settings.poll_registry.mul_f64(1.5);
-        Some(Request { customer, revision: None, trigger, since, max_age })
+        let unasked = Wanted { trigger: Trigger::Resync, since: now, with_all: false };
+        let Wanted { trigger, since, with_all } = self.wanted.remove(key).unwrap_or(unasked);
+        // A person who asks wants to know what is so now; customers share what came since.
+        let max_age = match trigger {
+            Trigger::Manual => now.saturating_duration_since(since),
+            _ => self.settings.poll_registry.mul_f64(1.5),
+        };
+        let alone = !with_all && self.queue.depth() <= ALONE_MAX;
+        Some(Request { customer, revision: None, trigger, since, max_age, alone })
     }
 
     fn want(&mut self, key: &str, trigger: Trigger, at: Instant) {
-        let wanted = self.wanted.entry(key.to_owned()).or_insert((trigger, at));
-        wanted.1 = wanted.1.max(at);
+        let new = Wanted { trigger, since: at, with_all: false };
+        let wanted = self.wanted.entry(key.to_owned()).or_insert(new);
+        wanted.since = wanted.since.max(at);
         // Events name what brought news, not the look that happened to be due as well.
-        if wanted.0 == Trigger::Resync {
-            wanted.0 = trigger;
+        if wanted.trigger == Trigger::Resync || trigger == Trigger::Manual {
+            wanted.trigger = trigger;
         }
         self.queue.add(key.to_owned(), at);
     }
@@ -178,6 +203,9 @@ impl Controller {
         let all: Vec<String> = self.specs.customers().map(|customer| customer.name.clone()).collect();
         for key in all {
             self.want(&key, trigger, now);
+            if let Some(wanted) = self.wanted.get_mut(&key) {
+                wanted.with_all = true;
+            }
         }
     }
 
@@ -187,8 +215,7 @@ impl Controller {
             Wake::Resync => self.want_all(Trigger::Resync),
             Wake::Swarm => self.want_all(Trigger::Swarm),
             Wake::Service(name) => {
-                let owner = self.specs.customers().find(|customer| is_of(customer, &name));
-                if let Some(key) = owner.map(|customer| customer.name.clone()) {
+                if let Some(key) = self.owner(&name) {
                     self.want(&key, Trigger::Swarm, Instant::now());
                 }
             }
@@ -209,11 +236,31 @@ impl Controller {
                     self.want(&key, Trigger::Registry, Instant::now());
                 }
             }
+            Wake::Manual(customer) => {
+                // For one customer no file is read anew that did not change.
+                let reads = if customer.is_none() { Trigger::Manual } else { Trigger::Spec };
+                self.read_specs(reads, wakeups).await;
+                match customer {
+                    None => self.want_all(Trigger::Manual),
+                    Some(name) if self.specs.get(&name).is_none() => {}
+                    Some(name) => {
+                        self.quarantined.remove(&name);
+                        self.want(&name, Trigger::Manual, Instant::now());
+                    }
+                }
+            }
             Wake::Hangup => {
                 self.read_specs(Trigger::Manual, wakeups).await;
                 self.want_all(Trigger::Manual);
             }
         }
+    }
+
+    /// The customer that has this service. There is no `_` in a customer's name.
+    fn owner(&self, service_name: &str) -> Option<String> {
+        let (name, key) = service_name.split_once('_')?;
+        let customer = self.specs.get(name)?;
+        customer.services.contains_key(key).then(|| customer.name.clone())
     }
 
     async fn read_specs(&mut self, trigger: Trigger, wakeups: &Wakeups) {
@@ -223,6 +270,7 @@ impl Controller {
                 let keys = |spec: &Arc<crate::spec::Customer>| spec.services.keys().cloned().collect();
                 let services = self.specs.customers().map(|spec| (spec.name.clone(), keys(spec)));
                 self.observer.specs_read(Ok(&services.collect()));
+                self.observer.specs_invalid(&self.specs.invalid_messages());
                 self.reconciler.recorder.tell(changes.events).await;
                 for key in &changes.removed {
                     self.forget(key);
@@ -231,6 +279,9 @@ impl Controller {
                     self.retries.succeeded(key);
                     self.quarantined.remove(key);
                     self.want(key, trigger, Instant::now());
+                }
+                if trigger == Trigger::Startup {
+                    self.want_all(trigger);
                 }
                 wakeups.poll_repositories(self.repositories());
             }
@@ -272,7 +323,7 @@ impl Controller {
             Ok((id, (key, duration, result))) => {
                 keys.remove(&id);
                 self.queue.done(&key);
-                self.observer.pass(&key, duration, result.as_ref().map(|report| &report.plan));
+                self.observer.pass(&key, duration, result.as_ref());
                 self.schedule(&key, result);
             }
             Err(error) => {
@@ -340,11 +391,6 @@ fn next_tick(origin: Instant, now: Instant) -> Instant {
     origin + ROLLING_INTERVAL * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-fn is_of(customer: &crate::spec::Customer, service_name: &str) -> bool {
-    let key = service_name.strip_prefix(&customer.name).and_then(|rest| rest.strip_prefix('_'));
-    key.is_some_and(|key| customer.services.contains_key(key))
-}
-
 /// Runs passes over the customers until nothing is under way in any of them, as `skep apply`
 /// does. `progress` hears of each pass.
 pub async fn apply_once(
@@ -354,7 +400,9 @@ pub async fn apply_once(
     options: ApplyOnce<'_>,
 ) -> BTreeMap<String, Applied> {
     use futures::StreamExt;
-    let runs = requests.into_iter().map(|request| async {
+    let alone = requests.len() <= ALONE_MAX;
+    let requests = requests.into_iter().map(|request| Request { alone, ..request });
+    let runs = requests.map(|request| async {
         let name = request.customer.name.clone();
         (name, apply_customer(reconciler, request, &options).await)
     });

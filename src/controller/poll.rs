@@ -108,14 +108,35 @@ impl Poller {
         let answers: Vec<_> = futures::stream::iter(asking).buffer_unordered(CONCURRENCY).collect().await;
         let mut changed = BTreeSet::new();
         for (repository, said) in answers {
+            let interval = self.interval_of(repository.registry());
             let Some(polled) = self.repositories.get_mut(&repository) else { continue };
-            polled.next = Instant::now() + self.jitter.spread(self.interval, JITTER);
+            polled.next = Instant::now() + self.jitter.spread(interval, JITTER);
             if said.is_none() || polled.said != said {
                 changed.insert(repository);
             }
             polled.said = said;
         }
         changed
+    }
+}
+
+/// Asks a repository at once, so that whoever looks next has its list and digests fresh.
+pub(super) async fn refresh(registry: &dyn Registry, repository: &Repository, watched: &Watched) {
+    let _ = ask(registry, repository, watched.of(repository)).await;
+}
+
+impl Poller {
+    /// Longer than what is configured where the registry's allowance would be used up.
+    fn interval_of(&self, registry: &str) -> Duration {
+        let Some(limit) = self.registry.rate_limit(registry) else { return self.interval };
+        let own = self.repositories.iter().filter(|(repository, _)| repository.registry() == registry);
+        // A list, and the digests that were asked for last time.
+        let requests = own.map(|(_, polled)| 1 + polled.said.as_ref().map_or(0, |said| said.digests.len()));
+        let interval = limit.spacing(self.interval, requests.sum::<usize>() as u64);
+        if interval > self.interval {
+            tracing::debug!(registry, ?limit, ?interval, "polled less often, to stay within its allowance");
+        }
+        interval
     }
 }
 

@@ -9,13 +9,14 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::orders::{self, Orders};
 use super::resolve::Resolver;
 use super::settle::Settler;
-use super::snapshots::Snapshots;
+use super::snapshots::{Snapshots, Wanted};
 use crate::apply::{Applier, Outcome};
 use crate::events::{About, Conditions, Held, Kind, Reason, Recorder, Trigger};
 use crate::memory::ServiceMemory;
-use crate::plan::{self, Input, ObjectKind, Plan, Step, service_name};
+use crate::plan::{self, Input, ObjectKind, Plan, Step, labels, service_name};
 use crate::spec;
 use crate::state::{DesiredCustomer, ObservedState, WaitingReason};
 use crate::swarm::SwarmError;
@@ -31,6 +32,8 @@ pub struct Reconciler {
     pub settler: Settler,
     pub recorder: Recorder,
     pub conditions: Mutex<Conditions>,
+    /// What people asked for meanwhile.
+    pub orders: Orders,
 }
 
 /// What is to be reconciled, and why.
@@ -43,11 +46,16 @@ pub struct Request {
     pub since: Instant,
     /// Answers of registries may be this old.
     pub max_age: Duration,
+    /// Few others are reconciled now, so that a look at this customer's part of the Swarm is
+    /// cheaper than one that all share.
+    pub alone: bool,
 }
 
 /// How a pass ended.
 pub struct Report {
     pub plan: Plan,
+    /// The commit of the last change, by the labels of the services.
+    pub revision: Option<String>,
     pub outcomes: Vec<(Step, Outcome)>,
     pub next: Next,
     /// Whether tasks are being replaced, whatever else is next.
@@ -80,7 +88,15 @@ impl Reconciler {
             revision: request.revision.clone(),
         };
         self.resolver.prefetch(customer, request.max_age);
-        let observed = match self.snapshots.since(request.since).await {
+        let open = self.recorder.open_intents(&customer.name).into_iter();
+        let networks = open.filter(|intent| intent.service.is_none()).filter_map(|intent| intent.target);
+        let wanted = Wanted {
+            customer: customer.as_ref(),
+            networks: networks.collect(),
+            since: request.since,
+            alone: request.alone,
+        };
+        let observed = match self.snapshots.of(wanted).await {
             Ok(observed) => observed,
             Err(error) => {
                 self.swarm_unavailable(request.trigger, Some(&error)).await;
@@ -88,26 +104,64 @@ impl Reconciler {
             }
         };
         self.swarm_unavailable(request.trigger, None).await;
+        let retries = self.begin_retries(&customer.name);
         self.settler.intents(&about, customer, &observed).await;
         let mut rolling: BTreeSet<String> =
             self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
         let mut plan = self.plan(request, &observed).await;
+        plan.steps.extend(self.renewals(customer, &plan, &observed).await);
         rolling.extend(self.settler.hold_back(&customer.name, &mut plan, &observed));
         self.settler.abandon(&about, &customer.name, &plan).await;
         let outcomes = self.execute(&about, &plan).await;
         let applied = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);
         let services = applied.filter(|(step, _)| step.kind == ObjectKind::Service);
         rolling.extend(services.map(|(step, _)| step.name.clone()));
+        self.end_retries(&customer.name, &retries, &plan);
         self.tell_conditions(request, &plan).await;
         self.snapshots.set_rolling(&customer.name, rolling.clone());
         let next = next(&outcomes, !rolling.is_empty());
-        Ok(Report { plan, outcomes, next, rolling: !rolling.is_empty() })
+        let revision = revision(&customer.name, &observed);
+        Ok(Report { plan, revision, outcomes, next, rolling: !rolling.is_empty() })
+    }
+
+    /// Those that the memory took; the others are logged, and to be asked for again.
+    fn begin_retries(&self, customer: &str) -> Vec<orders::Retry> {
+        let mut taken = self.orders.take(customer);
+        taken.retain(|retry| {
+            let done = orders::forget_refusals(self.resolver.memory.as_ref(), customer, retry);
+            done.inspect_err(
+                |error| tracing::error!(customer, service = retry.service, %error, "cannot retry"),
+            )
+            .is_ok()
+        });
+        taken
+    }
+
+    fn end_retries(&self, customer: &str, retries: &[orders::Retry], plan: &Plan) {
+        for retry in retries {
+            if let Err(error) = orders::forget_retry(self.resolver.memory.as_ref(), customer, retry, plan) {
+                tracing::error!(customer, service = retry.service, %error, "cannot end a retry");
+            }
+        }
     }
 
     /// What `reconcile` would do. Changes and records nothing.
     pub async fn plan(&self, request: &Request, observed: &ObservedState) -> Plan {
         let now = self.recorder.now();
         plan_only(&self.resolver, self.settler.rollout_timeout, request, observed, now).await
+    }
+
+    /// Steps that renew the nodes' credentials. Not part of `plan`: nothing that a spec says changes.
+    async fn renewals(&self, customer: &spec::Customer, plan: &Plan, observed: &ObservedState) -> Vec<Step> {
+        let mut intervals = BTreeMap::new();
+        for (key, service) in &customer.services {
+            if let Some(interval) = self.applier.registry.renewal(service.image.repository()).await {
+                intervals.insert(key.clone(), interval);
+            }
+        }
+        let names = intervals.keys().map(|key| service_name(&customer.name, key));
+        let remembered = names.map(|name| (name.clone(), self.applier.memory.service(&name))).collect();
+        plan::renew(plan, observed, &remembered, &intervals, self.recorder.now())
     }
 
     /// Networks first, then all services at once.
@@ -171,9 +225,10 @@ pub async fn plan_only(
     observed: &ObservedState,
     now: jiff::Timestamp,
 ) -> Plan {
-    let customer = &request.customer;
+    let customer = orders::with_holds(resolver.memory.as_ref(), &request.customer, now);
+    let customer = customer.as_ref();
     let images = resolver.resolve(customer, observed, request.max_age, now).await;
-    let desired = DesiredCustomer { spec: (**customer).clone(), revision: request.revision.clone(), images };
+    let desired = DesiredCustomer { spec: customer.clone(), revision: request.revision.clone(), images };
     let names = customer.services.keys().map(|key| service_name(&customer.name, key));
     let remembered: BTreeMap<String, ServiceMemory> = names
         .map(|name| {
@@ -182,6 +237,12 @@ pub async fn plan_only(
         })
         .collect();
     plan::plan(Input { desired: &desired, observed, remembered: &remembered, rollout_timeout, now })
+}
+
+fn revision(customer: &str, observed: &ObservedState) -> Option<String> {
+    let ours = observed.services.values().filter(|found| found.label(labels::CUSTOMER) == Some(customer));
+    let mut revisions = ours.filter_map(|found| found.label(labels::REVISION));
+    revisions.rfind(|revision| !revision.is_empty()).map(str::to_owned)
 }
 
 fn next(outcomes: &[(Step, Outcome)], rolling: bool) -> Next {

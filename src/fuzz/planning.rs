@@ -1,6 +1,7 @@
 //! The engine's JSON, and planning over what it shows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -132,7 +133,7 @@ fn check_plan(plan: &Plan, desired: &DesiredCustomer, observed: &ObservedState) 
     let customer = &desired.spec;
     assert_eq!(plan.services.len(), customer.services.len());
     assert!(serde_json::to_string(&convert::customer(plan)).is_ok());
-    assert!(serde_json::to_string(&convert::status(plan, &BTreeMap::new())).is_ok());
+    assert!(serde_json::to_string(&convert::status(plan, None)).is_ok());
     for step in &plan.steps {
         assert!(
             step.name.strip_prefix(&customer.name).is_some_and(|rest| rest.starts_with('_')),
@@ -143,6 +144,10 @@ fn check_plan(plan: &Plan, desired: &DesiredCustomer, observed: &ObservedState) 
         let spec = match &step.write {
             Write::CreateNetwork { .. } => {
                 assert!(step.kind == ObjectKind::Network && !observed.networks.contains_key(&step.name));
+                continue;
+            }
+            Write::Remove { id } => {
+                assert!(is_owned(step, id, &customer.name, observed), "{step:?} is foreign");
                 continue;
             }
             Write::CreateService { spec } => {
@@ -166,12 +171,31 @@ fn check_plan(plan: &Plan, desired: &DesiredCustomer, observed: &ObservedState) 
     }
 }
 
+/// Whether the object that is to be removed is there, by that ID, and the customer's own.
+fn is_owned(step: &plan::Step, id: &str, customer: &str, observed: &ObservedState) -> bool {
+    let label = |labels: &BTreeMap<String, String>| labels.get(labels::CUSTOMER).cloned();
+    let found = match step.kind {
+        ObjectKind::Service => {
+            let found = observed.services.get(&step.name);
+            found.map(|found| (&found.id, found.label(labels::CUSTOMER).map(str::to_owned)))
+        }
+        ObjectKind::Network => observed.networks.get(&step.name).map(|one| (&one.id, label(&one.labels))),
+        ObjectKind::Secret => observed.secrets.get(&step.name).map(|one| (&one.id, label(&one.labels))),
+        ObjectKind::Config => observed.configs.get(&step.name).map(|one| (&one.id, label(&one.labels))),
+    };
+    found.is_some_and(|(found, owner)| found == id && owner.as_deref() == Some(customer))
+}
+
 fn carry_out(step: &plan::Step, observed: &mut ObservedState) {
     match &step.write {
+        Write::Remove { .. } => {
+            observed.services.remove(&step.name);
+            Arc::make_mut(&mut observed.networks).remove(&step.name);
+        }
         Write::CreateNetwork { .. } => {
             let network =
                 ObservedNetwork { id: step.name.clone(), name: step.name.clone(), labels: BTreeMap::new() };
-            observed.networks.insert(step.name.clone(), network);
+            Arc::make_mut(&mut observed.networks).insert(step.name.clone(), network);
         }
         Write::CreateService { spec } => {
             let service = json!({ "ID": step.name, "Version": { "Index": 1 }, "Spec": spec });

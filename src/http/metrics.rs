@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::events::{Kind, Reason};
+use crate::registry::RateLimit;
 
 /// Whether a service runs the highest version it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,11 @@ struct RegistryCall {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRegistry {
+    registry: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SwarmCall {
     op: &'static str,
     code: String,
@@ -76,6 +82,8 @@ pub struct Metrics {
     reconcile_duration: Histogram,
     queue_depth: Gauge,
     registry_requests: Family<RegistryCall, Counter>,
+    registry_limit: Family<OfRegistry, Gauge>,
+    registry_remaining: Family<OfRegistry, Gauge>,
     swarm_requests: Family<SwarmCall, Counter>,
     events: Family<EventKind, Counter>,
     /// The info series each service has now.
@@ -101,6 +109,8 @@ impl Metrics {
             reconcile_duration,
             queue_depth: Gauge::default(),
             registry_requests: Family::default(),
+            registry_limit: Family::default(),
+            registry_remaining: Family::default(),
             swarm_requests: Family::default(),
             events: Family::default(),
             services: Mutex::default(),
@@ -134,6 +144,16 @@ impl Metrics {
             "registry_requests",
             "Requests to registries by status code, or `error` without an answer",
             self.registry_requests.clone(),
+        );
+        r.register(
+            "registry_ratelimit_limit",
+            "Requests that the registry allows in a window, if it says so",
+            self.registry_limit.clone(),
+        );
+        r.register(
+            "registry_ratelimit_remaining",
+            "Requests that are left of them",
+            self.registry_remaining.clone(),
         );
         r.register(
             "swarm_requests",
@@ -227,6 +247,14 @@ impl Metrics {
     pub fn registry_request(&self, registry: &str, status: Option<u16>) {
         let call = RegistryCall { registry: registry.into(), code: code(status) };
         self.registry_requests.get_or_create(&call).inc();
+    }
+
+    /// What a registry last said of our allowance.
+    pub fn registry_allowance(&self, registry: &str, allowance: RateLimit) {
+        let of = OfRegistry { registry: registry.into() };
+        let gauge = |requests: u64| i64::try_from(requests).unwrap_or(i64::MAX);
+        self.registry_limit.get_or_create(&of).set(gauge(allowance.limit));
+        self.registry_remaining.get_or_create(&of).set(gauge(allowance.remaining));
     }
 
     /// A request to the engine. `op` is our name for it, such as `service_list`.

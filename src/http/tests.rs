@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +9,22 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::controller::orders::Orders;
 use crate::events::{Kind, Reason};
+use crate::memory::InMemory;
+
+const TOKEN: &str = "canary-token";
+
+mod api;
+use crate::registry::RateLimit;
 
 struct Server {
     address: SocketAddr,
     state: HttpState,
+    api: Arc<Api>,
+    woken: tokio::sync::mpsc::Receiver<crate::controller::Wake>,
+    #[expect(dead_code, reason = "the event log lives as long as the server")]
+    dir: tempfile::TempDir,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -21,10 +33,24 @@ async fn start(heartbeat_max: Duration) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let state = HttpState { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new(heartbeat_max)) };
+    let dir = tempfile::tempdir().unwrap();
+    let (poke, woken, _) = crate::controller::wakeups::Poke::detached(BTreeSet::new());
+    let api = Arc::new(Api {
+        token: Secret::new(TOKEN).unwrap(),
+        hosts: Hosts::default(),
+        board: Arc::default(),
+        events: dir.path().to_owned(),
+        memory: Arc::new(InMemory::default()),
+        orders: Orders::default(),
+        poke,
+        stop: Default::default(),
+        limits: Limits::default(),
+    });
+    let served = Served { state: state.clone(), api: Arc::clone(&api) };
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move { drop(stopped.await) };
-    let serving = tokio::spawn(serve(listener, state.clone(), shutdown));
-    Server { address, state, stop, serving }
+    let serving = tokio::spawn(serve(Listener::Tcp(listener), served, shutdown));
+    Server { address, state, api, woken, dir, stop, serving }
 }
 
 /// The whole answer to `GET path`, on a connection of its own.
@@ -116,6 +142,8 @@ fn the_contracts_metrics_have_its_names_and_labels() {
     metrics.registry_request("r.example.com:5000", Some(200));
     metrics.registry_request("r.example.com:5000", None);
     metrics.registry_request("r.example.com:5000", Some(9999));
+    let allowance = RateLimit { limit: 100, remaining: 76, window: Duration::from_secs(21600) };
+    metrics.registry_allowance("docker.io", allowance);
     metrics.swarm_request("service_list", Some(200));
     metrics.event(Kind::Warning, Reason::TagMoved);
     let page = metrics.encode();
@@ -131,6 +159,8 @@ fn the_contracts_metrics_have_its_names_and_labels() {
         "skep_queue_depth 0",
         "skep_registry_requests_total{registry=\"r.example.com:5000\",code=\"200\"} 1",
         "skep_registry_requests_total{registry=\"r.example.com:5000\",code=\"error\"} 2",
+        "skep_registry_ratelimit_limit{registry=\"docker.io\"} 100",
+        "skep_registry_ratelimit_remaining{registry=\"docker.io\"} 76",
         "skep_swarm_requests_total{op=\"service_list\",code=\"200\"} 1",
         "skep_events_total{type=\"Warning\",reason=\"TagMoved\"} 1",
     ] {

@@ -5,6 +5,7 @@ pub mod converge;
 pub mod fields;
 mod network;
 pub mod placement;
+mod renew;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,10 @@ use serde_json::Value;
 use crate::image::ImageRef;
 use crate::memory::ServiceMemory;
 use crate::spec;
+pub use crate::state::ObjectKind;
 use crate::state::{DesiredCustomer, ObservedService, ObservedState, Target, WaitingReason};
 use converge::Tally;
+pub use renew::renew;
 
 /// Labels that skep writes on services and networks (contract §2).
 pub mod labels {
@@ -87,12 +90,6 @@ pub enum Action {
     Remove,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObjectKind {
-    Service,
-    Network,
-}
-
 /// Why a step is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -114,14 +111,28 @@ pub enum Cause {
     Paused,
     /// A rollout failed, and Swarm did not roll back.
     RollBack,
+    /// The credentials that the nodes have would expire.
+    Credentials,
 }
 
 /// The call a step makes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    CreateNetwork { spec: Value },
-    CreateService { spec: Value },
-    UpdateService { id: String, index: u64, spec: Value },
+    CreateNetwork {
+        spec: Value,
+    },
+    CreateService {
+        spec: Value,
+    },
+    UpdateService {
+        id: String,
+        index: u64,
+        spec: Value,
+    },
+    /// By ID, after the owner's label has been read afresh.
+    Remove {
+        id: String,
+    },
 }
 
 /// A field before and after, in the spec's vocabulary.

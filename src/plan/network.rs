@@ -47,7 +47,7 @@ pub(super) fn missing(input: &Input<'_>, steps: &[Step]) -> Vec<Step> {
 fn written(step: &Step) -> Option<&Value> {
     match &step.write {
         Write::CreateService { spec } | Write::UpdateService { spec, .. } => Some(spec),
-        Write::CreateNetwork { .. } => None,
+        Write::CreateNetwork { .. } | Write::Remove { .. } => None,
     }
 }
 

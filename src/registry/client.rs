@@ -12,12 +12,12 @@ use super::api::Api;
 use super::auth::Auth;
 use super::cache::{Bounded, Flights};
 use super::credentials::{self, Credentials};
-use super::endpoint::Settings;
+use super::endpoint::{Endpoint, Settings};
 use super::limits::{REFERENCES_MAX, REPOSITORIES_MAX};
 use super::resolve::{self, Platforms};
 use super::tags::{self, TagList};
 use super::transport::{Observer, Transport};
-use super::{Limits, Registry, RegistryError};
+use super::{Limits, RateLimit, Registry, RegistryError, RegistryErrorKind};
 use crate::config::RegistryConfig;
 use crate::dial::Dial;
 use crate::image::{Digest, Repository};
@@ -100,8 +100,10 @@ impl Registry for Client {
     ) -> BoxFuture<'_, Result<Arc<[String]>, RegistryError>> {
         let repository = repository.clone();
         Box::pin(async move {
-            let endpoint = self.api.settings.endpoint(&repository)?;
-            let ask = |last| tags::list(&self.api, &endpoint, last);
+            let endpoints = self.api.settings.endpoints(&repository)?;
+            let ask = |last: Option<TagList>| {
+                first(&endpoints, move |endpoint| tags::list(&self.api, endpoint, last.clone()))
+            };
             Ok(self.tags.get(&repository, max_age, ask).await?.tags)
         })
     }
@@ -114,8 +116,8 @@ impl Registry for Client {
     ) -> BoxFuture<'_, Result<Digest, RegistryError>> {
         let key = (repository.clone(), reference.to_owned());
         Box::pin(async move {
-            let endpoint = self.api.settings.endpoint(&key.0)?;
-            let ask = |_| resolve::digest(&self.api, &endpoint, &key.1);
+            let endpoints = self.api.settings.endpoints(&key.0)?;
+            let ask = |_| first(&endpoints, |endpoint| resolve::digest(&self.api, endpoint, &key.1));
             self.digests.get(&key, max_age, ask).await
         })
     }
@@ -127,8 +129,9 @@ impl Registry for Client {
     ) -> BoxFuture<'_, Result<BTreeSet<Platform>, RegistryError>> {
         let (repository, digest) = (repository.clone(), digest.clone());
         Box::pin(async move {
-            let endpoint = self.api.settings.endpoint(&repository)?;
-            resolve::platforms(&self.api, &self.platforms, &endpoint, &digest).await
+            let endpoints = self.api.settings.endpoints(&repository)?;
+            first(&endpoints, |endpoint| resolve::platforms(&self.api, &self.platforms, endpoint, &digest))
+                .await
         })
     }
 
@@ -139,6 +142,36 @@ impl Registry for Client {
             Ok(found.map(|found| credentials::registry_auth(&repository, &found.credential)))
         })
     }
+
+    fn renewal(&self, repository: &Repository) -> BoxFuture<'_, Option<Duration>> {
+        let repository = repository.clone();
+        Box::pin(async move { self.api.credentials.renewal(&repository).await })
+    }
+
+    fn rate_limit(&self, registry: &str) -> Option<RateLimit> {
+        self.api.transport.rate_limit(registry)
+    }
+}
+
+/// The first answer of several who may be asked; the last one's error. What a mirror lacks or refuses, the
+/// registry may have.
+async fn first<'a, T, F>(
+    endpoints: &'a [Endpoint],
+    ask: impl Fn(&'a Endpoint) -> F,
+) -> Result<T, RegistryError>
+where
+    F: Future<Output = Result<T, RegistryError>>,
+{
+    let Some((registry, mirrors)) = endpoints.split_last() else {
+        return Err(RegistryError::new(RegistryErrorKind::Unavailable, "", "nobody to ask"));
+    };
+    for mirror in mirrors {
+        match ask(mirror).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => tracing::debug!(%error, "a mirror is passed over"),
+        }
+    }
+    ask(registry).await
 }
 
 impl fmt::Debug for Client {

@@ -91,6 +91,21 @@ impl Settings {
         self.entries.iter().filter(move |entry| entry.scope.covers(repository))
     }
 
+    /// Where to ask for a repository, in order: its mirrors, then the registry itself. A mirror is a
+    /// registry of its own, with its own entry for credentials, certificates and plain HTTP.
+    pub(super) fn endpoints(&self, repository: &Repository) -> Result<Vec<Endpoint>, RegistryError> {
+        let stated = self.of(repository).find(|entry| !entry.config.mirrors.is_empty());
+        let mirrors = stated.into_iter().flat_map(|entry| &entry.config.mirrors);
+        let mut endpoints = Vec::new();
+        for mirror in mirrors {
+            let name = format!("{mirror}/{}", repository.path());
+            let mirrored: Repository = name.parse().map_err(|_| not_a_host(repository))?;
+            endpoints.push(self.endpoint(&mirrored)?);
+        }
+        endpoints.push(self.endpoint(repository)?);
+        Ok(endpoints)
+    }
+
     /// How the repository's registry is reached: plain HTTP where the configuration says so,
     /// or at loopback where it does not say otherwise.
     pub(super) fn endpoint(&self, repository: &Repository) -> Result<Endpoint, RegistryError> {

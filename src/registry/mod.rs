@@ -29,6 +29,7 @@ mod helper;
 mod limits;
 mod link;
 mod manifest;
+mod rate_limit;
 mod resolve;
 mod secret;
 mod tags;
@@ -38,6 +39,7 @@ mod transport;
 
 pub use client::{Client, Options};
 pub use limits::Limits;
+pub use rate_limit::RateLimit;
 pub use transport::Observer;
 
 /// What the rest of skep needs of registries.
@@ -78,6 +80,15 @@ pub trait Registry: Send + Sync {
     /// The value of `X-Registry-Auth` (base64url JSON) with which nodes can pull from this
     /// repository, if there are credentials for it.
     fn pull_auth(&self, repository: &Repository) -> BoxFuture<'_, Result<Option<String>, RegistryError>>;
+    /// How often the credentials that nodes have for this repository must be renewed; `None`: they
+    /// do not expire.
+    fn renewal(&self, _repository: &Repository) -> BoxFuture<'_, Option<Duration>> {
+        Box::pin(std::future::ready(None))
+    }
+    /// What the registry (host and port, as references name it) last said of our allowance.
+    fn rate_limit(&self, _registry: &str) -> Option<RateLimit> {
+        None
+    }
 }
 
 /// Why a registry gave no answer that can be trusted. Display is bounded and escaped, names

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -16,11 +17,12 @@ use super::cache::{Bounded, lock};
 use super::carrier::{Broken, Carrier, Dialed};
 use super::endpoint::{Endpoint, is_loopback};
 use super::limits::{ERROR_BODY_MAX, REDIRECTS_MAX, RETRY_AFTER_DEFAULT};
-use super::{Limits, RegistryError, RegistryErrorKind as Kind, error};
+use super::{Limits, RateLimit, RegistryError, RegistryErrorKind as Kind, error};
 use crate::dial::Dial;
 
-/// Told once for each HTTP request: the registry, and the status code, `error` or `timeout`.
-pub type Observer = Arc<dyn Fn(&str, &str) + Send + Sync>;
+/// Told once for each HTTP request: the registry, the status code, `error` or `timeout`, and what the
+/// answer says of our allowance.
+pub type Observer = Arc<dyn Fn(&str, &str, Option<RateLimit>) + Send + Sync>;
 
 /// Hosts whose state is remembered.
 const HOSTS_MAX: usize = 1_024;
@@ -76,6 +78,8 @@ pub(super) struct Transport {
     dialed: Option<Dialed>,
     clients: tokio::sync::Mutex<HashMap<ClientKey, reqwest::Client>>,
     gates: Mutex<Bounded<String, Arc<Gate>>>,
+    /// By registry, as references name it.
+    rate_limits: Mutex<Bounded<String, RateLimit>>,
 }
 
 /// What makes one HTTP client different from another.
@@ -178,7 +182,13 @@ impl Transport {
             dialed,
             clients: tokio::sync::Mutex::new(HashMap::new()),
             gates: Mutex::new(Bounded::new(HOSTS_MAX)),
+            rate_limits: Mutex::new(Bounded::new(HOSTS_MAX)),
         }
+    }
+
+    /// What the registry last said of our allowance.
+    pub(super) fn rate_limit(&self, registry: &str) -> Option<RateLimit> {
+        lock(&self.rate_limits).get(&registry.to_owned()).copied()
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -250,13 +260,24 @@ impl Transport {
                 Err(Lost { error, timeout: true, unreachable: !arrived })
             }
         };
+        let allowance = result.as_ref().ok().and_then(|answer| self.allowance(endpoint, answer));
         if let Some(observer) = &self.observer {
-            match &result {
-                Ok(answer) => observer(endpoint.registry(), answer.status.as_str()),
-                Err(lost) => observer(endpoint.registry(), if lost.timeout { "timeout" } else { "error" }),
-            }
+            let code = match &result {
+                Ok(answer) => answer.status.as_str(),
+                Err(lost) if lost.timeout => "timeout",
+                Err(_) => "error",
+            };
+            observer(endpoint.registry(), code, allowance);
         }
         result
+    }
+
+    /// What an answer says of our allowance, which is remembered. A token server's is another one.
+    fn allowance(&self, endpoint: &Endpoint, answer: &Answer) -> Option<RateLimit> {
+        let own = endpoint.is_own(&answer.url);
+        let stated = RateLimit::read(&answer.headers, Timestamp::now()).filter(|_| own)?;
+        lock(&self.rate_limits).insert(endpoint.registry().to_owned(), stated);
+        Some(stated)
     }
 
     async fn exchange(

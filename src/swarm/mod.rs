@@ -5,23 +5,28 @@
 
 mod client;
 mod convert;
+mod look;
 mod transport;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::Value;
 
-use crate::state::ObservedState;
+use std::collections::BTreeMap;
+
+use crate::state::ObjectKind;
+use crate::text::printable;
 
 pub use client::{Client, Observer, SWARM_TIMEOUT};
 pub use convert::snapshot as convert_snapshot;
+pub use look::{Look, Scope};
 pub use transport::Endpoint;
 
 /// What the rest of skep needs of a Swarm.
 pub trait Swarm: Send + Sync {
-    /// Services, their tasks, nodes and networks as of now. `detail` names (by ID) the services
-    /// whose finished tasks are wanted too; of the others only those that should run come.
-    fn snapshot(&self, detail: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>>;
+    /// Services, their tasks, nodes, networks, secrets and configs as of now. `detail` names the
+    /// services whose finished tasks are wanted too; of the others only those that should run come.
+    fn look(&self, scope: Scope, detail: Vec<String>) -> BoxFuture<'_, Result<Look, SwarmError>>;
     /// The ID of the created service.
     fn create_service(&self, spec: Value, auth: Option<String>) -> BoxFuture<'_, Result<String, SwarmError>>;
     /// Replaces a service's spec if its version index is still `index`.
@@ -32,8 +37,16 @@ pub trait Swarm: Send + Sync {
         spec: Value,
         auth: Option<String>,
     ) -> BoxFuture<'_, Result<(), SwarmError>>;
-    /// The ID of the created network.
-    fn create_network(&self, spec: Value) -> BoxFuture<'_, Result<String, SwarmError>>;
+    /// The ID of the created network, secret or config. A service has a call of its own.
+    fn create_object(&self, kind: ObjectKind, spec: Value) -> BoxFuture<'_, Result<String, SwarmError>>;
+    /// The labels of an object as they stand now; `None` when it is gone.
+    fn labels_of(
+        &self,
+        kind: ObjectKind,
+        id: String,
+    ) -> BoxFuture<'_, Result<Option<BTreeMap<String, String>>, SwarmError>>;
+    /// Removes an object by its ID; one that is gone already counts as removed.
+    fn remove(&self, kind: ObjectKind, id: String) -> BoxFuture<'_, Result<(), SwarmError>>;
     /// Wake-ups; never to be trusted for what happened. Ends or errs when the engine goes away.
     fn wakeups(&self) -> BoxStream<'static, Result<Wakeup, SwarmError>>;
     /// What the engine and its Swarm say of themselves.
@@ -79,6 +92,27 @@ pub enum ErrorClass {
     Transient,
     /// Somebody else was first: observe and plan again.
     Conflict,
+    /// What was named is not there (any more): observe and plan again.
+    Gone,
     /// It would fail again: a person is needed.
     Terminal,
+}
+
+impl SwarmError {
+    /// The world is not as it was seen: observe and plan again.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.class, ErrorClass::Conflict | ErrorClass::Gone)
+    }
+
+    /// What was named is not there.
+    pub fn is_gone(&self) -> bool {
+        self.class == ErrorClass::Gone
+    }
+}
+
+const MESSAGE_CHARS_MAX: usize = 500;
+
+fn not_json(error: &serde_json::Error) -> SwarmError {
+    let message = printable(&format!("the engine's answer cannot be read: {error}"), MESSAGE_CHARS_MAX);
+    SwarmError { class: ErrorClass::Transient, message }
 }

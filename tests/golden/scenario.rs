@@ -121,6 +121,7 @@ impl Scenario {
                 trigger: Trigger::Manual,
                 since: tokio::time::Instant::now(),
                 max_age: Duration::ZERO,
+                alone: false,
             };
             plans.push(plan_only(&resolver, ROLLOUT_TIMEOUT, &request, &observed, self.now).await);
         }
@@ -171,6 +172,10 @@ impl Scenario {
             Write::CreateNetwork { spec } => {
                 let network = json!({ "Id": spec["Name"], "Name": spec["Name"], "Labels": spec["Labels"] });
                 self.networks.as_array_mut().unwrap().push(network);
+            }
+            Write::Remove { id } => {
+                services.retain(|service| service["ID"] != id.as_str());
+                self.networks.as_array_mut().unwrap().retain(|network| network["Id"] != id.as_str());
             }
             Write::CreateService { spec } => {
                 services.push(json!({ "ID": step.name, "Version": { "Index": 1 }, "Spec": spec }));
@@ -289,6 +294,7 @@ impl Run {
         let writes = steps.map(|step| {
             let write = match &step.write {
                 Write::CreateNetwork { spec } | Write::CreateService { spec } => json!({ "create": spec }),
+                Write::Remove { id } => json!({ "remove": id }),
                 Write::UpdateService { spec, .. } => {
                     json!({ "update": diff::pointers(&self.observed.services[&step.name].spec, spec) })
                 }
@@ -320,7 +326,7 @@ impl Run {
         for (plan, step) in self.plans.iter().flat_map(|plan| plan.steps.iter().map(move |step| (plan, step)))
         {
             let spec = match &step.write {
-                Write::CreateNetwork { .. } => continue,
+                Write::CreateNetwork { .. } | Write::Remove { .. } => continue,
                 Write::CreateService { spec } | Write::UpdateService { spec, .. } => spec,
             };
             let image = fields::image(spec).parse::<ImageRef>();

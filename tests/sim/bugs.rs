@@ -15,8 +15,8 @@ use skep::image::{Digest, Repository};
 use skep::memory::{Memory, RepositoryMemory, ServiceMemory};
 use skep::registry::{Registry, RegistryError};
 use skep::sim::Engine;
-use skep::state::ObservedState;
-use skep::swarm::{ErrorClass, Info, Swarm, SwarmError, Wakeup};
+use skep::state::ObjectKind;
+use skep::swarm::{ErrorClass, Info, Look, Scope, Swarm, SwarmError, Wakeup};
 use skep::version::Platform;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,11 +154,11 @@ fn drop_digest(spec: &mut Value) {
 }
 
 impl Swarm for BuggySwarm {
-    fn snapshot(&self, detail: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>> {
+    fn look(&self, scope: Scope, detail: Vec<String>) -> BoxFuture<'_, Result<Look, SwarmError>> {
         Box::pin(async move {
-            let seen = self.swarm.snapshot(detail).await;
+            let seen = self.swarm.look(scope, detail).await;
             match (self.bug, seen) {
-                (Bug::EmptyListTrusted, Err(_)) => Ok(ObservedState::default()),
+                (Bug::EmptyListTrusted, Err(_)) => Ok(Look::default()),
                 (_, seen) => seen,
             }
         })
@@ -197,8 +197,20 @@ impl Swarm for BuggySwarm {
         Box::pin(self.update(id, index, spec, auth))
     }
 
-    fn create_network(&self, spec: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
-        self.swarm.create_network(spec)
+    fn create_object(&self, kind: ObjectKind, spec: Value) -> BoxFuture<'_, Result<String, SwarmError>> {
+        self.swarm.create_object(kind, spec)
+    }
+
+    fn labels_of(
+        &self,
+        kind: ObjectKind,
+        id: String,
+    ) -> BoxFuture<'_, Result<Option<std::collections::BTreeMap<String, String>>, SwarmError>> {
+        self.swarm.labels_of(kind, id)
+    }
+
+    fn remove(&self, kind: ObjectKind, id: String) -> BoxFuture<'_, Result<(), SwarmError>> {
+        self.swarm.remove(kind, id)
     }
 
     fn wakeups(&self) -> BoxStream<'static, Result<Wakeup, SwarmError>> {
@@ -242,6 +254,18 @@ impl Memory for BuggyMemory {
 
     fn put_repository(&self, name: &str, memory: RepositoryMemory) -> io::Result<()> {
         self.memory.put_repository(name, memory)
+    }
+
+    fn hold(&self, name: &str) -> skep::memory::HoldMemory {
+        self.memory.hold(name)
+    }
+
+    fn holds(&self) -> std::collections::BTreeMap<String, skep::memory::HoldMemory> {
+        self.memory.holds()
+    }
+
+    fn put_hold(&self, name: &str, memory: skep::memory::HoldMemory) -> io::Result<()> {
+        self.memory.put_hold(name, memory)
     }
 }
 

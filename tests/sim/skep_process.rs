@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use skep::cli::session::{Clients, Parts, Writer, standing_conditions};
 use skep::config::RegistryConfig;
-use skep::controller::{Controller, Jitter, Observer, Settings, Specs, Wakeups, wakeups};
+use skep::controller::{Controller, Jitter, Observer, Report, Settings, Specs, Wakeups, wakeups};
 use skep::events::{Conditions, Log, Options};
 use skep::memory::{Disk, Memory, Mode};
-use skep::plan::Plan;
 use skep::sim::wire::{Hosts, Memory as Server};
 use skep::state_dir::StateDir;
 use skep::swarm::SwarmError;
@@ -141,7 +140,7 @@ fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'st
 struct Unwatched;
 
 impl Observer for Unwatched {
-    fn pass(&self, _: &str, _: std::time::Duration, _: Result<&Plan, &SwarmError>) {}
+    fn pass(&self, _: &str, _: std::time::Duration, _: Result<&Report, &SwarmError>) {}
     fn queue_depth(&self, _: usize) {}
     fn specs_read(&self, _: Result<&BTreeMap<String, Vec<String>>, &str>) {}
     fn forget(&self, _: &str) {}

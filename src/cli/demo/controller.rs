@@ -11,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::run::assemble;
 use crate::cli::session::{Observers, Writer};
 use crate::config::Config;
-use crate::controller::Observer;
-use crate::plan::Plan;
+use crate::controller::{Observer, Report};
 use crate::swarm::SwarmError;
 
 /// A controller at work. It stops at once when this is dropped, in good order by [`Self::stop`].
@@ -66,7 +65,7 @@ impl Drop for Running {
 struct Nobody;
 
 impl Observer for Nobody {
-    fn pass(&self, _: &str, _: Duration, _: Result<&Plan, &SwarmError>) {}
+    fn pass(&self, _: &str, _: Duration, _: Result<&Report, &SwarmError>) {}
     fn queue_depth(&self, _: usize) {}
     fn specs_read(&self, _: Result<&BTreeMap<String, Vec<String>>, &str>) {}
     fn forget(&self, _: &str) {}

@@ -65,7 +65,7 @@ async fn a_slow_drip_ends() {
     let log = std::sync::Arc::clone(&told);
     let mut options = limits(|l| l.request = Duration::from_millis(300));
     options.observer =
-        Some(std::sync::Arc::new(move |_: &str, code: &str| log.lock().unwrap().push(code.into())));
+        Some(std::sync::Arc::new(move |_: &str, code: &str, _| log.lock().unwrap().push(code.into())));
     let error = client(options).tags(&fake.repository("a"), Duration::ZERO).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable);
     assert!(error.message.contains("no answer in time"), "{error}");

@@ -5,6 +5,7 @@ mod carriers;
 mod credentials;
 mod fake;
 mod faults;
+mod mirrors;
 mod resolve;
 mod secrets;
 mod sharing;

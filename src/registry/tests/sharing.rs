@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use super::fake::*;
-use crate::registry::{Registry as _, RegistryErrorKind as Kind};
+use crate::registry::{RateLimit, Registry as _, RegistryErrorKind as Kind};
 
 #[tokio::test]
 async fn a_hundred_callers_cost_one_request() {
@@ -114,7 +114,7 @@ async fn the_observer_is_told_of_each_request() {
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
     let log = Arc::clone(&told);
     let mut options = options();
-    options.observer = Some(Arc::new(move |registry: &str, code: &str| {
+    options.observer = Some(Arc::new(move |registry: &str, code: &str, _| {
         log.lock().unwrap().push(format!("{registry} {code}"))
     }));
     let client = client(options);
@@ -141,7 +141,7 @@ async fn a_dead_registry_costs_one_try_for_all_repositories() {
     let told = Arc::clone(&count);
     let mut options = options();
     options.limits.parallel = 1;
-    options.observer = Some(Arc::new(move |_: &str, _: &str| *told.lock().unwrap() += 1));
+    options.observer = Some(Arc::new(move |_: &str, _: &str, _| *told.lock().unwrap() += 1));
     let client = client(options);
     for n in 0..20 {
         let error = client.tags(&format!("{dead}/a{n}").parse().unwrap(), Duration::ZERO).await.unwrap_err();
@@ -149,4 +149,30 @@ async fn a_dead_registry_costs_one_try_for_all_repositories() {
         assert!(error.message.contains("cannot connect"), "{error}");
     }
     assert_eq!(*count.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_a_registry_says_of_the_allowance_is_kept() {
+    let fake = Fake::start(|host| {
+        let limited = [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "76;w=21600")];
+        let realm = format!("Bearer realm=\"http://{host}/token\"");
+        move |seen| match (seen.path.as_str(), seen.header("authorization")) {
+            ("/token", _) => answer(200, &[], r#"{"token":"t"}"#),
+            (_, None) => answer(401, &[("www-authenticate", &realm)], ""),
+            _ => answer(200, &limited, r#"{"tags":["1.0.0"]}"#),
+        }
+    })
+    .await;
+    let told: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let log = Arc::clone(&told);
+    let mut options = options();
+    options.observer = Some(Arc::new(move |_: &str, _: &str, allowance| {
+        log.lock().unwrap().extend(allowance.map(|allowance: RateLimit| allowance.remaining));
+    }));
+    let client = client(options);
+    assert_eq!(client.rate_limit(&fake.host), None);
+    client.tags(&fake.repository("a"), Duration::ZERO).await.unwrap();
+    let kept = client.rate_limit(&fake.host).map(|allowance| (allowance.limit, allowance.remaining));
+    assert_eq!((kept, told.lock().unwrap().clone()), (Some((100, 76)), vec![76]));
+    assert_eq!(client.rate_limit("another.example.com"), None);
 }
