@@ -40,7 +40,7 @@ COPY --from=build --chown=65532:65532 /none /tmp
 USER 65532:65532
 ENV PATH=/bin HOME=/var/lib/skep \
     SKEP_SPECS=/specs SKEP_STATE_DIR=/var/lib/skep \
-    SKEP_HTTP__LISTEN=0.0.0.0:9741
+    SKEP_HTTP__LISTEN=0.0.0.0:9741 SKEP_HTTP__ALLOW_REMOTE=true
 VOLUME /var/lib/skep
 EXPOSE 9741
 ENTRYPOINT ["/bin/skep"]

@@ -188,11 +188,17 @@ fn a_variable_with_one_underscore_is_warned_of() {
 #[test]
 fn promised_commands_say_not_yet_and_help_is_one() {
     let directory = tempfile::tempdir().unwrap();
-    for command in ["reconcile", "suspend acme", "resume acme", "rollback a/b"] {
-        let told = contains("is not built yet").and(contains("did you mean").not());
-        skep(directory.path(), command).assert().code(2).stdout(is_empty()).stderr(told);
+    let told = contains("is not built yet").and(contains("did you mean").not());
+    skep(directory.path(), "rollback a/b").assert().code(2).stdout(is_empty()).stderr(told);
+    skep(directory.path(), "plan --server http://127.0.0.1:1")
+        .assert()
+        .code(2)
+        .stderr(contains("not a server"));
+    for command in ["reconcile", "suspend acme --reason x", "resume acme/db", "retry acme/db", "status"] {
+        let command = format!("{command} --server http://127.0.0.1:1 --output json");
+        let told = contains("no controller answers").or(contains("no token for"));
+        skep(directory.path(), &command).assert().code(2).stdout(is_empty()).stderr(told);
     }
-    skep(directory.path(), "plan --server http://127.0.0.1:1").assert().code(2).stderr(contains("not yet"));
     skep(directory.path(), "help").assert().code(0).stdout(contains("audit"));
     skep(directory.path(), "help plan").assert().code(0).stdout(contains("skep plan acme"));
 }

@@ -13,6 +13,7 @@ use crate::events::Trigger;
 use crate::plan::{Cause, Plan, Waiting};
 use crate::report::{Outcome, OutcomeState, PlanCustomer, PlanReport, PlanStep};
 use crate::state::WaitingReason;
+use crate::state_dir::LockError;
 
 /// Bring the Swarm to what the specs say, once, and wait until it has converged
 #[derive(Clone, Debug, clap::Args)]
@@ -41,7 +42,12 @@ Exit status:
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     // Before anything is made for a name that is mistyped.
     session::choose(&ctx.config, &args.customers.customers)?;
-    let writer = Writer::open(&ctx.config, &Observers::default())?;
+    let writer =
+        Writer::open(&ctx.config, &Observers::default()).map_err(|error| match error.downcast_ref() {
+            Some(LockError::Held { .. }) => error
+                .context("another skep is at work here; a running controller is asked with `skep reconcile`"),
+            _ => error,
+        })?;
     let mut chosen = session::choose_as(&ctx.config, &args.customers.customers, &writer.sealing)?;
     session::complete_digests(&mut chosen, &writer.session).await;
     tell_specs(ctx, &writer).await?;

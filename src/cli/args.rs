@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use super::{
-    apply, audit, completions, demo, doctor, events, explain, history, import, lint, plan, render, retry,
-    run, schema, status, wait,
+    apply, audit, completions, demo, doctor, events, explain, history, import, lint, plan, reconcile, render,
+    retry, run, schema, status, suspend, wait,
 };
 use crate::config::Flags;
 
@@ -100,6 +100,9 @@ pub enum Command {
     History(history::Args),
     Render(render::Args),
     Import(import::Args),
+    Reconcile(reconcile::Args),
+    Suspend(suspend::Args),
+    Resume(suspend::ResumeArgs),
     Retry(retry::Args),
     Doctor(doctor::Args),
     Demo(demo::Args),
@@ -108,7 +111,7 @@ pub enum Command {
 }
 
 /// Commands that are promised but not built.
-const NOT_YET: &[&str] = &["reconcile", "suspend", "resume", "rollback"];
+const NOT_YET: &[&str] = &["rollback"];
 
 /// What to say of a command line that was refused for a command that is promised, in place
 /// of another command's name that happens to be near.
@@ -117,6 +120,27 @@ pub fn not_yet(error: &clap::Error) -> Option<String> {
     let clap::error::ContextValue::String(given) = given else { return None };
     let name = NOT_YET.iter().find(|name| *name == given)?;
     Some(format!("error: `skep {name}` is not built yet\n"))
+}
+
+impl Command {
+    /// Whether it can ask a running controller.
+    pub fn takes_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Reconcile(_)
+                | Self::Suspend(_)
+                | Self::Resume(_)
+                | Self::Retry(_)
+                | Self::Status(_)
+                | Self::Wait(_)
+                | Self::Events(_)
+        )
+    }
+
+    /// Whether it looks at nothing outside, so that a server in the environment is no matter.
+    pub fn is_offline(&self) -> bool {
+        matches!(self, Self::Lint(_) | Self::Demo(_) | Self::Schema(_) | Self::Completions(_))
+    }
 }
 
 impl Cli {

@@ -1,7 +1,5 @@
 //! Plans → reports: what the planner decided, as the contract's JSON has it.
 
-use std::collections::BTreeMap;
-
 use crate::apply;
 use crate::plan::{self, ImageView, Plan, ServiceView, Step, Sync, Waiting};
 use crate::report::{
@@ -110,7 +108,7 @@ fn running_text(view: &ServiceView) -> String {
 }
 
 /// A customer as `status` shows it.
-pub fn status(plan: &Plan, revisions: &BTreeMap<String, String>) -> StatusCustomer {
+pub fn status(plan: &Plan, revision: Option<&str>) -> StatusCustomer {
     let services = plan.services.iter().map(|(key, view)| {
         let waiting: Vec<&Waiting> = plan.waiting.iter().filter(|waiting| waiting.service == *key).collect();
         service_status(key, view, &waiting)
@@ -124,7 +122,7 @@ pub fn status(plan: &Plan, revisions: &BTreeMap<String, String>) -> StatusCustom
         });
     StatusCustomer {
         customer: plan.customer.clone(),
-        revision: revisions.get(&plan.customer).cloned(),
+        revision: revision.map(str::to_owned),
         services: services.collect(),
         conditions: conditions.collect(),
     }

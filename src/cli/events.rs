@@ -2,12 +2,12 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::remote::Remote;
 use super::{CLEAN, Context, args::customer_name};
-use crate::events::{self, Event, Filter, Follow, Head, Kind, Line, Reason};
+use crate::events::{self, Event, Filter, Follow, Head, Kind, Line, Reason, Since};
 use crate::report::{Style, Tone};
 use crate::state_dir::StateDir;
 
@@ -46,6 +46,7 @@ Examples:
   skep events -f
   skep events --customer acme --type Warning --since 2h
   skep events --reason RolloutFailed,RolledBack -n 20 --output json
+  skep events --server http://127.0.0.1:9741 -n 50
 
 Exit status:
   0  the events were shown
@@ -73,40 +74,6 @@ fn reasons() -> impl TypedValueParser<Value = Reason> {
     })
 }
 
-/// A moment, perhaps told from now backwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    Ago(std::time::Duration),
-    At(jiff::Timestamp),
-}
-
-impl Since {
-    fn resolve(self, now: jiff::Timestamp) -> jiff::Timestamp {
-        match self {
-            // Before the beginning of time there are no events either.
-            Self::Ago(duration) => now.checked_sub(duration).unwrap_or(jiff::Timestamp::MIN),
-            Self::At(time) => time,
-        }
-    }
-}
-
-impl FromStr for Since {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(duration) = humantime::parse_duration(text) {
-            return Ok(Self::Ago(duration));
-        }
-        if let Ok(time) = text.parse() {
-            return Ok(Self::At(time));
-        }
-        let date = text.parse::<jiff::civil::Date>().ok();
-        let midnight = date.and_then(|d| d.to_zoned(jiff::tz::TimeZone::UTC).ok());
-        midnight.map(|z| Self::At(z.timestamp())).ok_or_else(|| {
-            "write a duration such as 10m, a time such as 2026-11-23T08:00:00Z, or a date (UTC)".into()
-        })
-    }
-}
-
 impl Args {
     fn filter(&self, now: jiff::Timestamp) -> Filter {
         Filter {
@@ -115,6 +82,7 @@ impl Args {
             kind: self.kind,
             reasons: self.reason.clone(),
             since: self.since.map(|s| s.resolve(now)),
+            after: None,
             last: self.lines,
         }
     }
@@ -125,6 +93,9 @@ impl Args {
 /// # Errors
 /// When there is no log, or it cannot be read.
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
+    if ctx.config.server.is_some() {
+        return ask(ctx, &args).await;
+    }
     let dir = log_dir(&ctx.config.state_dir)?;
     let filter = args.filter(jiff::Timestamp::now());
     let mut printer = Printer::new(ctx.json, ctx.style);
@@ -133,6 +104,44 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     } else {
         show(&dir, &filter, &mut printer, &mut ctx.out)?;
     }
+    Ok(CLEAN)
+}
+
+/// What `/api/v1/events` answers.
+#[derive(serde::Deserialize)]
+struct Listed {
+    events: Vec<serde_json::Value>,
+}
+
+/// The most that a controller gives at once.
+const LISTED_MAX: usize = 1000;
+
+/// Asks a running controller for its log.
+async fn ask(ctx: &mut Context, args: &Args) -> anyhow::Result<u8> {
+    if args.follow {
+        anyhow::bail!("--follow reads the log itself; follow GET /api/v1/events of the server as a stream");
+    }
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    let since = args.since.map(|since| since.resolve(jiff::Timestamp::now()).to_string());
+    let reasons: Vec<&str> = args.reason.iter().map(|reason| reason.as_str()).collect();
+    let reasons = Some(reasons.join(",")).filter(|reasons| !reasons.is_empty());
+    let limit = args.lines.unwrap_or(LISTED_MAX).min(LISTED_MAX).to_string();
+    for (key, value) in [
+        ("customer", args.customer.as_deref()),
+        ("service", args.service.as_deref()),
+        ("type", args.kind.map(Kind::as_str)),
+        ("reason", reasons.as_deref()),
+        ("since", since.as_deref()),
+        ("limit", Some(&limit)),
+    ] {
+        query.extend_pairs(value.map(|value| (key, value)));
+    }
+    let listed: Listed = Remote::new(&ctx.config).get(&format!("/api/v1/events?{}", query.finish())).await?;
+    let mut printer = Printer::new(ctx.json, ctx.style);
+    for line in listed.events.iter().filter_map(|event| Line::parse(&event.to_string())) {
+        printer.print(&line, &mut ctx.out)?;
+    }
+    ctx.out.flush()?;
     Ok(CLEAN)
 }
 

@@ -16,12 +16,15 @@ pub mod lint;
 mod output;
 pub mod plan;
 pub mod progress;
+pub mod reconcile;
+pub mod remote;
 pub mod render;
 pub mod retry;
 pub mod run;
 pub mod schema;
 pub mod session;
 pub mod status;
+pub mod suspend;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -109,6 +112,13 @@ pub fn main(cli: Cli, env: &BTreeMap<String, String>) -> anyhow::Result<u8> {
         Command::Demo(args) if args.stands_alone() => Config::default(),
         _ => Config::load(&sources)?,
     };
+    let named = cli.global.server.is_some() || (config.server.is_some() && !cli.command.is_offline());
+    if named && !cli.command.takes_server() {
+        anyhow::bail!(
+            "this command asks the engine and the registries itself, not a server; leave out --server and \
+             SKEP_SERVER (reconcile, suspend, resume, retry, status, wait and events take them)"
+        );
+    }
     let json = cli.global.output == Output::Json;
     let progress =
         progress::Mode::detect(cli.global.quiet, env.get("TERM").is_some_and(|term| term == "dumb"));
@@ -141,6 +151,9 @@ async fn dispatch_networked(ctx: &mut Context, command: Command) -> anyhow::Resu
         Command::Wait(args) => wait::run(ctx, args).await,
         Command::Render(args) => render::run(ctx, args).await,
         Command::Import(args) => import::run(ctx, args).await,
+        Command::Reconcile(args) => reconcile::run(ctx, args).await,
+        Command::Suspend(args) => suspend::run(ctx, args).await,
+        Command::Resume(args) => suspend::resume(ctx, args).await,
         Command::Retry(args) => retry::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
         Command::Events(args) => events::run(ctx, args).await,

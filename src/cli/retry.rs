@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::reconcile;
+use super::remote::Remote;
 use super::session::{self, Observers, Writer};
 use super::{Context, FAILED, ServiceName, apply};
+use crate::controller::orders::{Retry, forget_refusals};
 use crate::controller::{ApplyOnce, apply_once};
 use crate::events::Trigger;
 use crate::plan::{ServiceView, Sync, service_name};
-use crate::report::PlanReport;
+use crate::report::{PlanReport, ServiceStatus, StatusReport};
 
 /// Forget that a version was refused, and try it again
 #[derive(Clone, Debug, clap::Args)]
@@ -23,10 +26,14 @@ pub struct Args {
     pub version: Option<semver::Version>,
 }
 
+/// A controller holds a question no longer than four minutes.
+const ASK_FOR: Duration = Duration::from_secs(230);
+
 const HELP: &str = "\
 Examples:
   skep retry acme/frontend
   skep retry acme/frontend --version 1.10.0
+  skep retry acme/frontend --server http://127.0.0.1:9741   (beside `skep run`)
 
 Exit status:
   0  converged
@@ -34,6 +41,9 @@ Exit status:
   2  could not be tried";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
+    if ctx.config.server.is_some() {
+        return ask(ctx, &args).await;
+    }
     let ServiceName { customer, service } = &args.service;
     let chosen = session::choose(&ctx.config, std::slice::from_ref(customer))?;
     let Some(spec) = chosen.customers.first().filter(|spec| spec.services.contains_key(service)) else {
@@ -45,17 +55,8 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     };
     let writer = Writer::open(&ctx.config, &Observers::default())?;
     let name = service_name(customer, service);
-    let mut memory = writer.session.memory.service(&name);
-    let before = memory.refused.len();
-    let wanted = args.version.as_ref().map(ToString::to_string);
-    let forgotten = |version: Option<&str>| wanted.is_none() || version == wanted.as_deref();
-    memory.refused.retain(|refusal| !forgotten(refusal.image.version.as_deref()));
-    memory.forced = None;
-    memory.retry = true;
-    // One that was given up is begun anew.
-    memory.rollout = memory.rollout.filter(|rollout| rollout.failed.is_none());
-    let count = before - memory.refused.len();
-    writer.session.memory.put_service(&name, memory)?;
+    let retry = Retry { service: service.clone(), version: args.version.as_ref().map(ToString::to_string) };
+    let count = forget_refusals(writer.session.memory.as_ref(), customer, &retry)?;
     if !ctx.json {
         writeln!(ctx.out, "{customer}/{service}: {count} refused version(s) forgotten")?;
     }
@@ -90,6 +91,25 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
         tracing::error!("{customer}/{service}: {message}");
     }
     Ok(status)
+}
+
+/// Asks a running controller, and waits for what comes of it.
+async fn ask(ctx: &mut Context, args: &Args) -> anyhow::Result<u8> {
+    let ServiceName { customer, service } = &args.service;
+    let path = reconcile::path("retry", Some(customer), Some(service));
+    let version = args.version.as_ref().map(|version| version.to_string().replace('+', "%2B"));
+    let query = version.map(|version| format!("&version={version}")).unwrap_or_default();
+    let wait = ctx.config.rollout_timeout.min(ASK_FOR);
+    let mut answer = reconcile::ask(&Remote::new(&ctx.config), &path, &query, wait).await?;
+    let is_wanted = |found: &ServiceStatus| found.service == *service;
+    answer.status.customers.iter_mut().for_each(|customer| customer.services.retain(is_wanted));
+    let exit = match (answer.timed_out, answer.status.exit_status()) {
+        (true, super::CLEAN) => super::CLEAN,
+        (true, _) => super::FOUND,
+        (false, status) => status,
+    };
+    ctx.print(&answer.status, StatusReport::render)?;
+    Ok(exit)
 }
 
 /// The exit status, and what to say of it.

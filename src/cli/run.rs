@@ -1,7 +1,8 @@
 //! `skep run`: the controller.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
 use super::session::{Observers, Writer};
-use crate::config::Config;
-use crate::controller::{Controller, Jitter, Observer, Settings, Specs, SpecsRead, Wakeups, wakeups};
-use crate::http::{self, Health, Highest, HttpState, Metrics, Part};
+use super::{Context, convert};
+use crate::config::{Config, Listen};
+use crate::controller::{Controller, Jitter, Observer, Report, Settings, Specs, SpecsRead, Wakeups, wakeups};
+use crate::http::{self, Api, Board, Health, Highest, Hosts, HttpState, Metrics, Part, Secret, Served};
 use crate::plan::Plan;
 use crate::source;
 use crate::state::WaitingReason;
@@ -27,7 +28,7 @@ use crate::swarm::{self, SwarmError};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// Where to serve health and metrics [env: SKEP_HTTP__LISTEN] [default: 127.0.0.1:9741]
+    /// Where to serve health, metrics and the API, or unix:///PATH [env: SKEP_HTTP__LISTEN] [default: 127.0.0.1:9741]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
 }
@@ -35,7 +36,7 @@ pub struct Args {
 const HELP: &str = "\
 Examples:
   skep run
-  skep run --specs /srv/specs --state-dir /var/lib/skep --listen 0.0.0.0:9741
+  skep run --specs /srv/specs --state-dir /var/lib/skep --listen unix:///run/skep.sock
 
 Signals:
   SIGTERM, SIGINT  finish the step in hand, then end; a second one ends at once
@@ -52,10 +53,11 @@ pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
     let signals = Signals::listen()?;
     // Counters and readiness live as long as the process.
     let state = HttpState { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new(HEARTBEAT_MAX)) };
-    let watcher = Arc::new(Watcher { state: state.clone(), known: Mutex::default(), dark: Mutex::default() });
+    let watcher = Arc::new(Watcher::new(state.clone()));
     let mut config = ctx.config.clone();
     let mut writer = Writer::open(&config, &observers(&state))?;
-    let mut listener = bind(config.http_listen)?;
+    let mut listener = bind(&config)?;
+    Secrets::read(&config)?;
     loop {
         let next = run_with(&config, ctx, &watcher, &signals, &listener, writer).await?;
         let Some(next) = next.filter(|_| !signals.end.is_cancelled()) else { return Ok(super::CLEAN) };
@@ -77,32 +79,97 @@ const OLD_STAYS: &str = "the new configuration cannot be started; the old one st
 /// A changed configuration, with what could fail at its start done already.
 struct Next {
     config: Config,
-    listener: std::net::TcpListener,
+    listener: Socket,
 }
 
 impl Next {
     /// While the old one still runs, so that nothing stops for a mistake.
-    fn prepare(config: Config, old: &Config, listener: &std::net::TcpListener) -> anyhow::Result<Self> {
+    fn prepare(config: Config, old: &Config, listener: &Socket) -> anyhow::Result<Self> {
         swarm::Endpoint::new(&config.docker).map_err(|message| anyhow::anyhow!(message))?;
         if config.state_dir != old.state_dir {
             drop(StateDir::open(&config.state_dir)?.lock()?);
         }
-        let listener = if config.http_listen == old.http_listen {
-            listener.try_clone().context("cannot keep the listening socket")?
-        } else {
-            bind(config.http_listen)?
-        };
+        if config.state_dir == old.state_dir {
+            Secrets::read(&config)?;
+        }
+        let listener =
+            if config.http_listen == old.http_listen && config.http_allow_remote == old.http_allow_remote {
+                listener.try_clone().context("cannot keep the listening socket")?
+            } else {
+                bind(&config)?
+            };
         Ok(Self { config, listener })
     }
 }
 
 /// A socket of the standard library, since it can be kept from one run to the next.
-fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.with_context(|| format!("cannot listen on {address} (--listen names another address)"))
+#[derive(Debug)]
+enum Socket {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Socket {
+    fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
+            Self::Unix(listener) => Self::Unix(listener.try_clone()?),
+        })
+    }
+
+    fn shared(&self) -> std::io::Result<http::Listener> {
+        Ok(match self.try_clone()? {
+            Self::Tcp(listener) => http::Listener::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            Self::Unix(listener) => http::Listener::Unix(tokio::net::UnixListener::from_std(listener)?),
+        })
+    }
+}
+
+fn bind(config: &Config) -> anyhow::Result<Socket> {
+    let listen = &config.http_listen;
+    if !listen.is_local() && !config.http_allow_remote {
+        anyhow::bail!(
+            "{listen} can be reached from other machines; set http.allow_remote = true if that is meant \
+             (SKEP_HTTP__ALLOW_REMOTE=true), or listen on 127.0.0.1 or a unix socket"
+        );
+    }
+    let bound = match listen {
+        Listen::Tcp(address) => std::net::TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(Socket::Tcp(listener))
+        }),
+        Listen::Unix(path) => bind_unix(path).map(Socket::Unix),
+    };
+    bound.with_context(|| format!("cannot listen on {listen} (--listen names another address)"))
+}
+
+/// A socket that nobody listens to any more gives way.
+fn bind_unix(path: &Path) -> std::io::Result<std::os::unix::net::UnixListener> {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket
+        && UnixStream::connect(path).is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused)
+    {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// What lets people and webhooks in.
+struct Secrets {
+    token: Secret,
+}
+
+impl Secrets {
+    /// # Errors
+    /// When one cannot be read, or is empty.
+    fn read(config: &Config) -> anyhow::Result<Self> {
+        let token = http::token(config.http_token_file.as_deref(), &config.state_dir);
+        Ok(Self { token: token.context("the API has no token")? })
+    }
 }
 
 /// Runs the controller until it is told to end (`None`) or the configuration changed.
@@ -111,16 +178,28 @@ async fn run_with(
     ctx: &Context,
     watcher: &Arc<Watcher>,
     signals: &Signals,
-    listener: &std::net::TcpListener,
+    listener: &Socket,
     writer: Writer,
 ) -> anyhow::Result<Option<Next>> {
-    let shared = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
-    let shared = shared.context("cannot use the listening socket")?;
+    let shared = listener.shared().context("cannot use the listening socket")?;
+    let secrets = Secrets::read(config)?;
     let stop_http = CancellationToken::new();
-    let server =
-        tokio::spawn(http::serve(shared, watcher.state.clone(), stop_http.clone().cancelled_owned()));
     let hangup = Arc::new(Notify::new());
     let (controller, wakeups) = assemble(config, &writer, &hangup, Arc::<Watcher>::clone(watcher));
+    let api = Api {
+        token: secrets.token,
+        hosts: Hosts(config.http_hosts.clone()),
+        board: Arc::clone(&watcher.board),
+        events: StateDir::existing(&config.state_dir)?.events(),
+        memory: Arc::clone(&writer.session.memory),
+        orders: writer.reconciler.orders.clone(),
+        poke: wakeups.poke(),
+        stop: stop_http.clone(),
+        limits: http::Limits::default(),
+    };
+    let expiry = tokio::spawn(http::end_holds(Arc::clone(&api.memory), api.poke.clone()));
+    let served = Served { state: watcher.state.clone(), api: Arc::new(api) };
+    let server = tokio::spawn(http::serve(shared, served, stop_http.clone().cancelled_owned()));
     tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
     let next = Mutex::new(None);
     let shutdown = async {
@@ -130,6 +209,7 @@ async fn run_with(
         }
     };
     controller.run(wakeups, shutdown).await;
+    expiry.abort();
     stop_http.cancel();
     server.await.context("the HTTP server panicked")??;
     Ok(next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
@@ -169,7 +249,7 @@ async fn until_told(
     config: &Config,
     signals: &Signals,
     hangup: &Notify,
-    listener: &std::net::TcpListener,
+    listener: &Socket,
 ) -> Option<Next> {
     loop {
         tokio::select! {
@@ -248,6 +328,7 @@ fn observers(state: &HttpState) -> Observers {
 /// Turns what the controller does into metrics and readiness.
 struct Watcher {
     state: HttpState,
+    board: Arc<Board>,
     /// The services of each customer at its last pass.
     known: Mutex<HashMap<String, Vec<String>>>,
     /// Customers for whom a registry does not answer, and why.
@@ -255,12 +336,15 @@ struct Watcher {
 }
 
 impl Observer for Watcher {
-    fn pass(&self, customer: &str, duration: Duration, result: Result<&Plan, &SwarmError>) {
+    fn pass(&self, customer: &str, duration: Duration, result: Result<&Report, &SwarmError>) {
         self.state.metrics.reconciled(duration);
+        let begun = tokio::time::Instant::now() - duration;
+        let shown = result.map(|report| convert::status(&report.plan, report.revision.as_deref()));
+        self.board.pass(customer, begun, shown.map_err(|error| error.message.as_str()));
         match result {
-            Ok(plan) => {
+            Ok(report) => {
                 self.state.health.seen(Part::Swarm, Ok(()));
-                self.planned(customer, plan);
+                self.planned(customer, &report.plan);
             }
             Err(error) => {
                 self.state.health.seen(Part::Swarm, Err(&error.message));
@@ -282,10 +366,16 @@ impl Observer for Watcher {
             health.seen(Part::Swarm, Ok(()));
             health.seen(Part::Registries, Ok(()));
         }
+        self.board.specs(&read.services, read.all);
         self.seed(read);
     }
 
+    fn specs_invalid(&self, invalid: &BTreeMap<String, String>) {
+        self.board.invalid(invalid);
+    }
+
     fn forget(&self, customer: &str) {
+        self.board.forget(customer);
         self.state.metrics.forget_customer(customer);
         if let Ok(mut known) = self.known.lock() {
             known.remove(customer);
@@ -299,6 +389,10 @@ impl Observer for Watcher {
 }
 
 impl Watcher {
+    fn new(state: HttpState) -> Self {
+        Self { state, board: Arc::default(), known: Mutex::default(), dark: Mutex::default() }
+    }
+
     /// Nobody can tell of a service until its first pass, and that must be seen too: an
     /// engine that is down from the start lets no pass come so far.
     fn seed(&self, read: &SpecsRead) {
@@ -384,7 +478,7 @@ mod tests {
     fn services_are_unknown_before_anything_was_seen_of_them() {
         let state =
             HttpState { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new(HEARTBEAT_MAX)) };
-        let watcher = Watcher { state: state.clone(), known: Mutex::default(), dark: Mutex::default() };
+        let watcher = Watcher::new(state.clone());
         let read = |services: BTreeMap<String, Vec<String>>, all| {
             let customers = services.len();
             SpecsRead { services, all, customers }
@@ -410,11 +504,15 @@ mod tests {
     #[test]
     fn a_configuration_that_cannot_start_is_refused_while_the_old_one_runs() {
         let directory = tempfile::tempdir().unwrap();
-        let any = "127.0.0.1:0".parse().unwrap();
+        let any = Listen::Tcp("127.0.0.1:0".parse().unwrap());
         let old = Config { http_listen: any, state_dir: directory.path().into(), ..Config::default() };
-        let listener = bind(any).unwrap();
-        let taken = bind(any).unwrap();
-        let busy = Config { http_listen: taken.local_addr().unwrap(), ..old.clone() };
+        let address = |socket: &Socket| match socket {
+            Socket::Tcp(listener) => listener.local_addr().unwrap(),
+            Socket::Unix(_) => unreachable!("not asked for"),
+        };
+        let listener = bind(&old).unwrap();
+        let taken = bind(&old).unwrap();
+        let busy = Config { http_listen: Listen::Tcp(address(&taken)), ..old.clone() };
         let error = Next::prepare(busy, &old, &listener).err().unwrap();
         assert!(error.to_string().contains("cannot listen on"), "{error:#}");
         let mut ssh = old.clone();
@@ -422,10 +520,35 @@ mod tests {
         assert!(Next::prepare(ssh, &old, &listener).is_err());
         let same = Config { resync: Duration::from_secs(7), ..old.clone() };
         let next = Next::prepare(same, &old, &listener).unwrap();
-        assert_eq!(
-            next.listener.local_addr().unwrap(),
-            listener.local_addr().unwrap(),
-            "no moment without it"
-        );
+        assert_eq!(address(&next.listener), address(&listener), "no moment without it");
+        std::fs::write(directory.path().join(http::TOKEN_FILE), "").unwrap();
+        let other = Config { resync: Duration::from_secs(8), ..old.clone() };
+        let error = Next::prepare(other, &old, &listener).err().unwrap();
+        assert!(format!("{error:#}").contains("the secret is empty"), "{error:#}");
+    }
+
+    #[test]
+    fn other_machines_are_let_in_only_when_that_is_said() {
+        let listen = Listen::Tcp("0.0.0.0:0".parse().unwrap());
+        let config = Config { http_listen: listen, ..Config::default() };
+        let error = bind(&config).unwrap_err().to_string();
+        assert!(error.contains("http.allow_remote = true"), "{error}");
+        assert!(bind(&Config { http_allow_remote: true, ..config }).is_ok());
+    }
+
+    #[test]
+    fn a_socket_that_is_left_over_gives_way_and_a_living_one_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("skep.sock");
+        let config = Config { http_listen: Listen::Unix(path.clone()), ..Config::default() };
+        let first = bind(&config).unwrap();
+        assert!(bind(&config).is_err(), "somebody listens");
+        drop(first);
+        assert!(path.exists());
+        bind(&config).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "a file").unwrap();
+        assert!(bind(&config).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"a file");
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::apply::{Applier, RefusedWrites};
 use crate::config::Config;
+use crate::controller::orders::Orders;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read, Sealing};
 use crate::controller::{Reconciler, Request, Settler, Snapshots, is_condition, plan_only};
@@ -278,6 +279,7 @@ impl Writer {
             settler,
             recorder,
             conditions: Mutex::new(conditions),
+            orders: Orders::default(),
         });
         Self { session, reconciler, sealing: Sealing::controller(content_key), _lock: lock }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::remote::Remote;
 use super::session::{self, Session};
 use super::{Context, Customers, convert};
 use crate::plan::labels;
@@ -20,6 +21,7 @@ const HELP: &str = "\
 Examples:
   skep status
   skep status acme --output json
+  skep status --server http://127.0.0.1:9741
 
 Exit status:
   0  all in sync
@@ -27,10 +29,26 @@ Exit status:
   2  an invalid spec, or something could not be found out";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
-    let session = Session::read_only(&ctx.config)?;
-    let report = look(ctx, &session, &args.customers.customers).await?;
+    let names = &args.customers.customers;
+    let report = match ctx.config.server {
+        Some(_) => ask(&Remote::new(&ctx.config), names).await?,
+        None => look(ctx, &Session::read_only(&ctx.config)?, names).await?,
+    };
     ctx.print(&report, StatusReport::render)?;
     Ok(report.exit_status())
+}
+
+/// How the customers named (or all) stand, as a running controller saw them last.
+pub(super) async fn ask(remote: &Remote, names: &[String]) -> anyhow::Result<StatusReport> {
+    if names.is_empty() {
+        return remote.get("/api/v1/customers").await;
+    }
+    let mut report = StatusReport::default();
+    for name in names {
+        let one: StatusReport = remote.get(&format!("/api/v1/customers/{name}")).await?;
+        report.customers.extend(one.customers);
+    }
+    Ok(report)
 }
 
 /// How the customers named (or all) stand now.
@@ -42,7 +60,12 @@ pub(super) async fn look(ctx: &Context, session: &Session, names: &[String]) -> 
     plans.extend(session.plan_all(&chosen.customers, &observed, ctx.config.rollout_concurrency).await);
     plans.sort_by(|a, b| a.customer.cmp(&b.customer));
     let revisions = revisions(&observed);
-    Ok(StatusReport { customers: plans.iter().map(|plan| convert::status(plan, &revisions)).collect() })
+    Ok(StatusReport {
+        customers: plans
+            .iter()
+            .map(|plan| convert::status(plan, revisions.get(&plan.customer).map(String::as_str)))
+            .collect(),
+    })
 }
 
 /// The commit of the last change of each customer, by the services' labels.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::remote::Remote;
 use super::session::Session;
 use super::{Context, Customers, FAILED, status};
 use crate::report::{ServiceStatus, StatusReport, SyncState};
@@ -35,12 +36,22 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let deadline = Instant::now() + args.timeout.unwrap_or(ctx.config.rollout_timeout);
     let progress = ctx.progress();
-    let mut session = Session::read_only(&ctx.config)?;
-    session.max_age = ctx.config.poll_registry;
+    let names = &args.customers.customers;
+    let mut session = match ctx.config.server {
+        Some(_) => None,
+        None => Some(Session::read_only(&ctx.config)?),
+    };
     loop {
-        session = session.refreshed(&ctx.config)?;
         let over = Instant::now() >= deadline;
-        let report = match status::look(ctx, &session, &args.customers.customers).await {
+        let looked = match &mut session {
+            None => status::ask(&Remote::new(&ctx.config), names).await,
+            Some(session) => {
+                *session = session.refreshed(&ctx.config)?;
+                session.max_age = ctx.config.poll_registry;
+                status::look(ctx, session, names).await
+            }
+        };
+        let report = match looked {
             Ok(report) => report,
             Err(error) if is_transient(&error) && !over => {
                 tracing::debug!("{error:#}");

@@ -100,8 +100,8 @@ impl File<'_> {
     /// A key that is not known in the section `prefix`, whose keys are `siblings`.
     pub(super) fn unknown(&mut self, prefix: &str, key: &Spanned<toml::de::DeString<'_>>, siblings: &[&str]) {
         let name = key.get_ref();
-        let secret = keys::SECRETS.iter().find(|(habit, _)| *habit == name.as_ref());
-        if let Some((habit, file)) = secret.filter(|(_, file)| siblings.contains(file)) {
+        let is_secret = |(habit, file): &&(&str, &str)| *habit == name.as_ref() && siblings.contains(file);
+        if let Some((habit, file)) = keys::SECRETS.iter().find(is_secret) {
             // The place is the key's, so that the secret itself is not printed.
             let message = format!("`{prefix}{habit}` is refused: a configuration file holds no secrets");
             let help =

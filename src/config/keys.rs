@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::values::Raw;
-use super::{Config, RegistryConfig, parse_docker_host, registries};
+use super::{Config, Listen, RegistryConfig, parse_docker_host, registries};
 
 /// How a key takes its value; the error says what is wrong with it and the mend.
 pub(super) type Set<T> = fn(&mut T, &Raw<'_>) -> Result<(), String>;
@@ -15,6 +15,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 16 << 30;
 const SEGMENTS_MAX: usize = 10_000;
+const HOSTS_MAX: usize = 64;
 /// More customers at once than this only queue up inside one Swarm manager.
 const CONCURRENCY_MAX: usize = 256;
 
@@ -34,6 +35,8 @@ pub(super) const KEYS: &[(&str, Set<Config>)] = &[
     ("rollout.timeout", |c, v| v.duration(SECOND, DAY).map(|within| c.rollout_timeout = within)),
     ("rollout.concurrency", |c, v| v.count(1, CONCURRENCY_MAX).map(|count| c.rollout_concurrency = count)),
     ("http.listen", |c, v| parse_listen(&v.text()?).map(|address| c.http_listen = address)),
+    ("http.allow_remote", |c, v| v.flag().map(|on| c.http_allow_remote = on)),
+    ("http.hosts", |c, v| v.list(HOSTS_MAX).map(|hosts| c.http_hosts = hosts)),
     ("http.token_file", |c, v| v.path().map(|path| c.http_token_file = Some(path))),
     ("events.max_bytes", |c, v| {
         v.size(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).map(|size| c.events_max_bytes = size)
@@ -56,16 +59,21 @@ pub(super) const REGISTRY_KEYS: &[(&str, Set<RegistryConfig>)] = &[
 ];
 
 /// Keys that are promised but not built.
-pub(super) const NOT_YET: &[&str] = &["source.git"];
+pub(super) const NOT_YET: &[&str] = &["source.git", "hooks"];
 
 /// Secrets that people write in by habit, and what to write instead.
-pub(super) const SECRETS: &[(&str, &str)] =
-    &[("password", "password_file"), ("token", "token_file"), ("secret", "token_file")];
+pub(super) const SECRETS: &[(&str, &str)] = &[
+    ("password", "password_file"),
+    ("token", "token_file"),
+    ("secret", "token_file"),
+    ("secret", "secret_file"),
+    ("token", "secret_file"),
+];
 
 /// Sets a key by its dotted name. `server` has no place in the file but is set alike.
 pub(super) fn set(config: &mut Config, key: &str, value: &Raw<'_>) -> Result<(), String> {
     if key == "server" {
-        return set_server(&value.text()?);
+        return set_server(config, &value.text()?);
     }
     match KEYS.iter().find(|(name, _)| *name == key) {
         Some((_, set)) => set(config, value),
@@ -73,15 +81,17 @@ pub(super) fn set(config: &mut Config, key: &str, value: &Raw<'_>) -> Result<(),
     }
 }
 
-/// Promised, and not built: it is read, so that what is wrong with it is told as well.
-fn set_server(text: &str) -> Result<(), String> {
-    let shown = crate::text::printable(text, 80);
-    let url =
-        url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    Err(match url {
-        Some(_) => "is not yet of use: the API of a running controller is not built".into(),
-        None => format!("is `{shown}`, not a URL such as http://127.0.0.1:9741"),
-    })
+fn set_server(config: &mut Config, text: &str) -> Result<(), String> {
+    let is_socket = text.strip_prefix("unix://").is_some_and(|path| path.starts_with('/'));
+    let url = url::Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host());
+    if !is_socket && url.is_none() {
+        let shown = crate::text::printable(text, 80);
+        return Err(format!(
+            "is `{shown}`, not a URL such as http://127.0.0.1:9741 or unix:///run/skep.sock"
+        ));
+    }
+    config.server = Some(text.to_owned());
+    Ok(())
 }
 
 fn set_docker_host(config: &mut Config, text: &str) -> Result<(), String> {
@@ -95,14 +105,17 @@ fn parse_mirror(text: &str) -> Result<String, String> {
         .map_err(|mend| format!("names the mirror `{}`, which {mend}", crate::text::printable(text, 80)))
 }
 
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+fn parse_listen(text: &str) -> Result<Listen, String> {
+    if let Some(path) = text.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
+        return Ok(Listen::Unix(path.into()));
+    }
     let numeric = match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),
     };
-    numeric.parse().map_err(|_| {
+    numeric.parse::<SocketAddr>().map(Listen::Tcp).map_err(|_| {
         format!(
-            "is `{}`, not an IP address and port, such as 127.0.0.1:9741 or 0.0.0.0:9741",
+            "is `{}`, not an IP address and port, such as 127.0.0.1:9741, or unix:///run/skep.sock",
             crate::text::printable(text, 80)
         )
     })

@@ -31,7 +31,7 @@ pub struct Config {
     pub file: Option<PathBuf>,
     pub specs_dir: PathBuf,
     pub state_dir: PathBuf,
-    /// The API of a running controller, `http://…`.
+    /// The API of a running controller, `http://…` or `unix://…`.
     pub server: Option<String>,
     pub docker: Docker,
     /// By `host[:port][/prefix]`; the longest matching prefix wins.
@@ -44,11 +44,41 @@ pub struct Config {
     pub rollout_timeout: Duration,
     /// Customers at once.
     pub rollout_concurrency: usize,
-    pub http_listen: SocketAddr,
+    pub http_listen: Listen,
+    /// Whether others than this machine may connect.
+    pub http_allow_remote: bool,
+    /// Names beside loopback's by which the API may be called.
+    pub http_hosts: Vec<String>,
     pub http_token_file: Option<PathBuf>,
     /// Bytes of an event segment, and how many older ones are kept.
     pub events_max_bytes: u64,
     pub events_keep: usize,
+}
+
+/// Where `skep run` serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// Whether only this machine can connect.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -93,7 +123,9 @@ impl Default for Config {
             resync: Duration::from_secs(300),
             rollout_timeout: Duration::from_secs(600),
             rollout_concurrency: 8,
-            http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9741)),
+            http_listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9741))),
+            http_allow_remote: false,
+            http_hosts: Vec::new(),
             http_token_file: None,
             events_max_bytes: 64 << 20,
             events_keep: 8,

@@ -120,6 +120,7 @@ fn every_scalar_key_can_be_set_by_the_environment() {
         let value = match *key {
             "docker.host" => "tcp://10.0.0.1:2376",
             "http.listen" => "[::1]:9",
+            "http.allow_remote" => "true",
             "rollout.concurrency" | "events.keep" => "7",
             "events.max_bytes" => "1MiB",
             "poll.registry" | "poll.resync" | "rollout.timeout" => "7s",
@@ -159,7 +160,11 @@ fn wrong_variables_are_named() {
             "SKEP_ROLLOUT__CONCURRENCY is `many`, not a whole number from 1 to 256",
         ),
         ("SKEP_SOURCE__GIT__URL", "x", "SKEP_SOURCE__GIT__URL is not built yet"),
-        ("SKEP_SERVER", "skep:9741", "SKEP_SERVER is `skep:9741`, not a URL such as http://127.0.0.1:9741"),
+        (
+            "SKEP_SERVER",
+            "skep:9741",
+            "SKEP_SERVER is `skep:9741`, not a URL such as http://127.0.0.1:9741 or unix:///run/skep.sock",
+        ),
         (
             "SKEP_REGISTRIES__X__USERNAME",
             "x",
@@ -200,7 +205,7 @@ fn mistakes_in_the_file_are_told_with_their_place_and_mend() {
         ("rollout.concurrency = 0", "1:23: `rollout.concurrency` is 0, not a whole number from 1 to 256"),
         (
             "http.listen = ':9741'",
-            "1:15: `http.listen` is `:9741`, not an IP address and port, such as 127.0.0.1:9741 or 0.0.0.0:9741",
+            "1:15: `http.listen` is `:9741`, not an IP address and port, such as 127.0.0.1:9741, or unix:///run/skep.sock",
         ),
         ("state.dir = ''", "1:13: `state.dir` is empty"),
         ("[source.git]\nurl = 'x'", "1:9: `source.git` is not built yet (take it out)"),
@@ -432,8 +437,21 @@ fn a_variable_that_lacks_an_underscore_is_told_of() {
 }
 
 #[test]
-fn the_api_is_not_yet_there() {
-    let flags = Flags { server: Some("http://h:1".into()), ..Flags::default() };
-    let told = load("", &[], flags).unwrap_err().to_string();
-    assert!(told.contains("--server is not yet"), "{told}");
+fn a_server_is_a_url_or_a_socket() {
+    for good in ["http://127.0.0.1:9741", "unix:///run/skep.sock"] {
+        let flags = Flags { server: Some(good.into()), ..Flags::default() };
+        assert_eq!(load("", &[], flags).unwrap().server.as_deref(), Some(good));
+    }
+    for bad in ["https://h:1", "unix://relative", "h:1", "tcp://h:1"] {
+        let flags = Flags { server: Some(bad.into()), ..Flags::default() };
+        let told = load("", &[], flags).unwrap_err().to_string();
+        assert!(told.contains("not a URL such as"), "{told}");
+    }
+}
+
+#[test]
+fn the_api_may_be_called_by_more_names() {
+    let config = from_file("[http]\nhosts = ['a.example']\nallow_remote = true\nlisten = 'unix:///run/s'\n");
+    assert_eq!((config.http_hosts, config.http_allow_remote), (vec!["a.example".to_owned()], true));
+    assert_eq!(config.http_listen, Listen::Unix("/run/s".into()));
 }

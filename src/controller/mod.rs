@@ -4,6 +4,7 @@
 //! The key of the queue is the customer, so that its services are planned together.
 
 mod jitter;
+pub mod orders;
 pub mod poll;
 mod queue;
 mod rankings;
@@ -54,10 +55,12 @@ const CONFLICTS_AT_ONCE_MAX: u32 = 5;
 
 /// What the controller tells others while it works: metrics, readiness.
 pub trait Observer: Send + Sync {
-    fn pass(&self, customer: &str, duration: Duration, result: Result<&Plan, &SwarmError>);
+    fn pass(&self, customer: &str, duration: Duration, result: Result<&Report, &SwarmError>);
     fn queue_depth(&self, depth: usize);
     /// What the specs say now, or why they cannot be read.
     fn specs_read(&self, result: Result<&SpecsRead, &str>);
+    /// The customers whose spec has errors now, with the first of them.
+    fn specs_invalid(&self, _invalid: &BTreeMap<String, String>) {}
     fn forget(&self, customer: &str);
     /// The loop is alive.
     fn heartbeat(&self);
@@ -192,7 +195,11 @@ impl Controller {
         }
         let unasked = Wanted { trigger: Trigger::Resync, since: now, with_all: false };
         let Wanted { trigger, since, with_all } = self.wanted.remove(key).unwrap_or(unasked);
-        let max_age = self.settings.poll_registry.mul_f64(1.5);
+        // A person who asks wants to know what is so now; customers share what came since.
+        let max_age = match trigger {
+            Trigger::Manual => now.saturating_duration_since(since),
+            _ => self.settings.poll_registry.mul_f64(1.5),
+        };
         let alone = !with_all && self.queue.depth() <= ALONE_MAX;
         Some(Request { customer, revision: None, trigger, since, max_age, alone })
     }
@@ -202,7 +209,7 @@ impl Controller {
         let wanted = self.wanted.entry(key.to_owned()).or_insert(new);
         wanted.since = wanted.since.max(at);
         // Events name what brought news, not the look that happened to be due as well.
-        if wanted.trigger == Trigger::Resync {
+        if wanted.trigger == Trigger::Resync || trigger == Trigger::Manual {
             wanted.trigger = trigger;
         }
         self.queue.add(key.to_owned(), at);
@@ -246,6 +253,19 @@ impl Controller {
                     self.want(&key, Trigger::Registry, Instant::now());
                 }
             }
+            Wake::Manual(customer) => {
+                // For one customer no file is read anew that did not change.
+                let reads = if customer.is_none() { Trigger::Manual } else { Trigger::Spec };
+                self.read_specs(reads, wakeups).await;
+                match customer {
+                    None => self.want_all(Trigger::Manual),
+                    Some(name) if self.specs.get(&name).is_none() => {}
+                    Some(name) => {
+                        self.quarantined.remove(&name);
+                        self.want(&name, Trigger::Manual, Instant::now());
+                    }
+                }
+            }
             Wake::Hangup => {
                 self.read_specs(Trigger::Manual, wakeups).await;
                 self.want_all(Trigger::Manual);
@@ -267,6 +287,7 @@ impl Controller {
                 self.count_repositories(&changes);
                 let read = self.read_now(&changes);
                 self.observer.specs_read(Ok(&read));
+                self.observer.specs_invalid(&self.specs.invalid_messages());
                 self.reconciler.recorder.tell(changes.events).await;
                 for key in &changes.removed {
                     self.forget(key);
@@ -337,7 +358,7 @@ impl Controller {
             Ok((id, (key, duration, result))) => {
                 keys.remove(&id);
                 self.queue.done(&key);
-                self.observer.pass(&key, duration, result.as_ref().map(|report| &report.plan));
+                self.observer.pass(&key, duration, result.as_ref());
                 self.schedule(&key, result);
             }
             Err(error) => {

@@ -120,6 +120,11 @@ impl Poller {
     }
 }
 
+/// Asks a repository at once, so that whoever looks next has its list and digests fresh.
+pub(super) async fn refresh(registry: &dyn Registry, repository: &Repository, watched: &Watched) {
+    let _ = ask(registry, repository, watched.of(repository)).await;
+}
+
 impl Poller {
     /// Longer than what is configured where the registry's allowance would be used up.
     fn interval_of(&self, registry: &str) -> Duration {

@@ -9,13 +9,14 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::orders::{self, Orders};
 use super::resolve::Resolver;
 use super::settle::Settler;
 use super::snapshots::{Snapshots, Wanted};
 use crate::apply::{Applier, Outcome};
 use crate::events::{About, Conditions, Held, Kind, Reason, Recorder, Trigger};
 use crate::memory::{self, ServiceMemory};
-use crate::plan::{self, Input, ObjectKind, Plan, Step, Write, fields, service_name};
+use crate::plan::{self, Input, ObjectKind, Plan, Step, Write, fields, labels, service_name};
 use crate::spec;
 use crate::state::{DesiredCustomer, ObservedState, WaitingReason};
 use crate::swarm::SwarmError;
@@ -31,6 +32,8 @@ pub struct Reconciler {
     pub settler: Settler,
     pub recorder: Recorder,
     pub conditions: Mutex<Conditions>,
+    /// What people asked for meanwhile.
+    pub orders: Orders,
 }
 
 /// What is to be reconciled, and why.
@@ -51,6 +54,8 @@ pub struct Request {
 /// How a pass ended.
 pub struct Report {
     pub plan: Plan,
+    /// The commit of the last change, by the labels of the services.
+    pub revision: Option<String>,
     pub outcomes: Vec<(Step, Outcome)>,
     pub next: Next,
     /// Whether tasks are being replaced, whatever else is next.
@@ -110,6 +115,7 @@ impl Reconciler {
             }
         };
         self.swarm_unavailable(request.trigger, None).await;
+        let retries = self.begin_retries(&customer.name);
         self.settler.intents(&about, customer, &observed).await;
         let mut rolling: BTreeSet<String> =
             self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
@@ -122,10 +128,33 @@ impl Reconciler {
         let applied = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);
         let services = applied.filter(|(step, _)| step.kind == ObjectKind::Service);
         rolling.extend(services.map(|(step, _)| step.name.clone()));
+        self.end_retries(&customer.name, &retries, &plan);
         self.tell_conditions(request, &plan).await;
         self.snapshots.set_rolling(&customer.name, rolling.clone());
         let next = next(&outcomes, !rolling.is_empty());
-        Ok(Report { plan, outcomes, next, rolling: !rolling.is_empty() })
+        let revision = revision(&customer.name, &observed);
+        Ok(Report { plan, revision, outcomes, next, rolling: !rolling.is_empty() })
+    }
+
+    /// Those that the memory took; the others are logged, and to be asked for again.
+    fn begin_retries(&self, customer: &str) -> Vec<orders::Retry> {
+        let mut taken = self.orders.take(customer);
+        taken.retain(|retry| {
+            let done = orders::forget_refusals(self.resolver.memory.as_ref(), customer, retry);
+            done.inspect_err(
+                |error| tracing::error!(customer, service = retry.service, %error, "cannot retry"),
+            )
+            .is_ok()
+        });
+        taken
+    }
+
+    fn end_retries(&self, customer: &str, retries: &[orders::Retry], plan: &Plan) {
+        for retry in retries {
+            if let Err(error) = orders::forget_retry(self.resolver.memory.as_ref(), customer, retry, plan) {
+                tracing::error!(customer, service = retry.service, %error, "cannot end a retry");
+            }
+        }
     }
 
     /// What `reconcile` would do. Changes and records nothing.
@@ -229,7 +258,8 @@ pub async fn plan_only(
     observed: &ObservedState,
     now: jiff::Timestamp,
 ) -> Plan {
-    let mut customer = (*request.customer).clone();
+    let customer = orders::with_holds(resolver.memory.as_ref(), &request.customer, now);
+    let mut customer = customer.as_ref().clone();
     let names = customer.services.keys().map(|key| service_name(&customer.name, key));
     let remembered: BTreeMap<String, ServiceMemory> = names
         .map(|name| {
@@ -251,6 +281,12 @@ fn is_deferred(step: &Step) -> bool {
         Write::CreateService { spec } | Write::UpdateService { spec, .. } => !fields::unmade(spec).is_empty(),
         _ => false,
     }
+}
+
+fn revision(customer: &str, observed: &ObservedState) -> Option<String> {
+    let ours = observed.services.values().filter(|found| found.label(labels::CUSTOMER) == Some(customer));
+    let mut revisions = ours.filter_map(|found| found.label(labels::REVISION));
+    revisions.rfind(|revision| !revision.is_empty()).map(str::to_owned)
 }
 
 fn next(outcomes: &[(Step, Outcome)], rolling: bool) -> Next {

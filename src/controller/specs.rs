@@ -102,6 +102,12 @@ impl Specs {
         self.told.iter().filter(|(_, told)| told.invalid.is_some()).map(|(name, _)| name.as_str())
     }
 
+    /// The same, with the first error of each.
+    pub fn invalid_messages(&self) -> BTreeMap<String, String> {
+        let message = |(name, told): (&String, &Told)| Some((name.clone(), told.invalid.clone()?));
+        self.told.iter().filter_map(message).collect()
+    }
+
     /// Reads the directory again: the files that changed, or all of them when a person asks.
     ///
     /// # Errors

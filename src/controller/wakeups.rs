@@ -1,16 +1,16 @@
 //! All that can wake the loop, as one stream: files, the Swarm, registries, time, signals.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, FuturesUnordered};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::Jitter;
-use super::poll::{Poller, Watched};
+use super::poll::{self, Poller, Watched};
 use crate::events::Trigger;
 use crate::image::Repository;
 use crate::registry::Registry;
@@ -36,6 +36,8 @@ pub enum Wake {
     Service(String),
     /// These repositories have something new, or cannot be asked.
     Registry(BTreeSet<Repository>),
+    /// A person asks: read the specs and look at this customer, or at all, with nothing from a cache.
+    Manual(Option<String>),
     /// SIGHUP: read and ask everything again.
     Hangup,
 }
@@ -44,7 +46,52 @@ pub enum Wake {
 pub struct Wakeups {
     wakes: mpsc::Receiver<Wake>,
     repositories: watch::Sender<BTreeSet<Repository>>,
+    poke: Poke,
     _sources: JoinSet<()>,
+}
+
+/// Wakes the loop from outside: for the API and for webhooks. Names nothing to deploy.
+#[derive(Clone)]
+pub struct Poke {
+    wakes: mpsc::Sender<Wake>,
+    pushed: mpsc::Sender<BTreeSet<Repository>>,
+    repositories: watch::Receiver<BTreeSet<Repository>>,
+}
+
+impl Poke {
+    /// One that wakes nothing: what it would is received instead.
+    #[cfg(test)]
+    pub(crate) fn detached(
+        known: BTreeSet<Repository>,
+    ) -> (Self, mpsc::Receiver<Wake>, mpsc::Receiver<BTreeSet<Repository>>) {
+        let (wakes, woken) = mpsc::channel(BACKLOG);
+        let (pushed, pushes) = mpsc::channel(BACKLOG);
+        (Self { wakes, pushed, repositories: watch::channel(known).1 }, woken, pushes)
+    }
+
+    /// Has a customer, or all of them, looked at anew. False: the loop has ended.
+    pub async fn manual(&self, customer: Option<String>) -> bool {
+        self.wakes.send(Wake::Manual(customer)).await.is_ok()
+    }
+
+    /// The source of the specs may have something new.
+    pub fn specs(&self) {
+        // With a full backlog the loop is busy looking already.
+        let _ = self.wakes.try_send(Wake::Specs(Trigger::Spec));
+    }
+
+    /// Has those of the specs' repositories asked at once that `is_meant` accepts, and whoever
+    /// uses them looked at then. Gives back how many these are.
+    pub fn registry(&self, is_meant: impl Fn(&Repository) -> bool) -> usize {
+        let known = self.repositories.borrow();
+        let meant: BTreeSet<Repository> = known.iter().filter(|known| is_meant(known)).cloned().collect();
+        drop(known);
+        let count = meant.len();
+        if count > 0 {
+            let _ = self.pushed.try_send(meant);
+        }
+        count
+    }
 }
 
 /// What to listen to.
@@ -70,12 +117,21 @@ impl Wakeups {
         let mut tasks = JoinSet::new();
         tasks.spawn(files(sources.files, send.clone()));
         tasks.spawn(swarm(sources.swarm, send.clone()));
+        let (pushed, pushes) = mpsc::channel(BACKLOG);
+        let poke = Poke { wakes: send.clone(), pushed, repositories: repositories_seen.clone() };
+        let asker = (Arc::clone(&sources.registry), sources.watched.clone());
+        tasks.spawn(pushes_told(asker, pushes, send.clone()));
         let poller = Poller::new(sources.registry, sources.watched, sources.poll_registry, sources.jitter);
         tasks.spawn(registries(poller, repositories_seen, Arc::clone(&all_due), send.clone()));
         tasks.spawn(every(sources.resync, Wake::Resync, send.clone()));
         tasks.spawn(every(REREAD, Wake::Specs(Trigger::Resync), send.clone()));
         tasks.spawn(hangups(sources.hangup, all_due, send));
-        Self { wakes, repositories, _sources: tasks }
+        Self { wakes, repositories, poke, _sources: tasks }
+    }
+
+    /// A handle to wake the loop by.
+    pub fn poke(&self) -> Poke {
+        self.poke.clone()
     }
 
     /// Waits for the next wake-up.
@@ -161,6 +217,49 @@ async fn registries(
                     return;
                 }
             }
+        }
+    }
+}
+
+/// Asks a repository as soon as somebody says that it has something new, each by itself, so
+/// that a registry that hangs holds up no other; what comes meanwhile is asked once more.
+async fn pushes_told(
+    (registry, watched): (Arc<dyn Registry>, Watched),
+    mut pushes: mpsc::Receiver<BTreeSet<Repository>>,
+    send: mpsc::Sender<Wake>,
+) {
+    let mut asking = FuturesUnordered::new();
+    let mut under_way: BTreeMap<Repository, bool> = BTreeMap::new();
+    loop {
+        let begin: Vec<Repository> = tokio::select! {
+            pushed = pushes.recv() => {
+                let Some(pushed) = pushed else { return };
+                let mut begin = Vec::new();
+                for repository in pushed {
+                    match under_way.get_mut(&repository) {
+                        Some(again) => *again = true,
+                        None => begin.push(repository),
+                    }
+                }
+                begin
+            }
+            Some(asked) = asking.next(), if !asking.is_empty() => {
+                let repository: Repository = asked;
+                if send.send(Wake::Registry(BTreeSet::from([repository.clone()]))).await.is_err() {
+                    return;
+                }
+                let again = under_way.remove(&repository) == Some(true);
+                again.then_some(repository).into_iter().collect()
+            }
+        };
+        for repository in begin {
+            under_way.insert(repository.clone(), false);
+            let (registry, watched) = (Arc::clone(&registry), watched.clone());
+            asking.push(async move {
+                // Whatever came of it, the pass finds out from the same answers, and says so.
+                poll::refresh(registry.as_ref(), &repository, &watched).await;
+                repository
+            });
         }
     }
 }

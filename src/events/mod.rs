@@ -7,6 +7,7 @@ mod log;
 mod read;
 mod recorder;
 mod segments;
+mod since;
 pub mod text;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ pub use history::{Change, Outcome, history};
 pub use log::{Log, Options, open_intents};
 pub use read::{Filter, Head, Line, Reader, read};
 pub use recorder::{About, Clock, EventObserver, Recorder};
+pub use since::Since;
 
 /// One line of the log. This is a boundary type: it is what is written and read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

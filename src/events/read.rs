@@ -54,6 +54,8 @@ pub struct Filter {
     pub reasons: Vec<Reason>,
     /// Not older than this.
     pub since: Option<jiff::Timestamp>,
+    /// With a higher number than this.
+    pub after: Option<u64>,
     /// Of what is there already, only the last so many that fit.
     pub last: Option<usize>,
 }
@@ -66,6 +68,7 @@ impl Filter {
             && same(&self.service, &line.service)
             && self.kind.is_none_or(|kind| kind.as_str() == line.kind)
             && (self.reasons.is_empty() || self.reasons.iter().any(|reason| reason.as_str() == line.reason))
+            && self.after.is_none_or(|seq| line.seq > seq)
             && self.since.is_none_or(|since| line.time.is_some_and(|time| time >= since))
     }
 }
@@ -295,11 +298,17 @@ struct Next {
     gap: bool,
 }
 
+impl Line {
+    /// A line of a log, or `None` if it is none.
+    pub fn parse(raw: &str) -> Option<Self> {
+        let value: serde_json::Value = serde_json::from_str(raw).ok()?;
+        let head = Head::of(&value)?;
+        Some(Self { raw: raw.to_owned(), head, event: serde_json::from_value(value).ok() })
+    }
+}
+
 fn parse(line: &RawLine) -> Option<Line> {
-    let raw = std::str::from_utf8(&line.bytes).ok()?;
-    let value: serde_json::Value = serde_json::from_str(raw).ok()?;
-    let head = Head::of(&value)?;
-    Some(Line { raw: raw.to_owned(), head, event: serde_json::from_value(value).ok() })
+    Line::parse(std::str::from_utf8(&line.bytes).ok()?)
 }
 
 #[cfg(test)]

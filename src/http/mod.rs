@@ -1,21 +1,38 @@
-//! What `skep run` serves: `/healthz`, `/readyz` and `/metrics` (contract §5).
+//! What `skep run` serves: health, metrics, the API and a page (contract §5).
 
+mod access;
+mod api;
+mod board;
 mod health;
+mod holds;
 mod metrics;
+mod page;
 mod routes;
 mod serve;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+pub use access::{Hosts, Secret, TOKEN_FILE, token, token_path};
+pub use api::{Api, Held, Limits, Reconciled, Suspending, check_hold};
+pub use board::Board;
 pub use health::{Health, Part, Readiness, Unready};
+pub use holds::end_holds;
 pub use metrics::{Highest, Metrics};
-pub use serve::serve;
+pub use serve::{Listener, serve};
 
-/// What the handlers look at. Cheap to clone.
+/// What lives as long as the process. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpState {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
+}
+
+/// What the handlers look at. Cheap to clone.
+#[derive(Clone)]
+pub struct Served {
+    pub state: HttpState,
+    pub api: Arc<Api>,
 }

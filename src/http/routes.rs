@@ -1,30 +1,79 @@
-//! The paths and their answers.
+//! The paths and their answers, in one table: the router and its description are made of it.
 
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get, post};
+use serde_json::{Map, Value, json};
 
-use super::HttpState;
+use super::{Served, api, page, stream};
 
 /// <https://prometheus.io/docs/specs/om/open_metrics_spec/>, "Overall Structure".
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const BODY_BYTES_MAX: usize = 64 << 10;
 
-pub(super) fn router(state: HttpState) -> Router {
+/// One path and method of the API.
+pub(super) struct Route {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    summary: &'static str,
+    /// Names of query parameters.
+    query: &'static [&'static str],
+    handler: MethodRouter<Served>,
+}
+
+impl Route {
+    fn new(
+        method: &'static str,
+        path: &'static str,
+        summary: &'static str,
+        query: &'static [&'static str],
+        handler: MethodRouter<Served>,
+    ) -> Self {
+        Self { method, path, summary, query, handler }
+    }
+}
+
+const WAIT: &[&str] = &["wait"];
+const EVENTS: &[&str] = &["customer", "service", "type", "reason", "since", "after", "limit"];
+
+/// All that is guarded by `Host`, and by the token where it changes something.
+#[rustfmt::skip]
+pub(super) fn table() -> Vec<Route> {
+    vec![
+        Route::new("get", "/", "How everything stands, as a page", &[], get(page::page)),
+        Route::new("get", "/api/v1/openapi.json", "This description", &[], get(openapi)),
+        Route::new("get", "/api/v1/customers", "How all customers stand, as `skep status --output json`", &[], get(api::customers)),
+        Route::new("get", "/api/v1/customers/{customer}", "How one customer stands", &[], get(api::customer)),
+        Route::new("get", "/api/v1/events", "Events; with Accept: text/event-stream as they come", EVENTS, get(stream::events)),
+        Route::new("post", "/api/v1/reconcile", "Look at all customers now", WAIT, post(api::reconcile_all)),
+        Route::new("post", "/api/v1/reconcile/{customer}", "Look at a customer now", WAIT, post(api::reconcile)),
+        Route::new("post", "/api/v1/suspend/{customer}", "Hold a customer; the body has reason and until", &[], post(api::suspend)),
+        Route::new("post", "/api/v1/suspend/{customer}/{service}", "Hold a service; the body has reason and until", &[], post(api::suspend_service)),
+        Route::new("post", "/api/v1/resume/{customer}", "End the hold on a customer", &[], post(api::resume)),
+        Route::new("post", "/api/v1/resume/{customer}/{service}", "End the hold on a service", &[], post(api::resume_service)),
+        Route::new("post", "/api/v1/retry/{customer}/{service}", "Forget refused versions and try again", &["wait", "version"], post(api::retry)),
+    ]
+}
+
+pub(super) fn router(served: Served) -> Router {
+    let guarded = table().into_iter().fold(Router::new(), |all, route| all.route(route.path, route.handler));
+    let guarded = guarded.route_layer(from_fn_with_state(served.clone(), api::guard));
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(state)
+        .with_state(served)
 }
 
-async fn healthz(State(state): State<HttpState>) -> Response {
-    match state.health.stuck_for(Instant::now()) {
+async fn healthz(State(served): State<Served>) -> Response {
+    match served.state.health.stuck_for(Instant::now()) {
         None => (StatusCode::OK, "ok\n").into_response(),
         Some(since) => {
             let message = format!("the loop has not gone round for {} s\n", since.as_secs());
@@ -33,12 +82,51 @@ async fn healthz(State(state): State<HttpState>) -> Response {
     }
 }
 
-async fn readyz(State(state): State<HttpState>) -> Response {
-    let readiness = state.health.readiness();
+async fn readyz(State(served): State<Served>) -> Response {
+    let readiness = served.state.health.readiness();
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(readiness)).into_response()
 }
 
-async fn metrics(State(state): State<HttpState>) -> Response {
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], state.metrics.encode()).into_response()
+async fn metrics(State(served): State<Served>) -> Response {
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], served.state.metrics.encode()).into_response()
+}
+
+async fn openapi() -> Response {
+    axum::Json(description()).into_response()
+}
+
+/// The API in the terms of `OpenAPI` 3.1.
+pub(super) fn description() -> Value {
+    let mut paths = Map::new();
+    for route in table() {
+        let named = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let mut parameters: Vec<Value> = named.map(|name| parameter(name, "path")).collect();
+        parameters.extend(route.query.iter().map(|name| parameter(name, "query")));
+        let mut operation = json!({
+            "summary": route.summary,
+            "parameters": parameters,
+            "responses": {"2XX": {"description": "Done, or begun"}, "default": {"description": "What is wrong, as `error`"}},
+        });
+        if route.method != "get" {
+            operation["security"] = json!([{"token": []}]);
+        }
+        if route.path.contains("/suspend/") {
+            operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": {
+                "type": "object", "required": ["reason"],
+                "properties": {"reason": {"type": "string"}, "until": {"type": "string", "format": "date-time"}},
+            }}}});
+        }
+        paths.entry(route.path).or_insert_with(|| json!({}))[route.method] = operation;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "skep", "version": env!("CARGO_PKG_VERSION")},
+        "paths": paths,
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    })
+}
+
+fn parameter(name: &str, place: &str) -> Value {
+    json!({"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}})
 }

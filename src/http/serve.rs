@@ -9,12 +9,12 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::HttpState;
+use super::Served;
 use super::routes::router;
 
 /// A few scrapers and probes; more wait in the kernel's backlog.
@@ -30,16 +30,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HEADERS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
+/// Where requests come in.
+#[derive(Debug)]
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Box<dyn crate::dial::Stream>> {
+        Ok(match self {
+            Self::Tcp(listener) => Box::new(listener.accept().await?.0),
+            Self::Unix(listener) => Box::new(listener.accept().await?.0),
+        })
+    }
+}
+
 /// Serves until `shutdown`, then lets answers under way finish, for a few seconds at most.
 ///
 /// # Errors
 /// None now; a listener that cannot go on would be one.
-pub async fn serve(
-    listener: TcpListener,
-    state: HttpState,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
-    let router = router(state);
+pub async fn serve(listener: Listener, served: Served, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let router = router(served);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let ending = CancellationToken::new();
     let mut connections = JoinSet::new();
@@ -75,13 +87,16 @@ pub async fn serve(
 
 type Place = tokio::sync::OwnedSemaphorePermit;
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, Place)> {
+async fn accept(
+    listener: &Listener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(Box<dyn crate::dial::Stream>, Place)> {
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let stream = listener.accept().await?;
     Ok((stream, place))
 }
 
-async fn connection(stream: TcpStream, router: Router, ending: CancellationToken) {
+async fn connection(stream: Box<dyn crate::dial::Stream>, router: Router, ending: CancellationToken) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,12 +9,22 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::controller::orders::Orders;
 use crate::events::{Kind, Reason};
+use crate::memory::InMemory;
+
+const TOKEN: &str = "canary-token";
+
+mod api;
 use crate::registry::RateLimit;
 
 struct Server {
     address: SocketAddr,
     state: HttpState,
+    api: Arc<Api>,
+    woken: tokio::sync::mpsc::Receiver<crate::controller::Wake>,
+    #[expect(dead_code, reason = "the event log lives as long as the server")]
+    dir: tempfile::TempDir,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -22,10 +33,24 @@ async fn start(heartbeat_max: Duration) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let state = HttpState { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new(heartbeat_max)) };
+    let dir = tempfile::tempdir().unwrap();
+    let (poke, woken, _) = crate::controller::wakeups::Poke::detached(BTreeSet::new());
+    let api = Arc::new(Api {
+        token: Secret::new(TOKEN).unwrap(),
+        hosts: Hosts::default(),
+        board: Arc::default(),
+        events: dir.path().to_owned(),
+        memory: Arc::new(InMemory::default()),
+        orders: Orders::default(),
+        poke,
+        stop: Default::default(),
+        limits: Limits::default(),
+    });
+    let served = Served { state: state.clone(), api: Arc::clone(&api) };
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move { drop(stopped.await) };
-    let serving = tokio::spawn(serve(listener, state.clone(), shutdown));
-    Server { address, state, stop, serving }
+    let serving = tokio::spawn(serve(Listener::Tcp(listener), served, shutdown));
+    Server { address, state, api, woken, dir, stop, serving }
 }
 
 /// The whole answer to `GET path`, on a connection of its own.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use super::{Memory, RepositoryMemory, ServiceMemory};
+use super::{HoldMemory, Memory, RepositoryMemory, ServiceMemory};
 use crate::files::{Files, Real, at, make_dirs};
 
 /// Raised when the files' meaning changes; a newer one is refused rather than misread.
@@ -36,6 +36,7 @@ pub enum Mode {
 pub struct Disk {
     services: Store<ServiceMemory>,
     repositories: Store<RepositoryMemory>,
+    holds: Store<HoldMemory>,
 }
 
 impl Disk {
@@ -55,7 +56,8 @@ impl Disk {
         }
         Ok(Self {
             services: Store::open(Arc::clone(&files), dir.join("services"), mode)?,
-            repositories: Store::open(files, dir.join("repositories"), mode)?,
+            repositories: Store::open(Arc::clone(&files), dir.join("repositories"), mode)?,
+            holds: Store::open(files, dir.join("holds"), mode)?,
         })
     }
 }
@@ -75,6 +77,18 @@ impl Memory for Disk {
 
     fn put_repository(&self, name: &str, memory: RepositoryMemory) -> io::Result<()> {
         self.repositories.put(name, memory)
+    }
+
+    fn hold(&self, name: &str) -> HoldMemory {
+        self.holds.get(name)
+    }
+
+    fn holds(&self) -> BTreeMap<String, HoldMemory> {
+        self.holds.values.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn put_hold(&self, name: &str, memory: HoldMemory) -> io::Result<()> {
+        self.holds.put(name, memory)
     }
 }
 

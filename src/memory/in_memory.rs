@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{PoisonError, RwLock};
 
-use super::{Memory, RepositoryMemory, ServiceMemory};
+use super::{HoldMemory, Memory, RepositoryMemory, ServiceMemory};
 
 #[derive(Debug, Default)]
 pub struct InMemory {
     services: RwLock<BTreeMap<String, ServiceMemory>>,
     repositories: RwLock<BTreeMap<String, RepositoryMemory>>,
+    holds: RwLock<BTreeMap<String, HoldMemory>>,
 }
 
 impl Memory for InMemory {
@@ -28,6 +29,20 @@ impl Memory for InMemory {
 
     fn put_repository(&self, name: &str, memory: RepositoryMemory) -> io::Result<()> {
         put(&self.repositories, name, memory);
+        Ok(())
+    }
+
+    fn hold(&self, name: &str) -> HoldMemory {
+        get(&self.holds, name)
+    }
+
+    fn holds(&self) -> BTreeMap<String, HoldMemory> {
+        let holds = self.holds.read().unwrap_or_else(PoisonError::into_inner);
+        holds.iter().filter(|(_, held)| held.hold.is_some()).map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    fn put_hold(&self, name: &str, memory: HoldMemory) -> io::Result<()> {
+        put(&self.holds, name, memory);
         Ok(())
     }
 }

@@ -24,6 +24,13 @@ pub trait Memory: Send + Sync {
     /// # Errors
     /// When the disk does not take it; nothing is changed then.
     fn put_repository(&self, name: &str, memory: RepositoryMemory) -> std::io::Result<()>;
+    /// What holds a customer (`acme`) or a service (`acme/frontend`) at run time.
+    fn hold(&self, name: &str) -> HoldMemory;
+    /// All names that are held, those whose time is over included.
+    fn holds(&self) -> BTreeMap<String, HoldMemory>;
+    /// # Errors
+    /// When the disk does not take it; nothing is changed then.
+    fn put_hold(&self, name: &str, memory: HoldMemory) -> std::io::Result<()>;
 }
 
 /// `Memory::put_service` on a thread that may wait for the disk, so that what is written for
@@ -149,6 +156,31 @@ pub enum Purpose {
     Forward,
     /// Writing the last good image back after a failure.
     RollBack,
+}
+
+/// What a person asked to be left alone, by `skep suspend`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldMemory {
+    /// `None`: not held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub reason: String,
+    /// It ends by itself then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<jiff::Timestamp>,
+    pub since: jiff::Timestamp,
+}
+
+/// The key of a hold: `acme`, or `acme/frontend`.
+pub fn hold_name(customer: &str, service: Option<&str>) -> String {
+    match service {
+        Some(service) => format!("{customer}/{service}"),
+        None => customer.to_owned(),
+    }
 }
 
 /// When tags of a repository were first listed.

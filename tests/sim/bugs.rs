@@ -255,6 +255,18 @@ impl Memory for BuggyMemory {
     fn put_repository(&self, name: &str, memory: RepositoryMemory) -> io::Result<()> {
         self.memory.put_repository(name, memory)
     }
+
+    fn hold(&self, name: &str) -> skep::memory::HoldMemory {
+        self.memory.hold(name)
+    }
+
+    fn holds(&self) -> std::collections::BTreeMap<String, skep::memory::HoldMemory> {
+        self.memory.holds()
+    }
+
+    fn put_hold(&self, name: &str, memory: skep::memory::HoldMemory) -> io::Result<()> {
+        self.memory.put_hold(name, memory)
+    }
 }
 
 type Tags = Arc<[String]>;

@@ -9,10 +9,9 @@ use futures::StreamExt;
 use skep::cli::session::{Clients, Parts, Writer, standing_conditions};
 use skep::config::RegistryConfig;
 use skep::controller::specs::Sealing;
-use skep::controller::{Controller, Jitter, Observer, Settings, Specs, SpecsRead, Wakeups, wakeups};
+use skep::controller::{Controller, Jitter, Observer, Report, Settings, Specs, SpecsRead, Wakeups, wakeups};
 use skep::events::{Conditions, Log, Options};
 use skep::memory::{Disk, Memory, Mode};
-use skep::plan::Plan;
 use skep::sim::wire::{Hosts, Memory as Server};
 use skep::spec::ContentKey;
 use skep::state_dir::StateDir;
@@ -149,7 +148,7 @@ fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'st
 struct Unwatched;
 
 impl Observer for Unwatched {
-    fn pass(&self, _: &str, _: std::time::Duration, _: Result<&Plan, &SwarmError>) {}
+    fn pass(&self, _: &str, _: std::time::Duration, _: Result<&Report, &SwarmError>) {}
     fn queue_depth(&self, _: usize) {}
     fn specs_read(&self, _: Result<&SpecsRead, &str>) {}
     fn forget(&self, _: &str) {}

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::run::assemble;
 use crate::cli::session::{Observers, Writer};
 use crate::config::Config;
-use crate::controller::{Observer, SpecsRead};
-use crate::plan::Plan;
+use crate::controller::{Observer, Report, SpecsRead};
 use crate::swarm::SwarmError;
 
 /// A controller at work. It stops at once when this is dropped, in good order by [`Self::stop`].
@@ -65,7 +64,7 @@ impl Drop for Running {
 struct Nobody;
 
 impl Observer for Nobody {
-    fn pass(&self, _: &str, _: Duration, _: Result<&Plan, &SwarmError>) {}
+    fn pass(&self, _: &str, _: Duration, _: Result<&Report, &SwarmError>) {}
     fn queue_depth(&self, _: usize) {}
     fn specs_read(&self, _: Result<&SpecsRead, &str>) {}
     fn forget(&self, _: &str) {}

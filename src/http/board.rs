@@ -1,0 +1,234 @@
+//! What the last pass of each customer showed, for whoever asks.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::report::{
+    Condition, ConditionKind, ConditionStatus, ServiceStatus, StatusCustomer, StatusReport, SyncState,
+    TaskCount,
+};
+use crate::text::printable;
+
+/// Customers, and how they stood at their last pass.
+#[derive(Debug)]
+pub struct Board {
+    customers: Mutex<BTreeMap<String, Entry>>,
+    /// Counts what changed, for those who wait.
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// The keys of the spec that is in force.
+    services: Vec<String>,
+    last: Option<Last>,
+    /// Why the spec as it stands cannot be read.
+    invalid: Option<String>,
+}
+
+#[derive(Debug)]
+struct Last {
+    begun: Instant,
+    /// Or why nobody can tell.
+    status: Result<StatusCustomer, String>,
+}
+
+/// Enough of an error to know it.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { customers: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.customers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Customers with the keys of their services: all there are, or those that changed.
+    pub fn specs(&self, customers: &BTreeMap<String, Vec<String>>, all: bool) {
+        let mut entries = self.lock();
+        entries.retain(|name, entry| !all || customers.contains_key(name) || entry.invalid.is_some());
+        for (name, services) in customers {
+            entries.entry(name.clone()).or_default().services.clone_from(services);
+        }
+    }
+
+    /// The customers whose spec has errors, with the first of them.
+    pub fn invalid(&self, invalid: &BTreeMap<String, String>) {
+        let mut entries = self.lock();
+        entries.values_mut().for_each(|entry| entry.invalid = None);
+        for (name, message) in invalid {
+            entries.entry(name.clone()).or_default().invalid = Some(printable(message, MESSAGE_CHARS_MAX));
+        }
+        entries
+            .retain(|_, entry| entry.invalid.is_some() || !entry.services.is_empty() || entry.last.is_some());
+    }
+
+    /// What a pass that began at `begun` showed, or why it showed nothing.
+    pub fn pass(&self, customer: &str, begun: Instant, status: Result<StatusCustomer, &str>) {
+        let status = status.map_err(|message| printable(message, MESSAGE_CHARS_MAX));
+        if let Some(entry) = self.lock().get_mut(customer) {
+            entry.last = Some(Last { begun, status });
+        }
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub fn forget(&self, customer: &str) {
+        self.lock().remove(customer);
+    }
+
+    /// The keys of a customer's services.
+    pub fn services(&self, customer: &str) -> Option<Vec<String>> {
+        self.lock().get(customer).map(|entry| entry.services.clone())
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// How the customers stand: one, or all.
+    pub fn report(&self, customer: Option<&str>) -> StatusReport {
+        let entries = self.lock();
+        let wanted = entries.iter().filter(|(name, _)| customer.is_none_or(|only| only == *name));
+        StatusReport { customers: wanted.map(|(name, entry)| entry.status(name)).collect() }
+    }
+
+    /// Tells of every pass that ends from now on.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Whether a pass that began at `since` or later has shown every one of these (or all)
+    /// customers to be where they will stay for now.
+    pub fn settled(&self, customer: Option<&str>, since: Instant) -> bool {
+        let entries = self.lock();
+        let mut wanted = entries.iter().filter(|(name, _)| customer.is_none_or(|only| only == *name));
+        wanted.all(|(_, entry)| entry.services.is_empty() || entry.is_settled(since))
+    }
+}
+
+impl Entry {
+    fn is_settled(&self, since: Instant) -> bool {
+        let Some(last) = self.last.as_ref().filter(|last| last.begun >= since) else { return false };
+        let Ok(status) = &last.status else { return false };
+        let stays = |service: &ServiceStatus| {
+            matches!(service.state, SyncState::InSync | SyncState::Stalled | SyncState::Suspended)
+        };
+        status.services.iter().all(stays)
+    }
+
+    fn status(&self, name: &str) -> StatusCustomer {
+        let seen = self.last.as_ref().and_then(|last| last.status.as_ref().ok());
+        let why = match self.last.as_ref().map(|last| &last.status) {
+            Some(Err(message)) => message.as_str(),
+            _ => "not looked at yet",
+        };
+        let of = |key: &String| {
+            let known = seen.and_then(|seen| seen.services.iter().find(|service| service.service == *key));
+            known.cloned().unwrap_or_else(|| unknown(key, why))
+        };
+        let mut conditions = seen.map(|seen| seen.conditions.clone()).unwrap_or_default();
+        conditions.extend(self.invalid.as_ref().map(|message| Condition {
+            kind: ConditionKind::Stalled,
+            status: ConditionStatus::True,
+            reason: "SpecInvalid".into(),
+            message: message.clone(),
+        }));
+        StatusCustomer {
+            customer: name.to_owned(),
+            revision: seen.and_then(|seen| seen.revision.clone()),
+            services: self.services.iter().map(of).collect(),
+            conditions,
+        }
+    }
+}
+
+/// A service of which nobody can tell: never a guess.
+fn unknown(key: &str, why: &str) -> ServiceStatus {
+    ServiceStatus {
+        service: key.to_owned(),
+        desired: None,
+        running: Vec::new(),
+        tasks: TaskCount::default(),
+        state: SyncState::Unknown,
+        conditions: vec![Condition {
+            kind: ConditionKind::Ready,
+            status: ConditionStatus::Unknown,
+            reason: "Unknown".into(),
+            message: why.to_owned(),
+        }],
+        message: why.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn specs(keys: &[&str]) -> BTreeMap<String, Vec<String>> {
+        BTreeMap::from([("acme".to_owned(), keys.iter().map(|key| (*key).to_owned()).collect())])
+    }
+
+    fn shown(state: SyncState) -> StatusCustomer {
+        let service = ServiceStatus { state, ..unknown("web", "") };
+        StatusCustomer { customer: "acme".into(), services: vec![service], ..StatusCustomer::default() }
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_unknown() {
+        let board = Board::default();
+        board.specs(&specs(&["web", "db"]), true);
+        let report = board.report(None);
+        assert_eq!(report.exit_status(), 2);
+        assert!(report.customers[0].services.iter().all(|s| s.message == "not looked at yet"));
+        let now = Instant::now();
+        board.pass("acme", now, Ok(shown(SyncState::InSync)));
+        let states: Vec<SyncState> =
+            board.report(None).customers[0].services.iter().map(|s| s.state).collect();
+        assert_eq!(states, [SyncState::InSync, SyncState::Unknown], "a key of which the pass knew nothing");
+        board.pass("acme", now, Err("the engine\u{1b}[0m is down"));
+        let report = board.report(Some("acme"));
+        assert!(report.customers[0].services.iter().all(|s| s.state == SyncState::Unknown));
+        assert!(!report.customers[0].services[0].message.contains('\u{1b}'));
+        board.specs(&BTreeMap::new(), true);
+        assert!(board.report(None).customers.is_empty());
+    }
+
+    #[test]
+    fn an_invalid_spec_stands_beside_what_is_in_force() {
+        let board = Board::default();
+        board.specs(&specs(&["web"]), true);
+        board.pass("acme", Instant::now(), Ok(shown(SyncState::InSync)));
+        let bad = |name: &str| BTreeMap::from([(name.to_owned(), "unknown key".to_owned())]);
+        board.invalid(&bad("acme"));
+        assert_eq!(board.report(None).exit_status(), 2);
+        assert_eq!(board.report(None).customers[0].services.len(), 1);
+        board.invalid(&bad("globex"));
+        assert_eq!(board.names(), ["acme", "globex"]);
+        board.specs(&specs(&["web"]), true);
+        board.invalid(&BTreeMap::new());
+        assert_eq!(board.names(), ["acme"]);
+        assert_eq!(board.report(None).exit_status(), 0);
+    }
+
+    #[test]
+    fn only_a_pass_begun_since_settles() {
+        let board = Board::default();
+        board.specs(&specs(&["web"]), true);
+        let asked = Instant::now();
+        assert!(!board.settled(None, asked));
+        board.pass("acme", asked - Duration::from_millis(1), Ok(shown(SyncState::InSync)));
+        assert!(!board.settled(None, asked), "it had begun before");
+        board.pass("acme", asked, Ok(shown(SyncState::Progressing)));
+        assert!(!board.settled(None, asked));
+        board.pass("acme", asked, Ok(shown(SyncState::Stalled)));
+        assert!(board.settled(Some("acme"), asked));
+    }
+}
