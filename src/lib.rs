@@ -17,6 +17,7 @@ mod files;
 pub mod fuzz;
 pub mod http;
 pub mod image;
+pub mod import;
 pub mod memory;
 pub mod plan;
 pub mod registry;

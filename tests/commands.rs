@@ -188,11 +188,49 @@ fn a_variable_with_one_underscore_is_warned_of() {
 #[test]
 fn promised_commands_say_not_yet_and_help_is_one() {
     let directory = tempfile::tempdir().unwrap();
-    for command in ["import f.yml", "reconcile", "suspend acme", "resume acme", "rollback a/b"] {
+    for command in ["reconcile", "suspend acme", "resume acme", "rollback a/b"] {
         let told = contains("is not built yet").and(contains("did you mean").not());
         skep(directory.path(), command).assert().code(2).stdout(is_empty()).stderr(told);
     }
     skep(directory.path(), "plan --server http://127.0.0.1:1").assert().code(2).stderr(contains("not yet"));
     skep(directory.path(), "help").assert().code(0).stdout(contains("audit"));
     skep(directory.path(), "help plan").assert().code(0).stdout(contains("skep plan acme"));
+}
+
+#[test]
+fn import_of_a_file_prints_a_spec_that_lint_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("specs")).unwrap();
+    let text = "services:\n  web:\n    image: 127.0.0.1:1/web:${TAG}\n    restart: always\n    deploy: {replicas: \"${N:-2}\"}\n";
+    std::fs::write(directory.path().join("acme.yml"), text).unwrap();
+    let mut command = skep(directory.path(), "import acme.yml");
+    let told = contains("replicas = 2").and(contains("# restart: not carried:"));
+    let spec = command
+        .env("TAG", "1.2.3")
+        .assert()
+        .code(0)
+        .stderr(is_empty())
+        .stdout(told)
+        .get_output()
+        .stdout
+        .clone();
+    std::fs::write(directory.path().join("specs/acme.toml"), spec).unwrap();
+    skep(directory.path(), "lint").assert().code(0).stdout("1 file: no errors.\n");
+
+    let mut command = skep(directory.path(), "import acme.yml --name globex --output json");
+    let output = command.env("TAG", "latest").assert().code(0).get_output().stdout.clone();
+    let report: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(report["customer"], "globex");
+    assert_eq!(report["notes"].as_array().unwrap().len(), 2, "{report:#}");
+
+    let told = contains("services.web.image: the variable TAG is not set");
+    skep(directory.path(), "import acme.yml").assert().code(2).stdout(is_empty()).stderr(told);
+    skep(directory.path(), "import acme.yml --name Acme")
+        .env("TAG", "1.0.0")
+        .assert()
+        .code(2)
+        .stderr(contains("not a customer name"));
+    for line in ["import", "import nowhere.yml", "import acme.yml --stack acme"] {
+        skep(directory.path(), line).assert().code(2).stdout(is_empty()).stderr(is_empty().not());
+    }
 }

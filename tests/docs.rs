@@ -70,8 +70,10 @@ fn shape(value: &Value) -> String {
     }
     if let Some(choice) = value["enum"].as_array().or(value["anyOf"].as_array()).or(value["oneOf"].as_array())
     {
+        // That a variable may stand for it is said once, on top.
+        let plain = choice.iter().filter(|one| one.get("pattern").is_none());
         let words: Vec<String> =
-            choice.iter().map(|one| one.as_str().map_or_else(|| shape(one), |s| format!("`{s}`"))).collect();
+            plain.map(|one| one.as_str().map_or_else(|| shape(one), |s| format!("`{s}`"))).collect();
         return words.join(" or ");
     }
     if let Some(only) = value.get("const") {

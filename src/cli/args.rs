@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use super::{
-    apply, audit, completions, demo, doctor, events, explain, history, lint, plan, render, retry, run,
-    schema, status, wait,
+    apply, audit, completions, demo, doctor, events, explain, history, import, lint, plan, render, retry,
+    run, schema, status, wait,
 };
 use crate::config::Flags;
 
@@ -99,6 +99,7 @@ pub enum Command {
     Events(events::Args),
     History(history::Args),
     Render(render::Args),
+    Import(import::Args),
     Retry(retry::Args),
     Doctor(doctor::Args),
     Demo(demo::Args),
@@ -107,7 +108,7 @@ pub enum Command {
 }
 
 /// Commands that are promised but not built.
-const NOT_YET: &[&str] = &["import", "reconcile", "suspend", "resume", "rollback"];
+const NOT_YET: &[&str] = &["reconcile", "suspend", "resume", "rollback"];
 
 /// What to say of a command line that was refused for a command that is promised, in place
 /// of another command's name that happens to be near.

@@ -78,14 +78,30 @@ fn merge(files: Vec<(&Path, File)>, env: &BTreeMap<String, String>) -> anyhow::R
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
+    parse(&read_text(path)?).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let size = std::fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.len();
     anyhow::ensure!(
         size <= FILE_BYTES_MAX,
         "{shown} has {size} bytes; a compose file has at most {FILE_BYTES_MAX}"
     );
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    parse(&text).map_err(|error| anyhow::anyhow!("{shown}: {error}"))
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))
+}
+
+/// All that a compose file says, with its variables filled in.
+///
+/// # Errors
+/// When it cannot be read, is no YAML, or names a variable that is not set.
+pub(super) fn whole(path: &Path, env: &BTreeMap<String, String>) -> anyhow::Result<serde_json::Value> {
+    let text = read_text(path)?;
+    let fault = |why: &str| anyhow::anyhow!("{}: {}", path.display(), crate::text::printable(why, 500));
+    let mut value: serde_json::Value =
+        serde_saphyr::from_str(&text).map_err(|error| fault(&error.to_string()))?;
+    super::import::fill_in(&mut value, env, "").map_err(|why| fault(&why))?;
+    Ok(value)
 }
 
 /// The error is fit to print.
@@ -110,7 +126,11 @@ pub(crate) fn fuzz(text: &str) {
 
 /// `$VAR`, `${VAR}`, and with `:-`, `-`, `:?`, `?`, `:+` or `+` a word that may hold
 /// variables itself; `$$` is a dollar. (Compose specification, "Interpolation".)
-fn interpolate(text: &str, env: &BTreeMap<String, String>, depth: usize) -> Result<String, String> {
+pub(super) fn interpolate(
+    text: &str,
+    env: &BTreeMap<String, String>,
+    depth: usize,
+) -> Result<String, String> {
     if depth > NESTING_MAX {
         return Err(format!("variables are nested more than {NESTING_MAX} deep"));
     }

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod history;
+pub mod import;
 pub mod lint;
 mod output;
 pub mod plan;
@@ -139,6 +140,7 @@ async fn dispatch_networked(ctx: &mut Context, command: Command) -> anyhow::Resu
         Command::Status(args) => status::run(ctx, args).await,
         Command::Wait(args) => wait::run(ctx, args).await,
         Command::Render(args) => render::run(ctx, args).await,
+        Command::Import(args) => import::run(ctx, args).await,
         Command::Retry(args) => retry::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
         Command::Events(args) => events::run(ctx, args).await,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::session::{Observers, Writer};
 use crate::config::Config;
-use crate::controller::{Controller, Jitter, Observer, Settings, Specs, Wakeups, wakeups};
+use crate::controller::{Controller, Jitter, Observer, Settings, Specs, SpecsRead, Wakeups, wakeups};
 use crate::http::{self, Health, Highest, HttpState, Metrics, Part};
 use crate::plan::Plan;
 use crate::source;
@@ -273,16 +273,16 @@ impl Observer for Watcher {
         self.state.metrics.queue_depth(depth);
     }
 
-    fn specs_read(&self, result: Result<&BTreeMap<String, Vec<String>>, &str>) {
+    fn specs_read(&self, result: Result<&SpecsRead, &str>) {
         let health = &self.state.health;
         health.seen(Part::Specs, result.map(drop));
-        let Ok(customers) = result else { return };
-        if customers.is_empty() {
+        let Ok(read) = result else { return };
+        if read.customers == 0 {
             // Without a customer there is nothing more to see.
             health.seen(Part::Swarm, Ok(()));
             health.seen(Part::Registries, Ok(()));
         }
-        self.seed(customers);
+        self.seed(read);
     }
 
     fn forget(&self, customer: &str) {
@@ -301,18 +301,18 @@ impl Observer for Watcher {
 impl Watcher {
     /// Nobody can tell of a service until its first pass, and that must be seen too: an
     /// engine that is down from the start lets no pass come so far.
-    fn seed(&self, customers: &BTreeMap<String, Vec<String>>) {
+    fn seed(&self, read: &SpecsRead) {
         let Ok(mut known) = self.known.lock() else { return };
         let metrics = &self.state.metrics;
         // Of specs that another configuration named.
         known.retain(|customer, _| {
-            let keep = customers.contains_key(customer);
+            let keep = !read.all || read.services.contains_key(customer);
             if !keep {
                 metrics.forget_customer(customer);
             }
             keep
         });
-        for (customer, services) in customers {
+        for (customer, services) in &read.services {
             let before = known.insert(customer.clone(), services.clone()).unwrap_or_default();
             for new in services.iter().filter(|service| !before.contains(service)) {
                 metrics.set_service(customer, new, Highest::Unknown, None, None);
@@ -385,8 +385,13 @@ mod tests {
         let state =
             HttpState { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new(HEARTBEAT_MAX)) };
         let watcher = Watcher { state: state.clone(), known: Mutex::default(), dark: Mutex::default() };
+        let read = |services: BTreeMap<String, Vec<String>>, all| {
+            let customers = services.len();
+            SpecsRead { services, all, customers }
+        };
         let specs = |keys: &[&str]| {
-            BTreeMap::from([("acme".to_owned(), keys.iter().map(|key| (*key).to_owned()).collect())])
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            read(BTreeMap::from([("acme".to_owned(), keys)]), false)
         };
         watcher.specs_read(Ok(&specs(&["web", "db"])));
         let error = SwarmError { class: swarm::ErrorClass::Transient, message: "down".into() };
@@ -398,7 +403,7 @@ mod tests {
         assert!(unknown("web") && unknown("db"));
         watcher.specs_read(Ok(&specs(&["web"])));
         assert!(unknown("web") && !unknown("db"), "a service that left the spec leaves the metrics");
-        watcher.specs_read(Ok(&BTreeMap::new()));
+        watcher.specs_read(Ok(&read(BTreeMap::new(), true)));
         assert!(!unknown("web"));
     }
 

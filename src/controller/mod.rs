@@ -56,11 +56,22 @@ const CONFLICTS_AT_ONCE_MAX: u32 = 5;
 pub trait Observer: Send + Sync {
     fn pass(&self, customer: &str, duration: Duration, result: Result<&Plan, &SwarmError>);
     fn queue_depth(&self, depth: usize);
-    /// The customers with the keys of their services, or why the specs cannot be read.
-    fn specs_read(&self, result: Result<&BTreeMap<String, Vec<String>>, &str>);
+    /// What the specs say now, or why they cannot be read.
+    fn specs_read(&self, result: Result<&SpecsRead, &str>);
     fn forget(&self, customer: &str);
     /// The loop is alive.
     fn heartbeat(&self);
+}
+
+/// What a reading of the specs brought.
+#[derive(Clone, Debug, Default)]
+pub struct SpecsRead {
+    /// The keys of each customer's services: of all customers, or of those that are new or changed.
+    pub services: BTreeMap<String, Vec<String>>,
+    /// Whether these are all.
+    pub all: bool,
+    /// How many customers there are.
+    pub customers: usize,
 }
 
 /// Settings of the loop.
@@ -85,6 +96,10 @@ pub struct Controller {
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
     specs_failed: bool,
+    /// The observer has heard of all customers.
+    told_of_specs: bool,
+    /// Repositories that are asked, and for how many services.
+    repositories: BTreeMap<Repository, usize>,
     /// What the looks at rolling customers are counted from.
     origin: Instant,
 }
@@ -119,6 +134,8 @@ impl Controller {
             conflicts: HashMap::new(),
             quarantined: HashMap::new(),
             specs_failed: false,
+            told_of_specs: false,
+            repositories: BTreeMap::new(),
             origin: Instant::now(),
         }
     }
@@ -247,9 +264,9 @@ impl Controller {
         match self.specs.read(trigger) {
             Ok(changes) => {
                 self.specs_failed = false;
-                let keys = |spec: &Arc<crate::spec::Customer>| spec.services.keys().cloned().collect();
-                let services = self.specs.customers().map(|spec| (spec.name.clone(), keys(spec)));
-                self.observer.specs_read(Ok(&services.collect()));
+                self.count_repositories(&changes);
+                let read = self.read_now(&changes);
+                self.observer.specs_read(Ok(&read));
                 self.reconciler.recorder.tell(changes.events).await;
                 for key in &changes.removed {
                     self.forget(key);
@@ -262,7 +279,7 @@ impl Controller {
                 if trigger == Trigger::Startup {
                     self.want_all(trigger);
                 }
-                wakeups.poll_repositories(self.repositories());
+                wakeups.poll_repositories(self.repositories.keys().cloned().collect());
             }
             Err(error) => {
                 self.observer.specs_read(Err(&error.to_string()));
@@ -274,11 +291,29 @@ impl Controller {
         }
     }
 
-    fn repositories(&self) -> BTreeSet<Repository> {
-        let services = self.specs.customers().flat_map(|customer| customer.services.values());
-        let asked =
-            services.filter(|service| !matches!(service.image, crate::spec::ImagePolicy::Digest { .. }));
-        asked.map(|service| service.image.repository().clone()).collect()
+    fn read_now(&mut self, changes: &specs::Changes) -> SpecsRead {
+        let all = !std::mem::replace(&mut self.told_of_specs, true);
+        let keys = |spec: &Arc<crate::spec::Customer>| {
+            (spec.name.clone(), spec.services.keys().cloned().collect::<Vec<String>>())
+        };
+        let services = match all {
+            true => self.specs.customers().map(keys).collect(),
+            false => changes.changed.iter().filter_map(|name| self.specs.get(name)).map(keys).collect(),
+        };
+        SpecsRead { services, all, customers: self.specs.customers().len() }
+    }
+
+    fn count_repositories(&mut self, changes: &specs::Changes) {
+        let now = changes.changed.iter().filter_map(|name| self.specs.get(name));
+        for repository in now.flat_map(|customer| asked(customer)) {
+            *self.repositories.entry(repository.clone()).or_default() += 1;
+        }
+        for repository in changes.replaced.iter().flat_map(|customer| asked(customer)) {
+            if let Some(services) = self.repositories.get_mut(repository) {
+                *services -= 1;
+            }
+        }
+        self.repositories.retain(|_, services| *services > 0);
     }
 
     fn forget(&mut self, key: &str) {
@@ -355,6 +390,13 @@ impl Controller {
         let about = About { customer: None, trigger, revision: None };
         self.reconciler.recorder.tell(vec![about.event(kind, reason, None, message)]).await;
     }
+}
+
+/// The repositories whose registries are asked, of each service.
+fn asked(customer: &crate::spec::Customer) -> impl Iterator<Item = &Repository> {
+    let services = customer.services.values();
+    let asked = services.filter(|service| !matches!(service.image, crate::spec::ImagePolicy::Digest { .. }));
+    asked.map(|service| service.image.repository())
 }
 
 async fn pass(reconciler: Arc<Reconciler>, key: String, request: Request) -> Done {

@@ -86,7 +86,7 @@ impl Specs {
         }
     }
 
-    pub fn customers(&self) -> impl Iterator<Item = &Arc<Customer>> {
+    pub fn customers(&self) -> impl ExactSizeIterator<Item = &Arc<Customer>> {
         self.customers.values()
     }
 

@@ -3,7 +3,7 @@
 //! with the seeds that are kept there.
 
 mod log;
-mod planning;
+pub(crate) mod planning;
 #[cfg(test)]
 mod seeds;
 mod spec;

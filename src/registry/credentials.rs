@@ -2,13 +2,14 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::prelude::*;
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::cache::Flights;
+use super::cache::{Bounded, Flights, lock};
 use super::docker_config::{self, DockerConfig};
 use super::endpoint::{Entry, Settings, server_address};
 use super::limits::REPOSITORIES_MAX;
@@ -27,6 +28,8 @@ pub(super) struct Credentials {
     limits: Limits,
     /// What helpers said, by helper and server.
     helped: Flights<(String, String), Option<Credential>>,
+    /// What `renewal` found, and when: it is asked for each service at each pass.
+    renewals: Mutex<Bounded<Repository, (Instant, Option<Duration>)>>,
 }
 
 impl Credentials {
@@ -37,7 +40,8 @@ impl Credentials {
         limits: Limits,
     ) -> Self {
         let helped = Flights::new(REPOSITORIES_MAX, limits.error_ttl);
-        Self { settings, docker_config, helper_dirs, limits, helped }
+        let renewals = Mutex::new(Bounded::new(REPOSITORIES_MAX));
+        Self { settings, docker_config, helper_dirs, limits, helped, renewals }
     }
 
     /// The credentials for a repository; files are read again each time. A source that is
@@ -54,6 +58,17 @@ impl Credentials {
     /// How often what nodes were given is to be replaced: as the configuration says, else by the
     /// life that the tokens of a helper are known to have.
     pub(super) async fn renewal(&self, repository: &Repository) -> Option<Duration> {
+        if let Some((found, renewal)) = lock(&self.renewals).get(repository).copied()
+            && found.elapsed() < self.limits.helper_ttl
+        {
+            return renewal;
+        }
+        let renewal = self.find_renewal(repository).await;
+        lock(&self.renewals).insert(repository.clone(), (Instant::now(), renewal));
+        renewal
+    }
+
+    async fn find_renewal(&self, repository: &Repository) -> Option<Duration> {
         for entry in self.settings.of(repository) {
             let config = &entry.config;
             if config.renew.is_some() {

@@ -105,12 +105,15 @@ pub static SPEC: Keys = Keys {
         key(
             "template",
             Shape::Text,
-            "Name of a file under templates/ that is merged beneath this one: tables merge, scalars and arrays replace",
+            "Name of a file under templates/ that is merged beneath this one: tables merge, scalars and arrays replace; a template may name another",
         ),
         key(
             "vars",
-            Shape::Map { pattern: Some(VAR_PATTERN), value: &Shape::Scalar },
-            "Values for ${name} inside any string; ${customer} always exists and $$ is a dollar",
+            Shape::Map {
+                pattern: Some(VAR_PATTERN),
+                value: &Shape::Any(&[Shape::Scalar, Shape::Table(&VAR)]),
+            },
+            "Values for ${name} inside any string; ${customer} always exists and $$ is a dollar; a template may declare them",
         ),
         key(
             "suspend",
@@ -158,6 +161,24 @@ pub static SPEC: Keys = Keys {
         ("include", "use `template` for what customers share"),
         ("extends", "use `template` for what customers share"),
     ],
+};
+
+pub static VAR: Keys = Keys {
+    id: "var",
+    doc: "A variable as a template declares it",
+    known: &[
+        key(
+            "type",
+            Shape::Choice(&["string", "integer", "boolean", "enum"]),
+            "What its value must be; left out: a string, number or boolean",
+        ),
+        key("default", Shape::Scalar, "Its value where neither the customer nor a template above gives one"),
+        key("required", Shape::Boolean, "The customer must give it: so it is where there is no default"),
+        key("values", TEXTS, "Of an enum: what it may be"),
+        key("description", Shape::Text, "What it is for, said where it is missing"),
+    ],
+    not_yet: &["pattern"],
+    refused: &[],
 };
 
 pub static SUSPEND: Keys = Keys {
@@ -271,6 +292,7 @@ pub static SERVICE: Keys = Keys {
 /// All tables, for the schema and for tests.
 pub static ALL: &[&Keys] = &[
     &SPEC,
+    &VAR,
     &SUSPEND,
     &NETWORK,
     &IPAM,

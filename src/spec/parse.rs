@@ -1,17 +1,18 @@
 //! Spec files to customers: every error of every file at once, each with its place.
 //!
 //! The way of a text: `document` parses it (with recovery) into a `tree` of placed values,
-//! `merge` lays a customer over its template, and the readers (`customer`, `service`,
+//! `merge` lays a customer over its `templates`, which may `declare` variables, and the readers (`customer`, `service`,
 //! `image`, `deploy`, `ports`) walk the tree with the kit in `reader`, filling in `vars` and
 //! collecting findings in `report`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::{Diagnostic, Severity};
-use super::{Contents, Customer, NoContents};
+use super::{Contents, Customer, NoContents, VersionPolicy};
 
 mod container;
 mod customer;
+mod declare;
 mod deploy;
 mod document;
 mod env_file;
@@ -24,6 +25,7 @@ mod reader;
 mod report;
 mod secrets;
 mod service;
+mod templates;
 mod tree;
 mod units;
 mod vars;
@@ -34,13 +36,16 @@ mod words;
 pub(crate) mod tests;
 
 pub use document::FILE_BYTES_MAX;
-pub use layout::{FILES_MAX, is_shared};
+pub use image::following;
+pub use layout::{FILES_MAX, is_customer_name, is_shared};
 
 use customer::read_customer;
+use declare::Declarations;
 use document::Document;
 use layout::Layout;
 use reader::Context;
-use report::{Finding, Report, Sources};
+use report::{Finding, Report, Sources, Span};
+use templates::{Chain, Templates};
 use tree::{Table, Value};
 use vars::Vars;
 
@@ -64,13 +69,6 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// A template as read by itself.
-struct Template {
-    file: u32,
-    document: Document,
-    findings: Vec<Finding>,
-}
-
 /// Errors told of one customer; `diagnostics` has all. A broken template must not cost its
 /// errors times its customers.
 const INVALID_MAX: usize = 50;
@@ -88,11 +86,10 @@ pub fn load(files: &SpecFiles) -> Loaded {
 pub fn load_with(files: &SpecFiles, contents: &dyn Contents) -> Loaded {
     let sources = Sources::new(&files.files);
     let layout = Layout::of(&sources);
-    let templates: BTreeMap<&str, Template> =
-        layout.templates.iter().map(|(name, file)| (*name, load_template(&sources, *file))).collect();
+    let templates = Templates::load(&sources, &layout);
     let mut loaded = Loaded::default();
     let mut all: Users = layout.findings.iter().map(|finding| (finding.clone(), BTreeSet::new())).collect();
-    for template in templates.values() {
+    for template in templates.iter() {
         all.extend(template.findings.iter().map(|finding| (finding.clone(), BTreeSet::new())));
     }
     for (name, files) in &layout.customers {
@@ -145,46 +142,18 @@ fn mention(sources: &Sources<'_>, users: &BTreeSet<u32>) -> String {
     }
 }
 
-/// Reads a template by itself, so that its errors show even where customers override them
-/// or nobody uses it.
-fn load_template(sources: &Sources<'_>, file: u32) -> Template {
-    let mut syntax = Report::default();
-    let mut document = document::parse(sources, file, &mut syntax);
-    if let Some(entry) = document.root.entries.remove("template") {
-        let help = "use one template a customer for now".to_owned();
-        syntax.error(entry.key, "template", "not yet: a template cannot have a template", Some(help));
-    }
-    let mut cx = Context {
-        sources,
-        report: Report::default(),
-        vars: Vars::new(None),
-        // Read where a customer uses it.
-        contents: &NoContents,
-        names_contents: false,
-        customer: None,
-        partial: true,
-    };
-    read_customer(&mut cx, &document.root, file);
-    let mut findings = syntax.finish(file);
-    findings.extend(audible(cx.report.finish(file), &[(file, &document)]));
-    Template { file, document, findings }
-}
-
-/// Reads one customer with its template. All findings are returned, its template's included.
+/// Reads one customer with its templates. All findings are returned, its templates' included.
 fn load_customer(
     sources: &Sources<'_>,
     contents: &dyn Contents,
     name: &str,
     file: u32,
-    templates: &BTreeMap<&str, Template>,
+    templates: &Templates<'_>,
 ) -> (Customer, Vec<Finding>) {
     let mut syntax = Report::default();
     let document = document::parse(sources, file, &mut syntax);
-    let (template, named) = find_template(&document.root, templates, &mut syntax);
-    let merged = match template {
-        Some(template) => merge::merge(&template.document.root, &document.root),
-        None => document.root.clone(),
-    };
+    let (chain, asked) = find_template(&document.root, templates, &mut syntax);
+    let merged = chain.merged(Some(&document.root));
     let mut cx = Context {
         sources,
         report: Report::default(),
@@ -192,60 +161,64 @@ fn load_customer(
         contents,
         names_contents: false,
         customer: Some(name),
-        partial: document.broken
-            || (named && template.is_none())
-            || template.is_some_and(|template| template.document.broken),
+        partial: document.broken || !chain.whole || chain.is_broken(),
+        version_defaults: VersionPolicy::default(),
     };
+    let declared = declare::of_chain(&chain);
+    if let Some(asked) = asked {
+        declare::check(&mut cx, &declared, &merged, asked);
+    }
     let customer = read_customer(&mut cx, &merged, file);
     // After an error a string may not have been reached.
     if !cx.partial && !cx.report.has_errors() {
-        warn_unused(&mut cx, &document.root, template);
+        warn_unused(&mut cx, &document.root, &chain, &declared);
     }
     let mut findings = syntax.finish(file);
     let mut documents = vec![(file, &document)];
-    documents.extend(template.map(|template| (template.file, &template.document)));
+    documents.extend(chain.documents());
     findings.extend(audible(cx.report.finish(file), &documents));
-    findings.extend(template.iter().flat_map(|template| template.findings.iter().cloned()));
+    findings.extend(chain.templates.iter().flat_map(|template| template.findings.iter().cloned()));
     findings.sort();
     findings.dedup();
     (customer, findings)
 }
 
-/// The customer's template, and whether it names one at all.
+/// The customer's templates, and where it names the first.
 fn find_template<'t>(
     root: &Table,
-    templates: &'t BTreeMap<&str, Template>,
+    templates: &'t Templates<'_>,
     report: &mut Report,
-) -> (Option<&'t Template>, bool) {
-    let Some(entry) = root.entries.get("template") else { return (None, false) };
+) -> (Chain<'t>, Option<Span>) {
+    let none = |whole| Chain { templates: Vec::new(), whole };
+    let Some(entry) = root.entries.get("template") else { return (none(true), None) };
+    let span = entry.node.span;
     let Value::String(name) = &entry.node.value else {
         let message = format!("expected a string, found {}", entry.node.kind());
-        report.error(entry.node.span, "template", &message, None);
-        return (None, true);
+        report.error(span, "template", &message, None);
+        return (none(false), None);
     };
-    let template = templates.get(name.as_str());
-    if template.is_none() {
-        let bare = name.trim_start_matches("templates/").trim_end_matches(".toml");
-        let near = crate::text::nearest(bare, templates.keys().copied());
-        let help = near.map_or_else(
-            || format!("write templates/{bare}.toml, or take the key out"),
-            |near| format!("did you mean \"{near}\"?"),
-        );
-        report.error(entry.node.span, "template", &format!("there is no template \"{name}\""), Some(help));
+    let chain = templates.chain(name);
+    if chain.templates.is_empty() {
+        templates.missing(name, span, report);
     }
-    (template, true)
+    (chain, Some(span))
 }
 
-/// Warns of the customer's own variables that nothing uses and its template does not know.
-fn warn_unused(cx: &mut Context<'_>, root: &Table, template: Option<&Template>) {
+/// Warns of the customer's own variables that nothing uses and its templates do not know; where those declare
+/// variables, it is an error.
+fn warn_unused(cx: &mut Context<'_>, root: &Table, chain: &Chain<'_>, declared: &Declarations) {
     let vars = |root: &Table| match root.entries.get("vars").map(|entry| &entry.node.value) {
         Some(Value::Table(table)) => table.entries.clone(),
         _ => BTreeMap::new(),
     };
-    let known = template.map(|template| vars(&template.document.root)).unwrap_or_default();
     let mut own = vars(root);
-    own.retain(|name, _| !known.contains_key(name));
-    cx.vars.warn_unused(&own, "vars", &mut cx.report);
+    for template in &chain.templates {
+        let known = vars(&template.document.root);
+        own.retain(|name, _| !known.contains_key(name));
+    }
+    own.retain(|name, _| !declared.contains_key(name));
+    let declared: Vec<&str> = declared.keys().map(String::as_str).collect();
+    cx.vars.warn_unused(&own, "vars", &declared, &mut cx.report);
 }
 
 /// Without the findings that only echo syntax errors.

@@ -46,20 +46,19 @@ fn table(keys: &Keys) -> Map<String, Value> {
 fn shape(shape: &Shape) -> Map<String, Value> {
     object(match shape {
         Shape::Text => json!({ "type": "string" }),
-        Shape::Boolean => json!({ "type": "boolean" }),
+        Shape::Boolean => or_variable(json!({ "type": "boolean" })),
         Shape::False => json!({ "const": false }),
         Shape::Integer { min, max } if *max >= i64::MAX as u64 => {
-            json!({ "type": "integer", "minimum": min })
+            or_variable(json!({ "type": "integer", "minimum": min }))
         }
-        Shape::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Shape::Integer { min, max } => {
+            or_variable(json!({ "type": "integer", "minimum": min, "maximum": max }))
+        }
         Shape::Number => json!({ "type": "number", "minimum": 0 }),
         Shape::Scalar => json!({ "type": ["string", "number", "boolean"] }),
         // Checkers hand a TOML date over as a string.
         Shape::Datetime => json!({ "type": "string" }),
-        // A variable may stand for the word.
-        Shape::Choice(words) => {
-            json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": "\\$\\{" }] })
-        }
+        Shape::Choice(words) => or_variable(json!({ "enum": words })),
         Shape::List(item) => json!({ "type": "array", "items": self::shape(item) }),
         Shape::Table(keys) => json!({ "$ref": format!("#/$defs/{}", keys.id) }),
         Shape::Map { pattern: None, value } => {
@@ -74,6 +73,11 @@ fn shape(shape: &Shape) -> Map<String, Value> {
             json!({ "anyOf": shapes.iter().map(self::shape).collect::<Vec<_>>() })
         }
     })
+}
+
+/// A variable may stand for the word, the number or the switch.
+fn or_variable(value: Value) -> Value {
+    json!({ "anyOf": [value, { "type": "string", "pattern": "\\$\\{" }] })
 }
 
 fn object(value: Value) -> Map<String, Value> {

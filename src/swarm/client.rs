@@ -364,6 +364,18 @@ fn operations(kind: ObjectKind) -> Operations {
 }
 
 impl Client {
+    /// The networks of swarm scope with all that the engine says of them.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn networks(&self) -> Result<Vec<Value>, SwarmError> {
+        let path = filtered("/networks", &json!({"scope": ["swarm"]}));
+        match self.get("network_list", path).await? {
+            Value::Array(networks) => Ok(networks),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// `all` lists more, in any case.
     async fn detailed_tasks(&self, services: &[String], all: String) -> Result<Vec<u8>, SwarmError> {
         if services.is_empty() {

@@ -56,6 +56,7 @@ fn cases() -> Vec<Case> {
     cases.extend(cases! {
         outcomes: a_rolling_update start_first all_at_once a_failure_pauses a_failure_rolls_back
             a_failure_is_passed_over an_unhealthy_update_rolls_back an_image_that_is_not_there a_pinned_image
+            tasks_by_the_beginning_of_a_name
             an_update_to_an_image_that_is_not_there no_node_fits up_and_down a_global_service a_job restarts_that_end
             labels_do_not_touch_tasks labels_clear_the_update_status rolled_back_by_hand a_bare_tag_that_moves
             ports_and_secrets_of_tasks;

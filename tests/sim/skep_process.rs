@@ -9,7 +9,7 @@ use futures::StreamExt;
 use skep::cli::session::{Clients, Parts, Writer, standing_conditions};
 use skep::config::RegistryConfig;
 use skep::controller::specs::Sealing;
-use skep::controller::{Controller, Jitter, Observer, Settings, Specs, Wakeups, wakeups};
+use skep::controller::{Controller, Jitter, Observer, Settings, Specs, SpecsRead, Wakeups, wakeups};
 use skep::events::{Conditions, Log, Options};
 use skep::memory::{Disk, Memory, Mode};
 use skep::plan::Plan;
@@ -151,7 +151,7 @@ struct Unwatched;
 impl Observer for Unwatched {
     fn pass(&self, _: &str, _: std::time::Duration, _: Result<&Plan, &SwarmError>) {}
     fn queue_depth(&self, _: usize) {}
-    fn specs_read(&self, _: Result<&BTreeMap<String, Vec<String>>, &str>) {}
+    fn specs_read(&self, _: Result<&SpecsRead, &str>) {}
     fn forget(&self, _: &str) {}
     fn heartbeat(&self) {}
 }

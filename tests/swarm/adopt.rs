@@ -228,3 +228,58 @@ pub fn foreign_services_are_left_alone(bed: &Bed) {
     assert!(index(bed, "foreign_other") > 0);
     ws.docker(&["service", "rm", "foreign_web", "foreign_other"]).ok();
 }
+
+/// What `import` prints of a stack of the docker CLI changes nothing when it is applied, but who owns it.
+pub fn an_imported_stack_is_in_sync_at_once(bed: &Bed) {
+    let ws = bed.workspace();
+    bed.push("adopt/imported", "1.2.3", &Image::says("imported 1.2.3"));
+    let image = bed.image("adopt/imported");
+    let more = "  plain: {image: 'IMAGE:1.2.3', networks: [inner, default], environment: [ONLY_NAMED, A=$$1], \
+                deploy: {mode: global}}\nnetworks:";
+    deploy(
+        &ws,
+        "imported",
+        &COMPOSE
+            .replace("networks: {inner: {driver", &format!("{more} {{inner: {{driver"))
+            .replace("IMAGE", &image),
+    );
+    bed.wait_says("imported_frontend", 2, "imported 1.2.3");
+    bed.wait_says("imported_plain", 1, "imported 1.2.3");
+    let before = ["frontend", "plain"].map(|key| spec_of(bed, &format!("imported_{key}")));
+    let tasks = task_ids(bed, "imported_frontend");
+
+    let report = ws.skep(&["import", "--stack", "imported", "--output", "json"]).ok().json();
+    let spec = ws.skep(&["import", "--stack", "imported"]).ok().stdout;
+    assert_eq!(report["spec"], spec.as_str());
+    assert_eq!(report["customer"], "imported");
+    assert!(
+        spec.contains(&format!("image = \"{image}:1.2.3\"")),
+        "pinned to the tag, as the registry has it: {spec}"
+    );
+    for said in
+        ["NET_ADMIN", "website", "net.core.somaxconn", "nocopy", "ONLY_NAMED", "on-failure", "elsewhere"]
+    {
+        assert!(spec.contains(said), "{said}: {spec}");
+    }
+    ws.spec("imported.toml", &spec);
+    let plan = ws.skep(&["plan", "imported", "--output", "json"]).expect_status(1).json();
+    let customer = &plan["customers"][0];
+    assert_eq!(customer["waiting"], json!([]), "{plan:#}");
+    let steps = customer["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 2, "{plan:#}");
+    for step in steps {
+        assert_eq!((&step["adopt"], &step["changes"]), (&json!(true), &json!([])), "{step:#}\n{spec}");
+        assert_eq!(step["from"], step["to"], "{step:#}");
+    }
+    ws.skep(&["apply"]).ok();
+    assert_eq!(task_ids(bed, "imported_frontend"), tasks, "no new task");
+    for (before, key) in before.iter().zip(["frontend", "plain"]) {
+        let changed = differences(before, &spec_of(bed, &format!("imported_{key}")));
+        assert!(changed.iter().all(|at| at.starts_with("/Labels/")), "{changed:?}");
+    }
+    ws.skep(&["plan", "imported"]).expect_status(0);
+    // Once it is skep's, it is read back the same, without `adopt`.
+    let again = ws.skep(&["import", "--stack", "imported"]).ok().stdout;
+    assert_eq!(again, spec.replace("adopt = true\n", ""));
+    ws.docker(&["stack", "rm", "imported"]).ok();
+}

@@ -101,6 +101,11 @@ fn cases() -> Vec<Case> {
         ),
         Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
         Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),
+        Case::new(
+            "adopt::an_imported_stack_is_in_sync_at_once",
+            ONE,
+            adopt::an_imported_stack_is_in_sync_at_once,
+        ),
         Case::new("adopt::foreign_services_are_left_alone", ONE, adopt::foreign_services_are_left_alone),
     ]
 }

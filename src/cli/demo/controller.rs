@@ -1,6 +1,5 @@
 //! `skep run` within the demo: the same wiring, but for signals and HTTP.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::run::assemble;
 use crate::cli::session::{Observers, Writer};
 use crate::config::Config;
-use crate::controller::Observer;
+use crate::controller::{Observer, SpecsRead};
 use crate::plan::Plan;
 use crate::swarm::SwarmError;
 
@@ -68,7 +67,7 @@ struct Nobody;
 impl Observer for Nobody {
     fn pass(&self, _: &str, _: Duration, _: Result<&Plan, &SwarmError>) {}
     fn queue_depth(&self, _: usize) {}
-    fn specs_read(&self, _: Result<&BTreeMap<String, Vec<String>>, &str>) {}
+    fn specs_read(&self, _: Result<&SpecsRead, &str>) {}
     fn forget(&self, _: &str) {}
     fn heartbeat(&self) {}
 }

@@ -39,7 +39,7 @@ fn each(list: &Value, one: impl Fn(&Value) -> Value) -> Value {
     list.as_array().map(|list| list.iter().map(one).collect()).unwrap_or_default()
 }
 
-fn quantity(form: Form, value: Value) -> Value {
+pub(super) fn quantity(form: Form, value: Value) -> Value {
     let (Form::Number { unit, .. }, Some(number)) = (form, value.as_u64()) else { return value };
     match unit {
         Unit::Count => value,

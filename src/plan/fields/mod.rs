@@ -11,6 +11,7 @@ mod container;
 mod create;
 mod desired;
 mod display;
+mod invert;
 mod references;
 mod table;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use access::{read, write};
 pub use create::create;
 pub use desired::{MissingNetwork, default_network, desired, mode_change, network_name, released};
 pub use display::{display, is_sensitive};
+pub use invert::{Said, invert, path, uncovered};
 pub use references::{fill, referred, unmade};
 pub use table::{Entry, TABLE, is_reserved_label};
 pub use values::{canonical, same};

@@ -137,7 +137,7 @@ pub(super) fn filled(value: &Value) -> Value {
     kept.into_iter().map(|(key, value)| (key.clone(), value)).collect::<Map<_, _>>().into()
 }
 
-fn says(value: &Value) -> bool {
+pub(super) fn says(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
         Value::Number(number) => number.as_f64() != Some(0.0),

@@ -197,3 +197,35 @@ async fn unreadable_sources_are_errors_with_the_mend() {
     assert_eq!(error.kind, Kind::Credentials);
     assert!(error.message.contains("config.json") && error.message.contains("line 1"), "{error}");
 }
+
+#[tokio::test]
+async fn credentials_that_expire_are_known_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        r#"{"credHelpers": {"gcr.io": "gcloud", "ecr.example.com": "ecr-login"}, "credsStore": "desktop"}"#;
+    std::fs::write(dir.path().join("config.json"), config).unwrap();
+    let registries = BTreeMap::from([
+        (
+            "helped.io".to_owned(),
+            RegistryConfig { credential_helper: Some("acr-env".into()), ..Default::default() },
+        ),
+        ("static.io".to_owned(), login(dir.path())),
+        (
+            "static.io/rotated".to_owned(),
+            RegistryConfig { renew: Some(Duration::from_secs(60)), ..Default::default() },
+        ),
+    ]);
+    let options = Options { docker_config: Some(dir.path().to_owned()), ..options() };
+    let client = Client::new(&registries, options);
+    for (image, seconds) in [
+        ("gcr.io/a", Some(1_800)),
+        ("ecr.example.com/a", Some(21_600)),
+        ("helped.io/a", Some(5_400)),
+        ("static.io/a", None),
+        ("static.io/rotated/a", Some(60)),
+        ("desktop.io/a", None),
+    ] {
+        let renewal = client.renewal(&image.parse().unwrap()).await;
+        assert_eq!(renewal, seconds.map(Duration::from_secs), "{image}");
+    }
+}

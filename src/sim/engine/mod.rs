@@ -7,6 +7,7 @@
 pub mod api;
 mod feed;
 pub mod image;
+mod index;
 mod options;
 pub mod orchestrate;
 pub mod state;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use super::handler::{Handler, Request, Response};
 use feed::Feed;
 pub use image::{Behaviour, Images, PullError, Pulled};
+pub use index::{Services, Tasks};
 pub use options::{HostOptions, Options, Role};
 pub use orchestrate::Timing;
 pub use state::State;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::image::Pulled;
+use super::index::{Services, Tasks};
 use super::orchestrate::Work;
 
 /// The Swarm.
@@ -15,8 +16,8 @@ use super::orchestrate::Work;
 pub struct State {
     pub cluster_id: String,
     pub nodes: BTreeMap<String, Node>,
-    pub services: BTreeMap<String, Service>,
-    pub tasks: BTreeMap<String, Task>,
+    pub services: Services,
+    pub tasks: Tasks,
     pub networks: BTreeMap<String, Object>,
     pub configs: BTreeMap<String, Object>,
     pub secrets: BTreeMap<String, Object>,
@@ -214,7 +215,7 @@ impl State {
     pub fn find_service(&self, id_or_name: &str) -> Option<&Service> {
         self.services
             .get(id_or_name)
-            .or_else(|| self.services.values().find(|service| service.name() == id_or_name))
+            .or_else(|| self.services.named(id_or_name).find(|service| service.name() == id_or_name))
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn read_image(
     match (tag, digest) {
         (tag, Some(digest)) => Some(ImagePolicy::Digest { repository, tag, digest }),
         (None, None) => {
-            let policy = policy.unwrap_or_else(|| Some(VersionPolicy::default()))?;
+            let policy = policy.unwrap_or_else(|| Some(cx.version_defaults.clone()))?;
             Some(ImagePolicy::Highest { repository, policy })
         }
         (Some(tag), None) => match full_version(&tag) {
@@ -88,20 +88,29 @@ fn full_version(tag: &str) -> Option<Version> {
     parse_tag(tag, &TagPattern::default()).map(|parsed| parsed.version)
 }
 
-/// What to write instead of a floating tag: `16.3-alpine` names a range and a variant.
+/// What to write instead of a floating tag.
 fn floating_help(repository: &str, tag: &str) -> String {
-    let number = tag.strip_prefix('v').unwrap_or(tag);
-    let (number, variant) = number.split_at(number.find(['-', '_']).unwrap_or(number.len()));
-    let is_range = number.split('.').count() <= 2
-        && number.split('.').all(|part| part.parse::<u64>().is_ok_and(|n| n.to_string() == part));
-    let version = match (is_range, variant) {
-        (false, _) => "\"*\"".to_owned(),
-        (true, "") => format!("\"~{number}\""),
-        (true, variant) => format!("{{ require = \"~{number}\", tags = \"{PLACEHOLDER}{variant}\" }}"),
+    let version = match following(tag) {
+        (require, None) => format!("\"{require}\""),
+        (require, Some(tags)) => format!("{{ require = \"{require}\", tags = \"{tags}\" }}"),
     };
     format!(
         "follow the highest version: `image = \"{repository}\"` and `version = {version}`; or pin the content by its digest: `{repository}:{tag}@sha256:…`"
     )
+}
+
+/// The requirement that means what a floating tag means, and the spelling of its tags where that is another than
+/// the usual: `16.3-alpine` names a range and a variant.
+pub fn following(tag: &str) -> (String, Option<String>) {
+    let number = tag.strip_prefix('v').unwrap_or(tag);
+    let (number, variant) = number.split_at(number.find(['-', '_']).unwrap_or(number.len()));
+    let is_range = number.split('.').count() <= 2
+        && number.split('.').all(|part| part.parse::<u64>().is_ok_and(|n| n.to_string() == part));
+    match (is_range, variant) {
+        (false, _) => ("*".to_owned(), None),
+        (true, "") => (format!("~{number}"), None),
+        (true, variant) => (format!("~{number}"), Some(format!("{PLACEHOLDER}{variant}"))),
+    }
 }
 
 /// `version` as a requirement or a table.
@@ -115,10 +124,10 @@ fn read_version(cx: &mut Context<'_>, item: &Item<'_>) -> Option<VersionPolicy> 
             );
         }
         let require = read_requirement(cx, item)?;
-        return Some(VersionPolicy { require, ..VersionPolicy::default() });
+        return Some(VersionPolicy { require, ..cx.version_defaults.clone() });
     }
     let mut table = item.table(cx, &VERSION)?;
-    let mut policy = VersionPolicy::default();
+    let mut policy = cx.version_defaults.clone();
     if let Some(require) = table.take("require").and_then(|item| read_requirement(cx, &item)) {
         policy.require = require;
     }

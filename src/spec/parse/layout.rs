@@ -92,7 +92,7 @@ impl<'a> Layout<'a> {
 }
 
 /// `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`, at most 40 characters.
-fn is_customer_name(name: &str) -> bool {
+pub fn is_customer_name(name: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !name.is_empty()
         && name.len() <= CUSTOMER_NAME_MAX

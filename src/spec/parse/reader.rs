@@ -9,6 +9,7 @@ use super::report::{Report, Sources, Span, join_index, join_key};
 use super::tree::{Entry, Node, Table, Value};
 use super::vars::{Place, Scalar, Vars, scalar};
 use crate::spec::Contents;
+use crate::spec::VersionPolicy;
 use crate::spec::keys::{Key, Keys, belongs_under};
 use crate::text::nearest;
 
@@ -26,6 +27,8 @@ pub(super) struct Context<'a> {
     /// Only a part of the spec is readable (a template by itself, a file with syntax
     /// errors): what is missing is no error.
     pub(super) partial: bool,
+    /// What a service's `version` says where it says nothing: the fleet's word, else ours.
+    pub(super) version_defaults: VersionPolicy,
 }
 
 /// A value with its dotted key.
@@ -88,8 +91,16 @@ impl<'t> Item<'t> {
     }
 
     pub(super) fn boolean(&self, cx: &mut Context<'_>) -> Option<bool> {
-        match self.node.value {
-            Value::Boolean(value) => Some(value),
+        match &self.node.value {
+            Value::Boolean(value) => Some(*value),
+            Value::String(text) if is_variable(text) => {
+                let text = self.expand(cx, text)?;
+                let value = text.parse().ok();
+                if value.is_none() {
+                    self.error(cx, format!("expected true or false, and the variable is \"{text}\""), "");
+                }
+                value
+            }
             Value::String(_) => self.mismatch(cx, "true or false", "leave out the quotes"),
             _ => self.mismatch(cx, "true or false", ""),
         }
@@ -99,6 +110,14 @@ impl<'t> Item<'t> {
     pub(super) fn integer(&self, cx: &mut Context<'_>, min: u64, max: u64) -> Option<u64> {
         let value = match &self.node.value {
             Value::Integer(value) => *value,
+            Value::String(text) if is_variable(text) => {
+                let text = self.expand(cx, text)?;
+                let Ok(value) = text.parse() else {
+                    self.error(cx, format!("expected a whole number, and the variable is \"{text}\""), "");
+                    return None;
+                };
+                value
+            }
             Value::String(text) if text.parse::<u64>().is_ok() => {
                 return self.mismatch(cx, "a whole number", "leave out the quotes");
             }
@@ -192,6 +211,11 @@ impl<'t> Item<'t> {
             _ => self.mismatch(cx, "a table", ""),
         }
     }
+}
+
+/// Whether a string is one variable: a number or a switch may come from there.
+fn is_variable(text: &str) -> bool {
+    text.starts_with("${") && text.ends_with('}')
 }
 
 /// A table with known keys, some of which have been read.

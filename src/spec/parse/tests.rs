@@ -11,6 +11,7 @@ mod bad_compose;
 mod files;
 mod robust;
 mod secrets;
+mod templates;
 
 /// A spec that uses every key the reader knows.
 pub(crate) const FULL: &str = include_str!("testdata/full.toml");

@@ -81,7 +81,9 @@ impl Vars {
             None => {
                 if !matches!(node.value, Value::Invalid) {
                     let message = format!("expected a string, number or boolean, found {}", node.kind());
-                    report.error(node.span, key, &message, None);
+                    let table = matches!(node.value, Value::Table(_));
+                    let help = "only a template declares variables; write the value here".to_owned();
+                    report.error(node.span, key, &message, table.then_some(help));
                 }
                 return None;
             }
@@ -97,6 +99,11 @@ impl Vars {
             report.error(node.span, key, &fault.message, fault.help);
         }
         value
+    }
+
+    /// A variable whose value is not known here, unless it is defined later.
+    pub(super) fn define_unknown(&mut self, name: &str) {
+        self.values.insert(name.to_owned(), None);
     }
 
     /// The string with its variables filled in. `None`: it could not be, and that has been
@@ -142,13 +149,26 @@ impl Vars {
     }
 
     /// Variables that no string names.
-    pub(super) fn warn_unused(&self, table: &BTreeMap<String, Entry>, at: &str, report: &mut Report) {
+    /// Where templates declare variables, others are errors.
+    pub(super) fn warn_unused(
+        &self,
+        table: &BTreeMap<String, Entry>,
+        at: &str,
+        declared: &[&str],
+        report: &mut Report,
+    ) {
         for (name, entry) in table {
             let is_known = matches!(self.values.get(name), Some(Some(_)));
             if is_known && !self.used.contains(name) && name != CUSTOMER {
-                let named = self.used.iter().map(String::as_str);
+                let named = declared.iter().copied().chain(self.used.iter().map(String::as_str));
                 let help = nearest(name, named).map(|near| format!("did you mean `{near}`?"));
-                report.warning(entry.key, &join_key(at, name), "no string names this variable", help);
+                let key = join_key(at, name);
+                if declared.is_empty() {
+                    report.warning(entry.key, &key, "no string names this variable", help);
+                } else {
+                    let message = "no template declares this variable, and no string names it";
+                    report.error(entry.key, &key, message, help);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::op::{
-    Does, Op, create, delete, get, inspect, post, push, push_again, remove, running, update, with,
+    Does, Op, create, delete, filters, get, inspect, post, push, push_again, remove, running, update, with,
 };
 
 const ONE: &str = "{repo}app:1.0.0";
@@ -82,6 +82,26 @@ pub fn an_unhealthy_update_rolls_back() -> Vec<Op> {
 
 pub fn an_image_that_is_not_there() -> Vec<Op> {
     vec![create("a", running("a", "{repo}none:1.0.0", 1)), Op::Settle, inspect("a"), get("/tasks").into()]
+}
+
+/// What a look at one customer asks: tasks are found by how their service's name begins.
+pub fn tasks_by_the_beginning_of_a_name() -> Vec<Op> {
+    let list = |filter: Value| -> Op { get(&format!("/tasks{}", filters(&filter))).into() };
+    vec![
+        push("app", "1.0.0", Does::Runs),
+        create("a_x", running("a_x", ONE, 2)),
+        create("a-b_x", running("a-b_x", ONE, 1)),
+        create("ab_x", running("ab_x", ONE, 1)),
+        Op::Settle,
+        list(json!({"name": ["{p}a_"]})),
+        list(json!({"name": ["{p}a_"], "desired-state": ["running", "ready", "accepted", "complete"]})),
+        list(json!({"name": ["{p}a_"], "desired-state": ["shutdown"]})),
+        list(json!({"name": ["{p}a_x.1"]})),
+        list(json!({"name": ["{p}a-b_x"]})),
+        list(json!({"name": ["{p}nobody_"]})),
+        get(&format!("/services{}", filters(&json!({"name": ["{p}a_"]})))).into(),
+        get(&format!("/services{}", filters(&json!({"name": ["{p}nobody_"]})))).into(),
+    ]
 }
 
 pub fn a_pinned_image() -> Vec<Op> {

@@ -90,6 +90,20 @@ pub fn ok(body: &Value) -> Answer {
     Ok(json_response(StatusCode::OK, body))
 }
 
+/// 200 with a JSON list, of which one element is held at a time.
+pub fn list(elements: impl Iterator<Item = Value>) -> Answer {
+    let mut text = vec![b'['];
+    for element in elements {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        let written = serde_json::to_writer(&mut text, &element);
+        debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
+    }
+    text.extend(b"]\n");
+    Ok(with_type(StatusCode::OK, text.into(), "application/json"))
+}
+
 /// 201 with JSON.
 pub fn created(body: &Value) -> Answer {
     Ok(json_response(StatusCode::CREATED, body))

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Code, Refusal, created, empty, ok};
+use super::answer::{self, Answer, Code, Refusal, created, empty, ok};
 use super::services::attachments;
 use super::typed::Type::{Bool, Struct as One, Text, TextMap};
 use super::typed::{self, Struct, Type, always, given, opt};
@@ -90,7 +90,7 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
         }
     }
     call.engine.with_read(|state| {
-        let used = used(state);
+        let used = if filters.has("dangling") { used(state) } else { BTreeSet::new() };
         let fits = |network: &&Object| {
             let spec = &network.spec;
             let kind = if PREDEFINED.contains(&name(network)) { "builtin" } else { "custom" };
@@ -105,7 +105,7 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
         };
         let (swarm, local): (Vec<&Object>, Vec<&Object>) =
             state.networks.values().filter(fits).partition(|network| network.spec["Scope"] == "swarm");
-        ok(&Value::Array(swarm.into_iter().chain(local).map(shown).collect()))
+        answer::list(swarm.into_iter().chain(local).map(shown))
     })
 }
 

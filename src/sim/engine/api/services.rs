@@ -4,7 +4,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Code, Refusal, created, empty, ok};
+use super::answer::{self, Answer, Code, Refusal, created, empty, ok};
 use super::{Call, allocate, networks, query, spec, validate, view};
 use crate::sim::engine::options::new_object;
 use crate::sim::engine::orchestrate;
@@ -40,8 +40,19 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
             }
             shown
         };
-        ok(&Value::Array(state.services.values().filter(fits).map(shown).collect()))
+        answer::list(candidates(state, &filters).into_iter().filter(fits).map(shown))
     })
+}
+
+/// The services that a filter of names leaves, found by their index; in the order of their IDs.
+fn candidates<'a>(state: &'a State, filters: &query::Filters) -> Vec<&'a Service> {
+    if !filters.has("name") {
+        return state.services.values().collect();
+    }
+    let mut found: Vec<&Service> = filters.get("name").flat_map(|name| state.services.named(name)).collect();
+    found.sort_by(|one, other| one.object.id.cmp(&other.object.id));
+    found.dedup_by(|one, other| one.object.id == other.object.id);
+    found
 }
 
 /// `ServiceStatus`.

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::answer::{Answer, Refusal, ok};
+use super::answer::{self, Answer, Refusal, ok};
 use super::query::Filters;
 use super::{Call, nodes, services, view};
 use crate::sim::engine::state::{State, Task};
@@ -23,16 +21,31 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
                 return Err(Refusal::server(format!("Invalid desired-state filter: '{wanted}'")));
             }
         }
-        let found: Vec<Value> = state
-            .tasks
-            .values()
+        let found = candidates(state, &filters, &services)
+            .into_iter()
             .filter(|task| services.is_empty() || services.contains(&task.service))
             .filter(|task| nodes.is_empty() || task.node.as_ref().is_some_and(|node| nodes.contains(node)))
             .filter(|task| fits(&filters, state, task))
-            .map(view::task)
-            .collect();
-        ok(&Value::Array(found))
+            .map(view::task);
+        answer::list(found)
     })
+}
+
+/// The tasks that filters of services and names leave, found by their index; in the order of their IDs.
+fn candidates<'a>(state: &'a State, filters: &Filters, services: &BTreeSet<String>) -> Vec<&'a Task> {
+    let of_names = || {
+        // What follows the service's name begins with a dot.
+        let named = filters.get("name").map(|name| name.split('.').next().unwrap_or_default());
+        named.flat_map(|name| state.services.named(name)).map(|service| service.object.id.clone()).collect()
+    };
+    let services: BTreeSet<String> = match (services.is_empty(), filters.has("name")) {
+        (false, _) => services.clone(),
+        (true, true) => of_names(),
+        (true, false) => return state.tasks.values().collect(),
+    };
+    let mut found: Vec<&Task> = services.iter().flat_map(|service| state.tasks.of(service)).collect();
+    found.sort_by(|one, other| one.object.id.cmp(&other.object.id));
+    found
 }
 
 fn fits(filters: &Filters, state: &State, task: &Task) -> bool {

@@ -228,7 +228,7 @@ impl World {
     fn check_indexes(&self) {
         let work = &self.state.work;
         let (mut of_service, mut on_node, mut used) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        for (id, task) in &self.state.tasks {
+        for (id, task) in self.state.tasks.iter() {
             let services: &mut BTreeSet<String> = of_service.entry(task.service.clone()).or_default();
             services.insert(id.clone());
             let Some(node) = &task.node else { continue };
