@@ -84,7 +84,9 @@ impl Reconciler {
         let mut report = self.pass(request).await?;
         let made = report.outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Applied);
         if made && report.plan.steps.iter().any(is_deferred) {
-            let again = self.pass(&Request { since: Instant::now(), ..request.clone() }).await?;
+            // A look that began at this very moment may be the one of before.
+            let since = Instant::now() + Duration::from_nanos(1);
+            let again = self.pass(&Request { since, ..request.clone() }).await?;
             report.outcomes.extend(again.outcomes);
             report = Report { outcomes: report.outcomes, ..again };
         }

@@ -73,9 +73,12 @@ fn kept_name(
             return Some(name.clone());
         }
     }
-    let used = used_by(
-        customer.services.keys().filter_map(|key| observed.services.get(&service_name(&customer.name, key))),
-    );
+    // Not what a rollback would bring back: that was left for what stands there now.
+    let services = customer.services.keys().map(|key| service_name(&customer.name, key));
+    let used: BTreeSet<&str> = services
+        .filter_map(|name| observed.services.get(&name))
+        .flat_map(|found| fields::referred(&found.spec))
+        .collect();
     let newest = own.into_iter().filter(|it| used.contains(it.id.as_str())).max_by_key(|it| it.created_at)?;
     let made_with = newest.labels.get(labels::KEY);
     let comparable = |seal: &Seal| made_with == Some(&seal.key_id) || known.contains_key(&newest.name);

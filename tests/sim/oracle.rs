@@ -74,7 +74,13 @@ pub fn log(events: &[Event], changes: &[Change]) -> Vec<String> {
 }
 
 /// The full name in the Swarm; of a customer's network its usual name.
-fn object(event: &Event) -> String {
+pub fn object(event: &Event) -> String {
+    let blob = event.message.strip_prefix("secret ").or_else(|| event.message.strip_prefix("config "));
+    if let Some(name) =
+        blob.and_then(|rest| rest.split([' ', ':']).next()).filter(|_| event.service.is_none())
+    {
+        return name.to_owned();
+    }
     let customer = event.customer.as_deref().unwrap_or_default();
     format!("{customer}_{}", event.service.as_deref().unwrap_or("default"))
 }

@@ -145,7 +145,8 @@ impl Witness {
             let target = intent.target.as_deref().unwrap_or_default();
             match &intent.service {
                 Some(key) => format!("{customer}_{key}") == name && target.starts_with(&fingerprint(spec)),
-                None => target == name,
+                // A network by its name; a secret or config by what it is, too.
+                None => target.rsplit(' ').next() == Some(name),
             }
         })
     }

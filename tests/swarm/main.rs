@@ -21,6 +21,7 @@ mod postmortem;
 mod renew;
 mod runner;
 mod running;
+mod secrets;
 
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ fn cases() -> Vec<Case> {
         Case::new("deploy::first_deploy", ONE, deploy::first_deploy),
         Case::new("fields::every_key_survives_the_engine", ONE, fields::every_key_survives_the_engine),
         Case::new("fields::the_docker_cli_makes_the_same", ONE, fields::the_docker_cli_makes_the_same),
+        Case::new("secrets::they_rotate_and_are_never_shown", ONE, secrets::they_rotate_and_are_never_shown),
         Case::new("fail::swarm_rolls_back", ONE, fail::swarm_rolls_back),
         Case::new("fail::skep_rolls_back_after_a_pause", ONE, fail::skep_rolls_back_after_a_pause),
         Case::new("fail::hold_leaves_it", ONE, fail::hold_leaves_it),

@@ -11,6 +11,8 @@ environment = { NAME = "${customer}" }
 deploy = { replicas = 1, update_config = { monitor = "1s" } }
 "#;
 
+const USES_TOKEN: &str = "secrets = [\"token\"]\n[secrets.token]\nfile = \"token.txt\"\n";
+
 pub fn all() -> Vec<Scenario> {
     vec![
         scenario("environment", "a key of the environment is added, changed and taken out", web)
@@ -25,6 +27,12 @@ pub fn all() -> Vec<Scenario> {
             .then("spoil", |w| w.spec("acme.toml", "[services.web]\nimagine = \"x\"\n"))
             .then("push", |w| w.push("shop/web", "1.1.0"))
             .then("mend", |w| w.spec("acme.toml", &with_environment("A = \"1\""))),
+        scenario("secret_rotates", "a secret is made, and its content changes", |w| {
+            w.push("shop/web", "1.0.0");
+            w.spec("token.txt", "canary-one");
+            w.spec("acme.toml", &format!("{WEB}{USES_TOKEN}"));
+        })
+        .then("rotate", |w| w.spec("token.txt", "canary-two")),
         scenario("suspended", "a customer is held and let go", web)
             .then("hold", |w| w.spec("acme.toml", &format!("suspend = \"audit\"\n{WEB}")))
             .then("push", |w| w.push("shop/web", "1.1.0"))
