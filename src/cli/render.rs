@@ -36,7 +36,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let customer = chosen.customers.first().ok_or_else(|| anyhow!("no customer {}", args.customer))?;
     let session = Session::read_only(&ctx.config)?;
     let observed = session.observe_for(&chosen.customers).await?;
-    let plan = session.plan(customer, &observed).await;
+    let plan = session.plan(customer, &chosen.inventory, &observed).await;
     let mut images = BTreeMap::new();
     for (key, service) in &customer.services {
         let view = plan.services.get(key);

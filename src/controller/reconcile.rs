@@ -15,7 +15,8 @@ use super::snapshots::Snapshots;
 use crate::apply::{Applier, Outcome};
 use crate::events::{About, Conditions, Held, Kind, Reason, Recorder, Trigger};
 use crate::memory::ServiceMemory;
-use crate::plan::{self, Input, ObjectKind, Plan, Step, service_name};
+use crate::plan::prune::{self, Inventory, Prune};
+use crate::plan::{self, Action, Input, ObjectKind, Plan, Step, service_name};
 use crate::spec;
 use crate::state::{DesiredCustomer, ObservedState, WaitingReason};
 use crate::swarm::SwarmError;
@@ -43,6 +44,8 @@ pub struct Request {
     pub since: Instant,
     /// Answers of registries may be this old.
     pub max_age: Duration,
+    /// What may be removed.
+    pub inventory: Arc<Inventory>,
 }
 
 /// How a pass ended.
@@ -94,14 +97,22 @@ impl Reconciler {
         let mut plan = self.plan(request, &observed).await;
         rolling.extend(self.settler.hold_back(&customer.name, &mut plan, &observed));
         self.settler.abandon(&about, &customer.name, &plan).await;
+        self.settler.note_removals(&mut plan, !request.inventory.allowed).await;
         let outcomes = self.execute(&about, &plan).await;
-        let applied = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);
-        let services = applied.filter(|(step, _)| step.kind == ObjectKind::Service);
-        rolling.extend(services.map(|(step, _)| step.name.clone()));
+        let applied = || outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);
+        let services = applied().filter(|(step, _)| step.kind == ObjectKind::Service);
+        let written = services.filter(|(step, _)| step.action != Action::Remove);
+        rolling.extend(written.map(|(step, _)| step.name.clone()));
         self.tell_conditions(request, &plan).await;
-        self.snapshots.set_rolling(&customer.name, rolling.clone());
-        let next = next(&outcomes, !rolling.is_empty());
-        Ok(Report { plan, outcomes, next, rolling: !rolling.is_empty() })
+        // What is removed may let go of more that can be removed then.
+        let removing = applied().any(|(step, _)| step.action == Action::Remove);
+        let is_rolling = removing || !rolling.is_empty();
+        self.snapshots.set_rolling(&customer.name, rolling);
+        let next = match next(&outcomes, is_rolling) {
+            Next::Settled => waits_for_another(&plan).unwrap_or(Next::Settled),
+            next => next,
+        };
+        Ok(Report { plan, outcomes, next, rolling: is_rolling })
     }
 
     /// What `reconcile` would do. Changes and records nothing.
@@ -110,11 +121,13 @@ impl Reconciler {
         plan_only(&self.resolver, self.settler.rollout_timeout, request, observed, now).await
     }
 
-    /// Networks first, then all services at once.
+    /// New networks first, then all services at once, then what services let go of.
     async fn execute(&self, about: &About, plan: &Plan) -> Vec<(Step, Outcome)> {
         let mut outcomes = Vec::new();
-        let (networks, services): (Vec<&Step>, Vec<&Step>) =
-            plan.steps.iter().partition(|step| step.kind == ObjectKind::Network);
+        let (services, objects): (Vec<&Step>, Vec<&Step>) =
+            plan.steps.iter().partition(|step| step.kind == ObjectKind::Service);
+        let (removals, networks): (Vec<&Step>, Vec<&Step>) =
+            objects.into_iter().partition(|step| step.action == Action::Remove);
         for step in networks {
             let outcome = self.applier.execute(about, step).await;
             let failed = outcome != Outcome::Applied;
@@ -130,6 +143,14 @@ impl Reconciler {
         }
         let done: Vec<_> = futures::stream::iter(running).buffer_unordered(STEPS_AT_ONCE).collect().await;
         outcomes.extend(done);
+        for step in removals {
+            let outcome = self.applier.execute(about, step).await;
+            let failed = outcome != Outcome::Applied;
+            outcomes.push((step.clone(), outcome));
+            if failed {
+                break;
+            }
+        }
         outcomes
     }
 
@@ -181,7 +202,18 @@ pub async fn plan_only(
             (name, memory)
         })
         .collect();
-    plan::plan(Input { desired: &desired, observed, remembered: &remembered, rollout_timeout, now })
+    let inventory = &*request.inventory;
+    let finds_any = prune::finds_any(inventory, observed, &customer.name, now);
+    let removed = if finds_any { resolver.memory.removed() } else { BTreeMap::new() };
+    let prune = Some(Prune { inventory, removed: &removed });
+    plan::plan(Input { desired: &desired, observed, remembered: &remembered, rollout_timeout, now, prune })
+}
+
+/// Tasks that come up without a rollout of skep's give no event: what waits for them is looked
+/// at again.
+fn waits_for_another(plan: &Plan) -> Option<Next> {
+    let waits = plan.waiting.iter().find(|waiting| waiting.reason == WaitingReason::DependencyNotReady)?;
+    Some(Next::Retry(format!("{}: {}", waits.service, waits.message)))
 }
 
 fn next(outcomes: &[(Step, Outcome)], rolling: bool) -> Next {
@@ -211,6 +243,7 @@ pub fn is_condition(reason: Reason) -> bool {
             | Reason::SpecInvalid
             | Reason::RegistryUnavailable
             | Reason::SwarmUnavailable
+            | Reason::PruneHeld
     )
 }
 
@@ -221,6 +254,8 @@ fn condition(waiting: &plan::Waiting) -> Option<Held> {
         WaitingReason::NoVersionFits => (Reason::NoVersionFits, Kind::Warning),
         WaitingReason::WouldDowngrade => (Reason::WouldDowngrade, Kind::Warning),
         WaitingReason::Suspended => (Reason::Suspended, Kind::Normal),
+        WaitingReason::PruneHeld => (Reason::PruneHeld, Kind::Warning),
+        WaitingReason::DriftDetected => (Reason::DriftDetected, Kind::Warning),
         WaitingReason::TagMoved => (Reason::TagMoved, Kind::Warning),
         WaitingReason::RegistryUnavailable | WaitingReason::TagListTruncated => {
             (Reason::RegistryUnavailable, Kind::Warning)
@@ -231,6 +266,9 @@ fn condition(waiting: &plan::Waiting) -> Option<Held> {
         WaitingReason::VersionRefused
         | WaitingReason::RolloutInProgress
         | WaitingReason::RolloutFailed
+        | WaitingReason::DependencyNotReady
+        | WaitingReason::PruneDisabled
+        | WaitingReason::SpecRemoved
         | WaitingReason::SwarmUnavailable => {
             return None;
         }

@@ -5,7 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
+use crate::plan::prune::{Gone, Inventory, PrunePolicy};
 use crate::source::{self, Problem, SourceError};
 use crate::spec::Customer;
 use crate::spec::diagnostics::{Diagnostic, Severity};
@@ -18,16 +21,25 @@ pub struct Specs {
     told_file: Option<PathBuf>,
     customers: BTreeMap<String, Arc<Customer>>,
     told: BTreeMap<String, Told>,
+    /// The fleet's rules for removal.
+    pub policy: PrunePolicy,
+    inventory: Arc<Inventory>,
 }
 
 /// What was last told of a customer.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Told {
     /// Hash of what the spec means.
     hash: Option<String>,
     /// The error that was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     invalid: Option<String>,
+    /// Since when the file is gone, while the stack is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<Timestamp>,
+    /// The file says, or said, `prune = false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    keep: bool,
 }
 
 /// What a reading of the directory changed.
@@ -37,6 +49,8 @@ pub struct Changes {
     /// To be reconciled: new or changed.
     pub changed: BTreeSet<String>,
     pub removed: BTreeSet<String>,
+    /// What is known of removals is to be put on disk.
+    is_noted: bool,
 }
 
 impl Specs {
@@ -45,7 +59,8 @@ impl Specs {
         let told_file = state_dir.map(|dir| dir.join("specs.json"));
         let told = told_file.as_ref().and_then(|file| std::fs::read(file).ok());
         let told = told.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { dir: dir.to_owned(), told_file, customers: BTreeMap::new(), told }
+        let (customers, policy, inventory) = (BTreeMap::new(), PrunePolicy::default(), Arc::default());
+        Self { dir: dir.to_owned(), told_file, customers, told, policy, inventory }
     }
 
     pub fn customers(&self) -> impl Iterator<Item = &Arc<Customer>> {
@@ -61,14 +76,19 @@ impl Specs {
         self.told.iter().filter(|(_, told)| told.invalid.is_some()).map(|(name, _)| name.as_str())
     }
 
+    /// What the last reading says about removal.
+    pub fn inventory(&self) -> &Arc<Inventory> {
+        &self.inventory
+    }
+
     /// Reads the directory again.
     ///
     /// # Errors
     /// When it cannot be read: that never means that there are no specs, so all stay in force.
-    pub fn read(&mut self, trigger: Trigger) -> Result<Changes, SourceError> {
-        let read = read_dir(&self.dir)?;
-        let changes = self.merge(read, trigger);
-        if !changes.events.is_empty()
+    pub fn read(&mut self, trigger: Trigger, now: Timestamp) -> Result<Changes, SourceError> {
+        let read = read_dir(&self.dir).inspect_err(|_| self.incomplete())?;
+        let changes = self.merge(read, trigger, now);
+        if (changes.is_noted || !changes.events.is_empty())
             && let Err(error) = self.save()
         {
             tracing::warn!(%error, "cannot remember which specs were told of");
@@ -76,11 +96,53 @@ impl Specs {
         Ok(changes)
     }
 
-    fn merge(&mut self, read: Read, trigger: Trigger) -> Changes {
+    /// Takes note of what was read, and writes nothing down.
+    pub fn look(&mut self, read: Read, now: Timestamp) {
+        self.merge(read, Trigger::Manual, now);
+    }
+
+    /// The stack of a customer whose file is gone is gone too.
+    pub fn stack_removed(&mut self, name: &str) {
+        if self.told.get(name).is_none_or(|told| told.gone.is_none()) {
+            return;
+        }
+        self.told.remove(name);
+        Arc::make_mut(&mut self.inventory).gone.remove(name);
+        if let Err(error) = self.save() {
+            tracing::warn!(%error, "cannot remember that the stack is gone");
+        }
+    }
+
+    fn incomplete(&mut self) {
+        Arc::make_mut(&mut self.inventory).complete = false;
+    }
+
+    fn take_inventory(&mut self, complete: bool) {
+        let valid = self.customers.iter().map(|(name, spec)| (name.clone(), Some(Arc::clone(spec))));
+        let mut inventory = Inventory { complete, policy: self.policy.clone(), ..Inventory::default() };
+        for (name, told) in &self.told {
+            match told.gone {
+                Some(since) => {
+                    inventory.gone.insert(name.clone(), Gone { since, keep: told.keep });
+                }
+                None => {
+                    inventory.customers.insert(name.clone(), None);
+                }
+            }
+        }
+        inventory.customers.extend(valid);
+        self.inventory = Arc::new(inventory);
+    }
+
+    fn merge(&mut self, read: Read, trigger: Trigger, now: Timestamp) -> Changes {
         let mut changes = Changes::default();
         let mut seen: BTreeSet<String> = BTreeSet::new();
         for (name, message) in read.invalid {
-            let told = self.told.entry(name.clone()).or_insert(Told { hash: None, invalid: None });
+            let told = self.told.entry(name.clone()).or_default();
+            if told.gone.take().is_some() {
+                changes.is_noted = true;
+                changes.events.push(back(&name, trigger));
+            }
             if told.invalid.as_ref() != Some(&message) {
                 told.invalid = Some(message.clone());
                 changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecInvalid, message));
@@ -90,8 +152,11 @@ impl Specs {
         for (name, customer) in read.customers {
             seen.insert(name.clone());
             let hash = hash(&customer);
-            let before = self.told.insert(name.clone(), Told { hash: Some(hash.clone()), invalid: None });
+            let told = Told { hash: Some(hash.clone()), keep: !customer.prune, ..Told::default() };
+            let before = self.told.insert(name.clone(), told);
+            changes.is_noted |= before.as_ref().is_some_and(|told| told.keep == customer.prune);
             match before {
+                Some(told) if told.gone.is_some() => changes.events.push(back(&name, trigger)),
                 None => changes.events.push(event(
                     &name,
                     trigger,
@@ -132,11 +197,35 @@ impl Specs {
             })
         };
         let missing = self.told.keys().filter(|name| !seen.contains(*name) && !unknown(name));
-        let gone: Vec<String> = missing.cloned().collect();
-        for name in gone {
-            self.told.remove(&name);
+        let missing: Vec<String> = missing.cloned().collect();
+        let complete = read.problems.is_empty();
+        let mut news = Vec::new();
+        for name in missing {
             self.customers.remove(&name);
-            let message = "the spec is gone; its services stay as they are".to_owned();
+            let Some(told) = self.told.get_mut(&name) else { continue };
+            match &mut told.gone {
+                // A clock that was put back puts nothing off.
+                Some(since) => *since = now.min(*since),
+                // Nothing was ever made of what was never valid.
+                None if told.hash.is_none() => {
+                    self.told.remove(&name);
+                    news.push(name);
+                }
+                None => {
+                    told.gone = Some(now);
+                    news.push(name);
+                }
+            }
+        }
+        self.take_inventory(complete);
+        for name in news {
+            let message = match self.inventory.due(&name) {
+                Some(due) => format!(
+                    "the spec is gone: the stack is removed at {due}, unless the file is put back before; \
+                     volumes stay"
+                ),
+                None => "the spec is gone; its services stay as they are".to_owned(),
+            };
             changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecRemoved, message));
             changes.removed.insert(name);
         }
@@ -191,6 +280,11 @@ fn first_of(diagnostics: &[Diagnostic]) -> String {
 
 fn hash(customer: &Customer) -> String {
     crate::plan::text_hash(&format!("{customer:?}"))
+}
+
+fn back(name: &str, trigger: Trigger) -> NewEvent {
+    let message = "the file is back, so the stack stays".to_owned();
+    event(name, trigger, Kind::Normal, Reason::SpecAdded, message)
 }
 
 fn event(name: &str, trigger: Trigger, kind: Kind, reason: Reason, message: String) -> NewEvent {

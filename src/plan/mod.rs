@@ -4,7 +4,9 @@
 pub mod converge;
 pub mod fields;
 mod network;
+mod order;
 pub mod placement;
+pub mod prune;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use crate::spec;
 pub use crate::state::ObjectKind;
 use crate::state::{DesiredCustomer, ObservedService, ObservedState, Target, WaitingReason};
 use converge::Tally;
+pub use service::told;
 
 /// Labels that skep writes on services and networks (contract §2).
 pub mod labels {
@@ -44,6 +47,8 @@ pub struct Input<'a> {
     pub remembered: &'a BTreeMap<String, ServiceMemory>,
     pub rollout_timeout: Duration,
     pub now: Timestamp,
+    /// `None`: nothing is removed.
+    pub prune: Option<prune::Prune<'a>>,
 }
 
 /// What to do for one customer, and what is not done, and why.
@@ -54,6 +59,8 @@ pub struct Plan {
     pub waiting: Vec<Waiting>,
     /// Every service of the spec, by key: how it stands.
     pub services: BTreeMap<String, ServiceView>,
+    /// The customer's file is gone, and nothing is left of its stack.
+    pub is_gone: bool,
 }
 
 /// One change. It leaves no choice to whoever executes it.
@@ -109,6 +116,8 @@ pub enum Cause {
     Paused,
     /// A rollout failed, and Swarm did not roll back.
     RollBack,
+    /// No spec names it any more.
+    Unnamed,
 }
 
 /// The call a step makes.
@@ -193,9 +202,11 @@ pub fn plan(input: Input<'_>) -> Plan {
         plan.steps.extend(decision.step);
         plan.services.insert(key.clone(), decision.view);
     }
+    order::hold_back(&input, &mut plan);
     // Before the services that join them.
     let networks = network::missing(&input, &plan.steps);
     plan.steps.splice(0..0, networks);
+    prune::decide(&input, &mut plan);
     plan
 }
 

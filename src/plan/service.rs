@@ -110,7 +110,7 @@ impl Case<'_> {
     fn suspended(&self) -> Option<String> {
         let holds = [self.input.desired.spec.suspend.as_ref(), self.service.suspend.as_ref()];
         let now = self.input.now;
-        let hold = holds.into_iter().flatten().find(|hold| hold.until.is_none_or(|until| now < until))?;
+        let hold = holds.into_iter().flatten().find(|hold| hold.holds(now))?;
         let until = hold.until.map(|until| format!(" until {until}")).unwrap_or_default();
         let would = match &self.image {
             DesiredImage::Chosen(target) if !self.runs(target) => {
@@ -189,12 +189,29 @@ impl Case<'_> {
         if target.is_none() && observed.image().is_none_or(|image| image.digest.is_none()) {
             return (None, waiting);
         }
-        let step =
-            self.difference(observed, &fields, target).or_else(|| self.mend_tasks(observed, &mut waiting));
+        let step = self.difference(observed, &fields, target);
+        let step = match step.map(|step| self.unless_only_told(step)) {
+            Some(Ok(step)) => Some(step),
+            Some(Err(told)) => {
+                waiting.push(told);
+                None
+            }
+            None => self.mend_tasks(observed, &mut waiting),
+        };
         if step.is_none() {
             waiting.extend(self.rollout_in_progress());
         }
         (step, waiting)
+    }
+
+    /// Drift that the spec says to only tell of is no step.
+    fn unless_only_told(&self, step: Step) -> Result<Step, Waiting> {
+        let drift = self.service.drift.unwrap_or(self.input.desired.spec.drift);
+        if step.cause != Cause::Drift || drift == spec::Drift::Correct {
+            return Ok(step);
+        }
+        let message = format!("changed by somebody else: {}", told(&step.drift));
+        Err(self.wait(WaitingReason::DriftDetected, message))
     }
 
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
@@ -536,9 +553,30 @@ fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, c
         Cause::Version if was == now => format!("{key} {now} pinned to its digest"),
         Cause::Version if fields.is_empty() => format!("{key} {image}"),
         Cause::Version => format!("{key} {image}; {fields}"),
-        Cause::Drift => format!("{key} put back: {}", if fields.is_empty() { image } else { fields }),
+        Cause::Drift if fields.is_empty() => format!("{key} put back: {image}"),
+        Cause::Drift => format!("{key} put back: {}", put_back(changes)),
         _ => format!("{key}: {fields}"),
     }
+}
+
+/// Fields that are told of one by one.
+const TOLD_MAX: usize = 16;
+/// Characters of a value in a message.
+const VALUE_CHARS_MAX: usize = 120;
+
+/// What somebody else changed: each field, what it is and what skep made it.
+pub fn told(drift: &[Change]) -> String {
+    let one = |drift: &Change| format!("{} is {}, not {}", drift.field, value(&drift.to), value(&drift.from));
+    drift.iter().take(TOLD_MAX).map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn put_back(changes: &[Change]) -> String {
+    let one = |change: &Change| format!("{} {} -> {}", change.field, value(&change.from), value(&change.to));
+    changes.iter().take(TOLD_MAX).map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn value(value: &Value) -> String {
+    crate::text::printable(&value.to_string(), VALUE_CHARS_MAX)
 }
 
 fn update(observed: &ObservedService, spec: Value) -> Write {

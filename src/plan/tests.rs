@@ -68,7 +68,20 @@ fn service() -> impl Strategy<Value = (Service, DesiredImage)> {
             let policy = VersionPolicy { retag, ..VersionPolicy::default() };
             let repository = REPOSITORY.parse().unwrap();
             let image = ImagePolicy::Highest { repository, policy };
-            (Service { key: String::new(), image, adopt, suspend: None, on_failure, compose }, chosen)
+            let (after, drift) = (Vec::new(), None);
+            (
+                Service {
+                    key: String::new(),
+                    image,
+                    adopt,
+                    suspend: None,
+                    on_failure,
+                    after,
+                    drift,
+                    compose,
+                },
+                chosen,
+            )
         },
     )
 }
@@ -90,6 +103,8 @@ fn found() -> impl Strategy<Value = Value> {
             adopt: false,
             suspend: None,
             on_failure: OnFailure::Rollback,
+            after: Vec::new(),
+            drift: None,
             compose,
         };
         fields::create(&customer(), &service, REPOSITORY, &id).unwrap()
@@ -173,6 +188,7 @@ fn remembered() -> impl Strategy<Value = ServiceMemory> {
     (of(image()), vec(refusal, 0..3), weighted(0.2, rollout), forced, any::<bool>()).prop_map(
         |(last_good, refused, rollout, forced, retry)| ServiceMemory {
             seen: None,
+            removed: None,
             last_good,
             refused,
             rollout,
@@ -257,6 +273,8 @@ fn nothing_is_rolled_back_that_is_not_ours() {
         adopt: true,
         suspend: None,
         on_failure: OnFailure::Rollback,
+        after: Vec::new(),
+        drift: None,
         compose: Compose::default(),
     };
     let spec = json!({
@@ -295,6 +313,7 @@ fn nothing_is_rolled_back_that_is_not_ours() {
         remembered: &BTreeMap::from([("acme_web".into(), memory)]),
         rollout_timeout: std::time::Duration::from_secs(600),
         now: jiff::Timestamp::UNIX_EPOCH,
+        prune: None,
     });
     assert_eq!(plan.steps, []);
     assert_eq!(plan.waiting[0].reason, WaitingReason::VersionRefused);

@@ -109,11 +109,12 @@ impl OutcomeState {
 /// Reasons for which nobody can tell whether something is to be done.
 const UNKNOWN: &[&str] = &["SpecInvalid", "RegistryUnavailable", "SwarmUnavailable", "TagListTruncated"];
 /// Reasons that are somebody's will or a matter of time, not a fault.
-const HELD: &[&str] = &["Suspended", "RolloutInProgress"];
+const HELD: &[&str] = &["Suspended", "RolloutInProgress", "PruneDisabled", "SpecRemoved"];
 
 /// Reasons for which a service is not what its spec wants and `apply` could not make it so.
 /// What is held by somebody's will, or by a failure that was told before, is none.
-const UNDONE: &[&str] = &["NotOwned", "NoVersionFits", "NetworkMissing", "RolloutFailed"];
+const UNDONE: &[&str] =
+    &["NotOwned", "NoVersionFits", "NetworkMissing", "RolloutFailed", "DependencyNotReady", "PruneHeld"];
 
 impl PlanWaiting {
     /// Whether it leaves open what is to be done, which is never exit status 0.

@@ -13,12 +13,13 @@ use skep::controller::{Request, plan_only};
 use skep::events::Trigger;
 use skep::image::ImageRef;
 use skep::memory::{InMemory, Memory, RepositoryMemory, ServiceMemory};
+use skep::plan::prune::{Gone, Inventory, PrunePolicy};
 use skep::plan::{self, Action, Cause, ObjectKind, Plan, Write, fields, labels};
 use skep::report::PlanReport;
 use skep::spec::Customer;
 use skep::spec::diagnostics::Severity;
 use skep::spec::parse::{self, Loaded, SpecFiles};
-use skep::state::ObservedState;
+use skep::state::{ObservedState, WaitingReason};
 
 use crate::diff;
 use crate::words::Words;
@@ -34,6 +35,7 @@ pub const FILES: &[&str] = &[
     "networks.json",
     "tags.json",
     "memory.json",
+    "prune.json",
     "now",
     "plan.json",
     "writes.json",
@@ -54,6 +56,7 @@ pub struct Scenario {
     networks: Value,
     tags: Value,
     memory: Memories,
+    prune: Value,
     now: jiff::Timestamp,
 }
 
@@ -91,7 +94,9 @@ impl Scenario {
         let memory = memories(files.json("memory.json"), &loaded);
         let now = files.text("now").unwrap_or_else(|| "2026-11-23T12:00:00Z".to_owned());
         let now = now.trim().parse().expect("now is a time");
-        Self { words: files.words, loaded, hashes, services, tasks, nodes, networks, tags, memory, now }
+        let prune = files.json("prune.json").unwrap_or_else(|| json!({}));
+        let words = files.words;
+        Self { words, loaded, hashes, services, tasks, nodes, networks, tags, memory, prune, now }
     }
 
     pub async fn run(&self) -> Run {
@@ -114,9 +119,12 @@ impl Scenario {
             let first = diagnostics.iter().find(|found| found.severity == Severity::Error);
             plans.push(invalid_plan(name, &first.map(|found| found.one_line()).unwrap_or_default()));
         }
-        for customer in self.loaded.customers.values() {
+        let inventory = Arc::new(self.inventory());
+        let gone = inventory.gone.keys().map(|name| Customer::without_file(name));
+        for customer in self.loaded.customers.values().cloned().chain(gone) {
             let request = Request {
-                customer: Arc::new(customer.clone()),
+                inventory: Arc::clone(&inventory),
+                customer: Arc::new(customer),
                 revision: None,
                 trigger: Trigger::Manual,
                 since: tokio::time::Instant::now(),
@@ -127,6 +135,25 @@ impl Scenario {
         plans.sort_by(|a, b| a.customer.cmp(&b.customer));
         let (words, hashes) = (self.words.clone(), self.hashes.clone());
         Run { words, hashes, observed, adopting: self.adopting(), plans }
+    }
+
+    /// `prune.json`: customers whose file is gone and since when, and the fleet's rules.
+    fn inventory(&self) -> Inventory {
+        let prune = &self.prune;
+        let valid = self.loaded.customers.iter();
+        let valid = valid.map(|(name, spec)| (name.clone(), Some(Arc::new(spec.clone()))));
+        let invalid = self.loaded.invalid.keys().map(|name| (name.clone(), None));
+        let gone = prune["gone"].as_object().into_iter().flatten().map(|(name, gone)| {
+            let since = gone["since"].as_str().expect("since when").parse().expect("a time");
+            (name.clone(), Gone { since, keep: gone["keep"] == true })
+        });
+        Inventory {
+            customers: valid.chain(invalid).collect(),
+            gone: gone.collect(),
+            complete: prune["incomplete"] != true,
+            policy: PrunePolicy { enabled: prune["enabled"] != false, ..PrunePolicy::default() },
+            allowed: prune["allowed"] == true,
+        }
     }
 
     fn adopting(&self) -> Vec<String> {
@@ -149,6 +176,7 @@ impl Scenario {
             networks: self.networks.clone(),
             tags: self.tags.clone(),
             memory: self.memory.clone(),
+            prune: self.prune.clone(),
             now: self.now,
         };
         let steps: Vec<&plan::Step> = run.plans.iter().flat_map(|plan| &plan.steps).collect();
@@ -159,7 +187,15 @@ impl Scenario {
             next.carry_out(step);
         }
         next.tasks = world::healthy_tasks(&next.services, &next.nodes);
-        let second = next.run().await;
+        let mut second = next.run().await;
+        // What comes after another, and what services let go of, is for a pass of its own.
+        if run.goes_on() {
+            for step in second.plans.iter().flat_map(|plan| &plan.steps) {
+                next.carry_out(step);
+            }
+            next.tasks = world::healthy_tasks(&next.services, &next.nodes);
+            second = next.run().await;
+        }
         let left: Vec<String> =
             second.plans.iter().flat_map(|plan| &plan.steps).map(|step| step.message.clone()).collect();
         (!left.is_empty()).then(|| format!("a second pass makes steps again: {}", left.join("; ")))
@@ -277,6 +313,14 @@ impl Run {
             ("writes.json", (!writes.is_empty()).then(|| self.text(&Value::Object(writes)))),
             ("status.json", Some(self.text(&self.status()))),
         ]
+    }
+
+    /// Whether what this pass did lets a second one do more.
+    fn goes_on(&self) -> bool {
+        let waits =
+            |plan: &Plan| plan.waiting.iter().any(|it| it.reason == WaitingReason::DependencyNotReady);
+        let removes = |plan: &Plan| plan.steps.iter().any(|step| step.action == Action::Remove);
+        self.plans.iter().any(|plan| waits(plan) || removes(plan))
     }
 
     fn text(&self, value: &Value) -> String {

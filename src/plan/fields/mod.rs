@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use access::{read, write};
 pub use create::create;
-pub use desired::{MissingNetwork, default_network, desired, mode_change, network_name, released};
+pub use desired::{MissingNetwork, default_network, desired, joins, mode_change, network_name, released};
 pub use display::{display, is_sensitive};
 pub use table::{Entry, TABLE, is_reserved_label};
 pub use values::{canonical, same};

@@ -51,7 +51,7 @@ impl Case<'_> {
             Sync::Stalled
         } else if waits(W::RegistryUnavailable) || waits(W::TagListTruncated) {
             Sync::Unknown
-        } else if step.is_some() {
+        } else if step.is_some() || waits(W::DriftDetected) {
             Sync::Drifted
         } else if waits(W::RolloutInProgress)
             || self.is_updating()

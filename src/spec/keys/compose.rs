@@ -65,8 +65,8 @@ pub static PORT: Keys = Keys {
     ],
 };
 
-/// What issue 4 will bring, and the contract's `after`, `prune` and `drift`.
-pub(super) const NOT_YET: &[&str] = &["after", "configs", "drift", "env_file", "prune", "secrets"];
+/// What issue 4 will bring.
+pub(super) const NOT_YET: &[&str] = &["configs", "env_file", "secrets"];
 
 const LIMITS: &str = "use `deploy.resources`";
 const LEAVE_OUT: &str = "leave it out";
@@ -110,6 +110,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("pids_limit", "write `deploy.resources.limits.pids`"),
     ("platform", "use `deploy.placement.constraints`, e.g. \"node.platform.arch == x86_64\""),
     ("privileged", "use `cap_add`"),
+    ("prune", "`prune` belongs to the customer: the top of the file"),
     ("profiles", "leave the service out of this customer's file"),
     ("pull_policy", "skep pins the digest, so nodes pull what they lack"),
     ("restart", "use `deploy.restart_policy`"),

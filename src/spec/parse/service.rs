@@ -14,7 +14,7 @@ use super::tree::Value;
 use super::{units, words};
 use crate::spec::keys::{HEALTHCHECK, SERVICE, SERVICE_NETWORK};
 use crate::spec::{
-    Compose, Healthcheck, ImagePolicy, Network, NetworkAttachment, OnFailure, Service, Volume,
+    Compose, Drift, Healthcheck, ImagePolicy, Network, NetworkAttachment, OnFailure, Service, Volume,
 };
 use crate::text::{nearest, printable};
 
@@ -22,6 +22,9 @@ use crate::text::{nearest, printable};
 const HEALTH_TIME_MIN: Duration = Duration::from_millis(1);
 /// Labels that skep and the docker CLI own.
 const OWNED_LABELS: &[&str] = &["skep.", "com.docker.stack."];
+
+/// The words of `drift`.
+pub(super) const DRIFT: &[(&str, Drift)] = &[("correct", Drift::Correct), ("warn", Drift::Warn)];
 
 /// Reads one service. `None` when its image cannot be told; the reason is reported, or lies
 /// outside this file.
@@ -43,6 +46,8 @@ pub(super) fn read_service(
     let reactions = [("rollback", OnFailure::Rollback), ("hold", OnFailure::Hold)];
     let on_failure =
         table.take("on_failure").and_then(|item| item.choice(cx, &reactions)).unwrap_or_default();
+    let after = table.take("after").and_then(|item| item.strings(cx)).unwrap_or_default();
+    let drift = table.take("drift").and_then(|item| item.choice(cx, DRIFT));
     let ports = table.take("ports").and_then(|item| read_ports(cx, &item));
     let compose = Compose {
         environment: table.take("environment").map(|item| read_environment(cx, &item)).unwrap_or_default(),
@@ -57,7 +62,7 @@ pub(super) fn read_service(
     };
     check_deploy(cx, &table, &item.key, &compose);
     table.finish(cx);
-    Some(Service { key: name.to_owned(), image: image?, adopt, suspend, on_failure, compose })
+    Some(Service { key: name.to_owned(), image: image?, adopt, suspend, on_failure, after, drift, compose })
 }
 
 /// A table, or a list of `KEY=VALUE`; a `KEY` without `=` gives `None`.
