@@ -85,6 +85,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             trigger: Trigger::Manual,
             since: tokio::time::Instant::now(),
             max_age: Duration::MAX,
+            alone: false,
         };
         let timeout = Duration::from_secs(600);
         let plan = plan_only(&resolver, timeout, &request, &observed, jiff::Timestamp::now()).await;

@@ -93,8 +93,14 @@ impl Applier {
         {
             return Outcome::Unknown(format!("nothing was changed, for it could not be remembered: {error}"));
         }
+        let shown = auth.is_some();
         let error = match self.write(about, step, auth).await {
-            Ok(()) => return self.applied(about, step, &intent, rollout).await,
+            Ok(()) => {
+                if shown {
+                    self.note_credentials(step).await;
+                }
+                return self.applied(about, step, &intent, rollout).await;
+            }
             Err(error) => error,
         };
         if error.class == ErrorClass::Transient {
@@ -209,9 +215,22 @@ impl Applier {
         memory::put_service(&self.memory, &step.name, memory).await
     }
 
+    /// Notes when credentials that expire were given to the nodes. Unwritten, they are renewed sooner.
+    async fn note_credentials(&self, step: &Step) {
+        let image = match &step.write {
+            Write::CreateService { spec } | Write::UpdateService { spec, .. } => image(spec),
+            Write::CreateNetwork { .. } | Write::Remove { .. } => None,
+        };
+        let Some(image) = image else { return };
+        if self.registry.renewal(&image.repository).await.is_some() {
+            let auth_sent = Some(self.recorder.now());
+            self.put(&step.name, ServiceMemory { auth_sent, ..self.memory.service(&step.name) }).await;
+        }
+    }
+
     async fn put(&self, name: &str, memory: ServiceMemory) {
         if let Err(error) = memory::put_service(&self.memory, name, memory).await {
-            tracing::error!(service = name, %error, "cannot remember the rollout");
+            tracing::error!(service = name, %error, "cannot remember what was done");
         }
     }
 }
@@ -231,7 +250,9 @@ pub fn rollout(step: &Step, intent: &Event, now: jiff::Timestamp) -> Option<Roll
         Write::UpdateService { spec, index, .. } => (spec, *index),
     };
     let labels_only = step.changes.is_empty() && step.from == step.to;
-    if step.cause == Cause::Paused || (step.cause == Cause::Adoption && labels_only) {
+    if matches!(step.cause, Cause::Paused | Cause::Credentials)
+        || (step.cause == Cause::Adoption && labels_only)
+    {
         return None;
     }
     Some(Rollout {
@@ -303,9 +324,15 @@ fn reason(step: &Step) -> Reason {
         (_, Cause::Drift) => Reason::DriftCorrected,
         (_, Cause::Version | Cause::RollBack) => Reason::ImageUpdated,
         (_, Cause::Adoption) if step.from != step.to => Reason::ImageUpdated,
-        (_, Cause::Adoption | Cause::Spec | Cause::Paused | Cause::Retry | Cause::Unnamed) => {
-            Reason::ServiceUpdated
-        }
+        (
+            _,
+            Cause::Adoption
+            | Cause::Spec
+            | Cause::Paused
+            | Cause::Retry
+            | Cause::Unnamed
+            | Cause::Credentials,
+        ) => Reason::ServiceUpdated,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What should be, and what is: plain data that the planner compares.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -102,14 +103,14 @@ impl WaitingReason {
 pub struct ObservedState {
     /// By name.
     pub services: BTreeMap<String, ObservedService>,
-    /// By ID.
-    pub nodes: BTreeMap<String, ObservedNode>,
+    /// By ID. Shared, as what follows, by all who were shown it by one look.
+    pub nodes: Arc<BTreeMap<String, ObservedNode>>,
     /// Networks of swarm scope, by name.
-    pub networks: BTreeMap<String, ObservedNetwork>,
+    pub networks: Arc<BTreeMap<String, ObservedNetwork>>,
     /// By name.
-    pub secrets: BTreeMap<String, ObservedBlob>,
+    pub secrets: Arc<BTreeMap<String, ObservedBlob>>,
     /// By name.
-    pub configs: BTreeMap<String, ObservedBlob>,
+    pub configs: Arc<BTreeMap<String, ObservedBlob>>,
 }
 
 /// The kinds of objects that a stack is made of.

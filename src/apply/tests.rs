@@ -15,8 +15,7 @@ use crate::files::model::{Disk, Fault};
 use crate::image::{Digest, Repository};
 use crate::plan::Action;
 use crate::registry::RegistryError;
-use crate::state::ObservedState;
-use crate::swarm::{Info, Wakeup};
+use crate::swarm::{Info, Look, Scope, Wakeup};
 
 /// Counts the calls that change something, and lets them succeed.
 #[derive(Default)]
@@ -30,8 +29,8 @@ impl Counting {
 }
 
 impl Swarm for Counting {
-    fn snapshot(&self, _: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>> {
-        ready(Ok(ObservedState::default())).boxed()
+    fn look(&self, _: Scope, _: Vec<String>) -> BoxFuture<'_, Result<Look, SwarmError>> {
+        ready(Ok(Look::default())).boxed()
     }
     fn create_service(&self, _: Value, _: Option<String>) -> BoxFuture<'_, Result<String, SwarmError>> {
         self.call("id".to_owned())

@@ -21,7 +21,7 @@ use crate::registry::{self, Registry};
 use crate::spec::Customer;
 use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
-use crate::swarm::{self, Swarm};
+use crate::swarm::{self, Scope, Swarm};
 
 /// How old an answer of a registry may be in a command: each is asked once a process.
 const ONCE_A_PROCESS: Duration = Duration::from_secs(24 * 3600);
@@ -129,7 +129,7 @@ impl Session {
     /// # Errors
     /// When the engine does not answer.
     pub async fn observe(&self) -> anyhow::Result<ObservedState> {
-        Ok(self.swarm.snapshot(Vec::new()).await?)
+        Ok(self.swarm.look(Scope::Whole, Vec::new()).await?.whole()?)
     }
 
     /// The Swarm as it is now; the tag lists that the customers need are asked for meanwhile.
@@ -144,7 +144,7 @@ impl Session {
             rolling.extend(names.filter(|name| self.memory.service(name).rollout.is_some()));
         }
         // What rolls is looked at in detail, so that failures can be named.
-        Ok(self.swarm.snapshot(rolling).await?)
+        Ok(self.swarm.look(Scope::Whole, rolling).await?.whole()?)
     }
 
     /// What is to be done for these customers, a bounded number of them at once.
@@ -191,6 +191,7 @@ pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
         since: Instant::now(),
         max_age: ONCE_A_PROCESS,
         inventory: Arc::default(),
+        alone: false,
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) const REGISTRY_KEYS: &[(&str, Set<RegistryConfig>)] = &[
     ("password_file", |r, v| v.path().map(|path| r.password_file = Some(path))),
     ("credential_helper", |r, v| v.text().map(|name| r.credential_helper = Some(name))),
     ("ca", |r, v| v.path().map(|path| r.ca = Some(path))),
+    ("renew", |r, v| v.duration(SECOND, DAY).map(|every| r.renew = Some(every))),
     ("mirrors", |r, v| {
         let mirrors: Result<_, String> = v.list(MIRRORS_MAX)?.iter().map(|name| parse_mirror(name)).collect();
         mirrors.map(|mirrors| r.mirrors = mirrors)

@@ -74,6 +74,8 @@ pub struct RegistryConfig {
     pub credential_helper: Option<String>,
     /// An additional trusted certificate authority, PEM.
     pub ca: Option<PathBuf>,
+    /// How often credentials that expire are given to the nodes anew; `None`: by the helper.
+    pub renew: Option<Duration>,
     /// Where lists and digests are asked for first, in order: `host[:port][/prefix]`.
     pub mirrors: Vec<String>,
 }

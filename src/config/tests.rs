@@ -223,7 +223,7 @@ fn mistakes_in_the_file_are_told_with_their_place_and_mend() {
         ),
         (
             "[registries.r]\nuser = 'x'",
-            "2:1: unknown key `user` in [registries.\"r\"] (known here: plain_http, username, password_file, credential_helper, ca, mirrors)",
+            "2:1: unknown key `user` in [registries.\"r\"] (known here: plain_http, username, password_file, credential_helper, ca, renew, mirrors)",
         ),
         (
             "[registries.r]\nmirrors = ['https://m.io']",

@@ -48,6 +48,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
 /// A pass that panicked is not tried again before this, whatever wakes it.
 const QUARANTINE: Duration = Duration::from_secs(300);
+/// Up to so many customers are each looked at alone; more share one look at the whole Swarm.
+const ALONE_MAX: usize = 8;
 /// Conflicts in a row are answered at once this often, then with the usual delays.
 const CONFLICTS_AT_ONCE_MAX: u32 = 5;
 
@@ -78,14 +80,24 @@ pub struct Controller {
     pub settings: Settings,
     pub observer: Arc<dyn Observer>,
     queue: Queue<String>,
-    /// Why and since when each queued customer is to be looked at.
-    wanted: HashMap<String, (Trigger, Instant)>,
+    /// Why each queued customer is to be looked at.
+    wanted: HashMap<String, Wanted>,
     retries: Retries,
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
     specs_failed: bool,
     /// What the looks at rolling customers are counted from.
     origin: Instant,
+}
+
+/// Why a customer is to be looked at.
+#[derive(Clone, Copy)]
+struct Wanted {
+    trigger: Trigger,
+    /// Since when.
+    since: Instant,
+    /// Along with all others.
+    with_all: bool,
 }
 
 type Done = (String, Duration, Result<Report, SwarmError>);
@@ -122,6 +134,9 @@ impl Controller {
         loop {
             self.observer.queue_depth(self.queue.depth());
             self.observer.heartbeat();
+            if running.is_empty() && self.queue.depth() == 0 {
+                self.reconciler.snapshots.release();
+            }
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -163,10 +178,13 @@ impl Controller {
             }
             self.quarantined.remove(key);
         }
-        let (trigger, since) = self.wanted.remove(key).unwrap_or((Trigger::Resync, now));
+        let unasked = Wanted { trigger: Trigger::Resync, since: now, with_all: false };
+        let Wanted { trigger, since, with_all } = self.wanted.remove(key).unwrap_or(unasked);
         let max_age = self.settings.poll_registry.mul_f64(1.5);
         let inventory = Arc::clone(self.specs.inventory());
-        Some(Request { customer, revision: None, trigger, since, max_age, inventory })
+        // Of a stack that goes, all is wanted, named by a spec or not.
+        let alone = !with_all && self.specs.get(key).is_some() && self.queue.depth() <= ALONE_MAX;
+        Some(Request { customer, revision: None, trigger, since, max_age, alone, inventory })
     }
 
     /// What is wanted of a customer: what its file says, or nothing when that is long gone.
@@ -196,11 +214,12 @@ impl Controller {
     }
 
     fn want(&mut self, key: &str, trigger: Trigger, at: Instant) {
-        let wanted = self.wanted.entry(key.to_owned()).or_insert((trigger, at));
-        wanted.1 = wanted.1.max(at);
+        let new = Wanted { trigger, since: at, with_all: false };
+        let wanted = self.wanted.entry(key.to_owned()).or_insert(new);
+        wanted.since = wanted.since.max(at);
         // Events name what brought news, not the look that happened to be due as well.
-        if wanted.0 == Trigger::Resync {
-            wanted.0 = trigger;
+        if wanted.trigger == Trigger::Resync {
+            wanted.trigger = trigger;
         }
         self.queue.add(key.to_owned(), at);
     }
@@ -210,6 +229,9 @@ impl Controller {
         let all: Vec<String> = self.specs.customers().map(|customer| customer.name.clone()).collect();
         for key in all {
             self.want(&key, trigger, now);
+            if let Some(wanted) = self.wanted.get_mut(&key) {
+                wanted.with_all = true;
+            }
         }
         self.want_gone();
     }
@@ -220,8 +242,7 @@ impl Controller {
             Wake::Resync => self.want_all(Trigger::Resync),
             Wake::Swarm => self.want_all(Trigger::Swarm),
             Wake::Service(name) => {
-                let owner = self.specs.customers().find(|customer| is_of(customer, &name));
-                if let Some(key) = owner.map(|customer| customer.name.clone()) {
+                if let Some(key) = self.owner(&name) {
                     self.want(&key, Trigger::Swarm, Instant::now());
                 }
             }
@@ -249,6 +270,13 @@ impl Controller {
         }
     }
 
+    /// The customer that has this service. There is no `_` in a customer's name.
+    fn owner(&self, service_name: &str) -> Option<String> {
+        let (name, key) = service_name.split_once('_')?;
+        let customer = self.specs.get(name)?;
+        customer.services.contains_key(key).then(|| customer.name.clone())
+    }
+
     async fn read_specs(&mut self, trigger: Trigger, wakeups: &Wakeups) {
         match self.specs.read(trigger, self.reconciler.recorder.now()) {
             Ok(changes) => {
@@ -266,6 +294,9 @@ impl Controller {
                     self.want(key, trigger, Instant::now());
                 }
                 self.want_gone();
+                if trigger == Trigger::Startup {
+                    self.want_all(trigger);
+                }
                 wakeups.poll_repositories(self.repositories());
             }
             Err(error) => {
@@ -381,11 +412,6 @@ fn next_tick(origin: Instant, now: Instant) -> Instant {
     origin + ROLLING_INTERVAL * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-fn is_of(customer: &crate::spec::Customer, service_name: &str) -> bool {
-    let key = service_name.strip_prefix(&customer.name).and_then(|rest| rest.strip_prefix('_'));
-    key.is_some_and(|key| customer.services.contains_key(key))
-}
-
 /// Runs passes over the customers until nothing is under way in any of them, as `skep apply`
 /// does. `progress` hears of each pass.
 pub async fn apply_once(
@@ -395,7 +421,9 @@ pub async fn apply_once(
     options: ApplyOnce<'_>,
 ) -> BTreeMap<String, Applied> {
     use futures::StreamExt;
-    let runs = requests.into_iter().map(|request| async {
+    let alone = requests.len() <= ALONE_MAX;
+    let requests = requests.into_iter().map(|request| Request { alone, ..request });
+    let runs = requests.map(|request| async {
         let name = request.customer.name.clone();
         (name, apply_customer(reconciler, request, &options).await)
     });

@@ -16,7 +16,9 @@ pub struct Queue<K> {
 }
 
 struct State<K> {
-    /// Due keys in order; the counter keeps keys of one instant first come, first served.
+    /// In order of time; the counter keeps keys of one instant first come, first served.
+    later: BTreeSet<(Instant, u64, K)>,
+    /// The same of keys that were found to be due.
     due: BTreeSet<(Instant, u64, K)>,
     queued: HashMap<K, (Instant, u64)>,
     working: HashSet<K>,
@@ -28,6 +30,7 @@ struct State<K> {
 impl<K: Ord + Hash + Clone> Default for Queue<K> {
     fn default() -> Self {
         let state = State {
+            later: BTreeSet::new(),
             due: BTreeSet::new(),
             queued: HashMap::new(),
             working: HashSet::new(),
@@ -44,23 +47,35 @@ impl<K: Ord + Hash + Clone> State<K> {
             if queued_at <= at {
                 return;
             }
-            self.due.remove(&(queued_at, counter, key.clone()));
+            self.unlink(queued_at, counter, &key);
         }
         self.counter += 1;
         self.queued.insert(key.clone(), (at, self.counter));
-        self.due.insert((at, self.counter, key));
+        self.later.insert((at, self.counter, key));
+    }
+
+    fn unlink(&mut self, at: Instant, counter: u64, key: &K) {
+        let entry = (at, counter, key.clone());
+        if !self.later.remove(&entry) {
+            self.due.remove(&entry);
+        }
+    }
+
+    /// Finds those that have become due.
+    fn advance(&mut self, now: Instant) {
+        while self.later.first().is_some_and(|(at, _, _)| *at <= now) {
+            self.due.extend(self.later.pop_first());
+        }
     }
 
     fn take_due(&mut self, now: Instant) -> Result<K, Option<Instant>> {
-        match self.due.first() {
-            Some((at, _, _)) if *at <= now => {
-                let Some((_, _, key)) = self.due.pop_first() else { return Err(None) };
-                self.queued.remove(&key);
-                self.working.insert(key.clone());
-                Ok(key)
-            }
-            first => Err(first.map(|(at, _, _)| *at)),
-        }
+        self.advance(now);
+        let Some((_, _, key)) = self.due.pop_first() else {
+            return Err(self.later.first().map(|(at, _, _)| *at));
+        };
+        self.queued.remove(&key);
+        self.working.insert(key.clone());
+        Ok(key)
     }
 }
 
@@ -111,7 +126,7 @@ impl<K: Ord + Hash + Clone> Queue<K> {
     pub fn remove(&self, key: &K) {
         self.with(|state| {
             if let Some((at, counter)) = state.queued.remove(key) {
-                state.due.remove(&(at, counter, key.clone()));
+                state.unlink(at, counter, key);
             }
             state.again.remove(key);
         });
@@ -120,7 +135,10 @@ impl<K: Ord + Hash + Clone> Queue<K> {
     /// How many keys are due now or being worked on.
     pub fn depth(&self) -> usize {
         let now = Instant::now();
-        self.with(|state| state.due.iter().take_while(|(at, _, _)| *at <= now).count() + state.working.len())
+        self.with(|state| {
+            state.advance(now);
+            state.due.len() + state.working.len()
+        })
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State<K>) -> T) -> T {

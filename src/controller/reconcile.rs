@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::resolve::Resolver;
 use super::settle::Settler;
-use super::snapshots::Snapshots;
+use super::snapshots::{Snapshots, Wanted};
 use crate::apply::{Applier, Outcome};
 use crate::events::{About, Conditions, Held, Kind, Reason, Recorder, Trigger};
 use crate::memory::ServiceMemory;
@@ -46,6 +46,9 @@ pub struct Request {
     pub max_age: Duration,
     /// What may be removed.
     pub inventory: Arc<Inventory>,
+    /// Few others are reconciled now, so that a look at this customer's part of the Swarm is
+    /// cheaper than one that all share.
+    pub alone: bool,
 }
 
 /// How a pass ended.
@@ -83,7 +86,18 @@ impl Reconciler {
             revision: request.revision.clone(),
         };
         self.resolver.prefetch(customer, request.max_age);
-        let observed = match self.snapshots.since(request.since).await {
+        let open = self.recorder.open_intents(&customer.name).into_iter();
+        let objects = open.filter(|intent| intent.service.is_none()).filter_map(|intent| intent.target);
+        let objects: Vec<String> = objects.collect();
+        // What is to be removed has an ID in its intent, by which a look cannot be narrowed.
+        let removing = objects.iter().any(|target| prune::is_removal(target));
+        let wanted = Wanted {
+            customer: customer.as_ref(),
+            networks: objects,
+            since: request.since,
+            alone: request.alone && !removing,
+        };
+        let observed = match self.look(wanted, request).await {
             Ok(observed) => observed,
             Err(error) => {
                 self.swarm_unavailable(request.trigger, Some(&error)).await;
@@ -95,6 +109,7 @@ impl Reconciler {
         let mut rolling: BTreeSet<String> =
             self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
         let mut plan = self.plan(request, &observed).await;
+        plan.steps.extend(self.renewals(customer, &plan, &observed).await);
         rolling.extend(self.settler.hold_back(&customer.name, &mut plan, &observed));
         self.settler.abandon(&about, &customer.name, &plan).await;
         self.settler.note_removals(&mut plan, !request.inventory.allowed).await;
@@ -115,10 +130,35 @@ impl Reconciler {
         Ok(Report { plan, outcomes, next, rolling: is_rolling })
     }
 
+    /// The customer's part of the Swarm; all of it when something is to be removed, for what else
+    /// is removed and what others use decides on that too.
+    async fn look(&self, wanted: Wanted<'_>, request: &Request) -> Result<ObservedState, SwarmError> {
+        let since = wanted.since;
+        let observed = self.snapshots.of(wanted).await?;
+        let (name, now) = (&request.customer.name, self.recorder.now());
+        if prune::finds_any(&request.inventory, &observed, name, now) {
+            return self.snapshots.all(since).await;
+        }
+        Ok(observed)
+    }
+
     /// What `reconcile` would do. Changes and records nothing.
     pub async fn plan(&self, request: &Request, observed: &ObservedState) -> Plan {
         let now = self.recorder.now();
         plan_only(&self.resolver, self.settler.rollout_timeout, request, observed, now).await
+    }
+
+    /// Steps that renew the nodes' credentials. Not part of `plan`: nothing that a spec says changes.
+    async fn renewals(&self, customer: &spec::Customer, plan: &Plan, observed: &ObservedState) -> Vec<Step> {
+        let mut intervals = BTreeMap::new();
+        for (key, service) in &customer.services {
+            if let Some(interval) = self.applier.registry.renewal(service.image.repository()).await {
+                intervals.insert(key.clone(), interval);
+            }
+        }
+        let names = intervals.keys().map(|key| service_name(&customer.name, key));
+        let remembered = names.map(|name| (name.clone(), self.applier.memory.service(&name))).collect();
+        plan::renew(plan, observed, &remembered, &intervals, self.recorder.now())
     }
 
     /// New networks first, then all services at once, then what services let go of.

@@ -1,19 +1,32 @@
-//! One view of the Swarm shared by all customers that ask at about the same time.
+//! Looks at the Swarm: one for all customers that ask at about the same time, or at one customer alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
+use crate::plan::fields::default_network;
+use crate::spec::Customer;
 use crate::state::ObservedState;
-use crate::swarm::{Swarm, SwarmError};
+use crate::swarm::{Look, Scope, Swarm, SwarmError};
 
-/// Takes snapshots, at most one at a time.
+/// Takes the looks. Of those at the whole Swarm there is at most one at a time.
 pub struct Snapshots {
     swarm: Arc<dyn Swarm>,
-    last: tokio::sync::Mutex<Option<(Instant, Arc<ObservedState>)>>,
+    last: tokio::sync::Mutex<Option<(Instant, Arc<Look>)>>,
     /// Services (by customer) whose finished tasks are wanted too, while they roll.
     rolling: Mutex<BTreeMap<String, BTreeSet<String>>>,
+}
+
+/// Whose part of the Swarm is wanted.
+pub struct Wanted<'a> {
+    pub customer: &'a Customer,
+    /// Networks of the customer's that its spec may not name any more.
+    pub networks: Vec<String>,
+    /// The look must have begun then or later.
+    pub since: Instant,
+    /// Few others are looked at now: what is looked at is this customer's part only.
+    pub alone: bool,
 }
 
 impl Snapshots {
@@ -21,16 +34,40 @@ impl Snapshots {
         Self { swarm, last: tokio::sync::Mutex::default(), rolling: Mutex::default() }
     }
 
-    /// A snapshot that was begun at `since` or later.
+    /// The customer's part of the Swarm; what does not concern it may be missing.
     ///
     /// # Errors
-    /// When the Swarm does not answer; the last snapshot is not given in its place.
-    pub async fn since(&self, since: Instant) -> Result<Arc<ObservedState>, SwarmError> {
+    /// When the Swarm does not answer, or not whole; an older look is not given in its place.
+    pub async fn of(&self, wanted: Wanted<'_>) -> Result<ObservedState, SwarmError> {
+        let name = &wanted.customer.name;
+        if !wanted.alone {
+            return self.whole(wanted.since).await?.of(name);
+        }
+        if let Some(look) = self.at_hand(wanted.since) {
+            return look.of(name);
+        }
+        let mut networks: BTreeSet<String> = wanted.networks.into_iter().collect();
+        networks.extend(wanted.customer.networks.values().map(|network| network.name.clone()));
+        networks.insert(default_network(wanted.customer));
+        let rolling = self.rolling.lock().ok().and_then(|rolling| rolling.get(name).cloned());
+        let scope = Scope::Customer { name: name.clone(), networks: networks.into_iter().collect() };
+        self.swarm.look(scope, rolling.unwrap_or_default().into_iter().collect()).await?.of(name)
+    }
+
+    /// The Swarm with everybody's part.
+    ///
+    /// # Errors
+    /// As `of`.
+    pub async fn all(&self, since: Instant) -> Result<ObservedState, SwarmError> {
+        self.whole(since).await?.whole()
+    }
+
+    async fn whole(&self, since: Instant) -> Result<Arc<Look>, SwarmError> {
         let mut last = self.last.lock().await;
-        if let Some((begun, snapshot)) = last.as_ref()
+        if let Some((begun, look)) = last.as_ref()
             && *begun >= since
         {
-            return Ok(Arc::clone(snapshot));
+            return Ok(Arc::clone(look));
         }
         let begun = Instant::now();
         let detail = self
@@ -40,9 +77,22 @@ impl Snapshots {
             .unwrap_or_default();
         // What is old is let go first: two views of a large Swarm need twice the memory.
         *last = None;
-        let snapshot = Arc::new(self.swarm.snapshot(detail).await?);
-        *last = Some((begun, Arc::clone(&snapshot)));
-        Ok(snapshot)
+        let look = Arc::new(self.swarm.look(Scope::Whole, detail).await?);
+        *last = Some((begun, Arc::clone(&look)));
+        Ok(look)
+    }
+
+    /// The last look at the whole Swarm, if it is new enough. One that is under way is not waited for.
+    fn at_hand(&self, since: Instant) -> Option<Arc<Look>> {
+        let last = self.last.try_lock().ok()?;
+        last.as_ref().filter(|(begun, _)| *begun >= since).map(|(_, look)| Arc::clone(look))
+    }
+
+    /// Nobody waits to be looked at: what is at hand would be too old for the next one.
+    pub fn release(&self) {
+        if let Ok(mut last) = self.last.try_lock() {
+            *last = None;
+        }
     }
 
     /// Names the customer's services that roll now, instead of those named before.
@@ -56,3 +106,6 @@ impl Snapshots {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

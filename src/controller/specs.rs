@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
 use crate::plan::prune::{Gone, Inventory, PrunePolicy};
-use crate::source::{self, Problem, SourceError};
+use crate::source::{self, Problem, Reader, SourceError};
 use crate::spec::Customer;
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::parse::{self, SpecFiles};
@@ -21,6 +21,11 @@ pub struct Specs {
     told_file: Option<PathBuf>,
     customers: BTreeMap<String, Arc<Customer>>,
     told: BTreeMap<String, Told>,
+    reader: Reader,
+    /// Something could not be read the last time; so what is missing may have been missing before.
+    had_problems: bool,
+    /// The first reading is of everything.
+    first: bool,
     /// The fleet's rules for removal.
     pub policy: PrunePolicy,
     inventory: Arc<Inventory>,
@@ -49,6 +54,8 @@ pub struct Changes {
     /// To be reconciled: new or changed.
     pub changed: BTreeSet<String>,
     pub removed: BTreeSet<String>,
+    /// What was in force of those until now.
+    pub replaced: Vec<Arc<Customer>>,
     /// What is known of removals is to be put on disk.
     is_noted: bool,
 }
@@ -59,8 +66,17 @@ impl Specs {
         let told_file = state_dir.map(|dir| dir.join("specs.json"));
         let told = told_file.as_ref().and_then(|file| std::fs::read(file).ok());
         let told = told.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        let (customers, policy, inventory) = (BTreeMap::new(), PrunePolicy::default(), Arc::default());
-        Self { dir: dir.to_owned(), told_file, customers, told, policy, inventory }
+        Self {
+            dir: dir.to_owned(),
+            told_file,
+            customers: BTreeMap::new(),
+            told,
+            reader: Reader::default(),
+            had_problems: false,
+            first: true,
+            policy: PrunePolicy::default(),
+            inventory: Arc::default(),
+        }
     }
 
     pub fn customers(&self) -> impl Iterator<Item = &Arc<Customer>> {
@@ -81,24 +97,60 @@ impl Specs {
         &self.inventory
     }
 
-    /// Reads the directory again.
+    /// Reads the directory again: the files that changed, or all of them when a person asks.
     ///
     /// # Errors
     /// When it cannot be read: that never means that there are no specs, so all stay in force.
     pub fn read(&mut self, trigger: Trigger, now: Timestamp) -> Result<Changes, SourceError> {
-        let read = read_dir(&self.dir).inspect_err(|_| self.incomplete())?;
-        let changes = self.merge(read, trigger, now);
+        let news = self.read_files(trigger).inspect_err(|_| {
+            Arc::make_mut(&mut self.inventory).complete = false;
+        });
+        let (found, all) = news?;
+        Ok(self.take(&found, all, trigger, now))
+    }
+
+    /// What changed, and whether all files are to be taken up again.
+    fn read_files(&mut self, trigger: Trigger) -> Result<(source::Changes, bool), SourceError> {
+        if trigger == Trigger::Manual {
+            // Stands in for what was read only if it can be read itself.
+            let mut reader = Reader::default();
+            let found = reader.read(&self.dir)?;
+            self.reader = reader;
+            self.first = false;
+            return Ok((found, true));
+        }
+        let found = self.reader.read(&self.dir)?;
+        Ok((found, std::mem::take(&mut self.first)))
+    }
+
+    fn take(&mut self, found: &source::Changes, all: bool, trigger: Trigger, now: Timestamp) -> Changes {
+        let files = if all { all_files(&self.reader) } else { concerned(&self.reader, found) };
+        // Nothing can be missing that was there the last time.
+        let complete = all || self.had_problems || !found.gone.is_empty() || !found.problems.is_empty();
+        self.had_problems = !found.problems.is_empty();
+        let mut changes = self.merge(load(files, found.problems.clone()), trigger);
+        if complete {
+            let files = self.reader.files().filter_map(|(file, _)| customer_of(file)).map(str::to_owned);
+            let there = files.chain(found.problems.iter().map(name_of)).collect();
+            self.drop_missing(&there, &found.problems, now, &mut changes);
+        }
+        self.take_inventory(found.problems.is_empty());
+        changes.events.extend(changes.removed.iter().map(|name| self.spec_removed(name, trigger)));
         if (changes.is_noted || !changes.events.is_empty())
             && let Err(error) = self.save()
         {
             tracing::warn!(%error, "cannot remember which specs were told of");
         }
-        Ok(changes)
+        changes
     }
 
     /// Takes note of what was read, and writes nothing down.
     pub fn look(&mut self, read: Read, now: Timestamp) {
-        self.merge(read, Trigger::Manual, now);
+        let there = read.customers.keys().chain(read.invalid.keys()).cloned().collect();
+        let problems = read.problems.clone();
+        let mut changes = self.merge(read, Trigger::Manual);
+        self.drop_missing(&there, &problems, now, &mut changes);
+        self.take_inventory(problems.is_empty());
     }
 
     /// The stack of a customer whose file is gone is gone too.
@@ -111,10 +163,6 @@ impl Specs {
         if let Err(error) = self.save() {
             tracing::warn!(%error, "cannot remember that the stack is gone");
         }
-    }
-
-    fn incomplete(&mut self) {
-        Arc::make_mut(&mut self.inventory).complete = false;
     }
 
     fn take_inventory(&mut self, complete: bool) {
@@ -134,9 +182,19 @@ impl Specs {
         self.inventory = Arc::new(inventory);
     }
 
-    fn merge(&mut self, read: Read, trigger: Trigger, now: Timestamp) -> Changes {
+    fn spec_removed(&self, name: &str, trigger: Trigger) -> NewEvent {
+        let message = match self.inventory.due(name) {
+            Some(due) => format!(
+                "the spec is gone: the stack is removed at {due}, unless the file is put back before; volumes stay"
+            ),
+            None => "the spec is gone; its services stay as they are".to_owned(),
+        };
+        event(name, trigger, Kind::Warning, Reason::SpecRemoved, message)
+    }
+
+    /// Takes up what was read, which may be of some customers only.
+    fn merge(&mut self, read: Read, trigger: Trigger) -> Changes {
         let mut changes = Changes::default();
-        let mut seen: BTreeSet<String> = BTreeSet::new();
         for (name, message) in read.invalid {
             let told = self.told.entry(name.clone()).or_default();
             if told.gone.take().is_some() {
@@ -147,10 +205,8 @@ impl Specs {
                 told.invalid = Some(message.clone());
                 changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecInvalid, message));
             }
-            seen.insert(name);
         }
         for (name, customer) in read.customers {
-            seen.insert(name.clone());
             let hash = hash(&customer);
             let told = Told { hash: Some(hash.clone()), keep: !customer.prune, ..Told::default() };
             let before = self.told.insert(name.clone(), told);
@@ -185,57 +241,51 @@ impl Specs {
                 Some(_) => {}
             }
             if self.customers.get(&name).is_none_or(|held| **held != customer) {
-                self.customers.insert(name.clone(), Arc::new(customer));
+                changes.replaced.extend(self.customers.insert(name.clone(), Arc::new(customer)));
                 changes.changed.insert(name);
             }
         }
+        changes
+    }
+
+    /// Drops the customers that no file is of any more.
+    fn drop_missing(
+        &mut self,
+        there: &BTreeSet<String>,
+        problems: &[Problem],
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
         let unknown = |name: &str| {
             let file = self.customers.get(name).map(|customer| customer.file.as_str());
             // A customer of before a restart stood in some folder that nobody remembers.
-            file.map_or(!read.problems.is_empty(), |file| {
-                read.problems.iter().any(|problem| problem.covers(file))
-            })
+            file.map_or(!problems.is_empty(), |file| problems.iter().any(|problem| problem.covers(file)))
         };
-        let missing = self.told.keys().filter(|name| !seen.contains(*name) && !unknown(name));
+        let missing = self.told.keys().filter(|name| !there.contains(*name) && !unknown(name));
         let missing: Vec<String> = missing.cloned().collect();
-        let complete = read.problems.is_empty();
-        let mut news = Vec::new();
         for name in missing {
-            self.customers.remove(&name);
+            changes.replaced.extend(self.customers.remove(&name));
             let Some(told) = self.told.get_mut(&name) else { continue };
             match &mut told.gone {
                 // A clock that was put back puts nothing off.
-                Some(since) => *since = now.min(*since),
+                Some(since) => {
+                    *since = now.min(*since);
+                    continue;
+                }
                 // Nothing was ever made of what was never valid.
                 None if told.hash.is_none() => {
                     self.told.remove(&name);
-                    news.push(name);
                 }
-                None => {
-                    told.gone = Some(now);
-                    news.push(name);
-                }
+                None => told.gone = Some(now),
             }
-        }
-        self.take_inventory(complete);
-        for name in news {
-            let message = match self.inventory.due(&name) {
-                Some(due) => format!(
-                    "the spec is gone: the stack is removed at {due}, unless the file is put back before; \
-                     volumes stay"
-                ),
-                None => "the spec is gone; its services stay as they are".to_owned(),
-            };
-            changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecRemoved, message));
             changes.removed.insert(name);
         }
-        changes
     }
 
     fn save(&self) -> io::Result<()> {
         let Some(file) = &self.told_file else { return Ok(()) };
         let new = file.with_extension("new");
-        std::fs::write(&new, serde_json::to_vec_pretty(&self.told)?)?;
+        std::fs::write(&new, serde_json::to_vec(&self.told)?)?;
         std::fs::rename(&new, file)
     }
 }
@@ -255,17 +305,55 @@ pub struct Read {
 /// When the directory cannot be read.
 pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
     let snapshot = source::read(dir)?;
+    Ok(load(snapshot.files, snapshot.problems))
+}
+
+fn load(files: BTreeMap<String, String>, problems: Vec<Problem>) -> Read {
     let mut invalid: BTreeMap<String, String> = BTreeMap::new();
-    for problem in &snapshot.problems {
-        let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let message = format!("{}: {}", problem.file, problem.message);
-        invalid.insert(stem.unwrap_or_else(|| problem.file.clone()), message);
+    for problem in &problems {
+        invalid.insert(name_of(problem), format!("{}: {}", problem.file, problem.message));
     }
-    let loaded = parse::load(&SpecFiles { files: snapshot.files });
+    let loaded = parse::load(&SpecFiles { files });
     for (name, diagnostics) in loaded.invalid {
         invalid.insert(name, first_of(&diagnostics));
     }
-    Ok(Read { customers: loaded.customers, invalid, problems: snapshot.problems })
+    Read { customers: loaded.customers, invalid, problems }
+}
+
+fn all_files(reader: &Reader) -> BTreeMap<String, String> {
+    reader.files().map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
+}
+
+/// The files that what changed may make mean something else, with what they share.
+fn concerned(reader: &Reader, found: &source::Changes) -> BTreeMap<String, String> {
+    let changed = || found.changed.iter().chain(&found.gone).map(String::as_str);
+    if changed().next().is_none() {
+        return BTreeMap::new();
+    }
+    // Of two files with one name each is an error of the other's.
+    let names: BTreeSet<&str> = changed().filter_map(customer_of).collect();
+    let shared_changed = changed().any(|file| customer_of(file).is_none());
+    let is_concerned = |(file, text): &(&str, &str)| match customer_of(file) {
+        None => true,
+        Some(name) if names.contains(name) => true,
+        // A key may be written with escapes.
+        Some(_) => shared_changed && (text.contains("template") || text.contains('\\')),
+    };
+    reader.files().filter(is_concerned).map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
+}
+
+/// The customer that a file is of; `None` for what customers share.
+fn customer_of(file: &str) -> Option<&str> {
+    if parse::is_shared(file) {
+        return None;
+    }
+    let name = file.rsplit('/').next().unwrap_or(file);
+    Some(name.strip_suffix(".toml").unwrap_or(name))
+}
+
+fn name_of(problem: &Problem) -> String {
+    let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    stem.unwrap_or_else(|| problem.file.clone())
 }
 
 fn first_of(diagnostics: &[Diagnostic]) -> String {
@@ -290,3 +378,6 @@ fn back(name: &str, trigger: Trigger) -> NewEvent {
 fn event(name: &str, trigger: Trigger, kind: Kind, reason: Reason, message: String) -> NewEvent {
     About { customer: Some(name.to_owned()), trigger, revision: None }.event(kind, reason, None, message)
 }
+
+#[cfg(test)]
+mod tests;

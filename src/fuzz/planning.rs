@@ -1,6 +1,7 @@
 //! The engine's JSON, and planning over what it shows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -191,12 +192,12 @@ fn carry_out(step: &plan::Step, observed: &mut ObservedState) {
     match &step.write {
         Write::Remove { .. } => {
             observed.services.remove(&step.name);
-            observed.networks.remove(&step.name);
+            Arc::make_mut(&mut observed.networks).remove(&step.name);
         }
         Write::CreateNetwork { .. } => {
             let network =
                 ObservedNetwork { id: step.name.clone(), name: step.name.clone(), labels: BTreeMap::new() };
-            observed.networks.insert(step.name.clone(), network);
+            Arc::make_mut(&mut observed.networks).insert(step.name.clone(), network);
         }
         Write::CreateService { spec } => {
             let service = json!({ "ID": step.name, "Version": { "Index": 1 }, "Spec": spec });

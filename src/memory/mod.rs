@@ -72,6 +72,9 @@ pub struct ServiceMemory {
     /// A person asked for one more try of what stands there, by `skep retry`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
+    /// When the nodes were last given credentials that expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_sent: Option<jiff::Timestamp>,
     /// When it was last removed, if ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Removed>,

@@ -7,6 +7,7 @@ mod network;
 mod order;
 pub mod placement;
 pub mod prune;
+mod renew;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::spec;
 pub use crate::state::ObjectKind;
 use crate::state::{DesiredCustomer, ObservedService, ObservedState, Target, WaitingReason};
 use converge::Tally;
+pub use renew::renew;
 pub use service::told;
 
 /// Labels that skep writes on services and networks (contract §2).
@@ -118,6 +120,8 @@ pub enum Cause {
     RollBack,
     /// No spec names it any more.
     Unnamed,
+    /// The credentials that the nodes have would expire.
+    Credentials,
 }
 
 /// The call a step makes.

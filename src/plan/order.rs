@@ -33,6 +33,7 @@ fn may_wait(step: &Step) -> bool {
         | Cause::Retry
         | Cause::Paused
         | Cause::RollBack
+        | Cause::Credentials
         | Cause::Unnamed => false,
     }
 }

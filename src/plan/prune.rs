@@ -106,11 +106,12 @@ impl Inventory {
     }
 }
 
-/// Whether the customer has services that no spec names, of which the planner would have to know
-/// what else was removed lately.
+/// Whether the customer has what no spec names: to decide on that the planner must see all of the
+/// Swarm, and know what was removed lately.
 pub fn finds_any(inventory: &Inventory, observed: &ObservedState, customer: &str, now: Timestamp) -> bool {
     let standing = inventory.standing(customer, now);
     owned_services(observed, customer).any(|(key, _)| unnamed(&standing, key))
+        || unnamed_networks(observed, &standing, customer).next().is_some()
 }
 
 /// Adds to the plan what is to be removed, and what of it waits and why.
@@ -239,18 +240,23 @@ fn service(key: &str, found: &ObservedService, why: &str) -> Step {
 
 /// Networks that the spec does not name and nothing uses.
 fn networks(input: &Input<'_>, standing: &Standing<'_>, customer: &str) -> Vec<Step> {
-    let spec = match standing {
-        Standing::Named(spec) => Some(*spec),
-        Standing::Due => None,
-        Standing::Off(..) | Standing::Grace(_) | Standing::Stays => return Vec::new(),
-    };
     let observed = input.observed;
-    let unnamed = own_networks(observed, customer)
-        .filter(|network| !spec.is_some_and(|spec| names_network(spec, &network.name)));
-    let unused = unnamed.filter(|network| {
+    let unused = unnamed_networks(observed, standing, customer).filter(|network| {
         !observed.services.values().any(|service| uses(&service.spec, &[&network.id, &network.name]))
     });
     unused.map(|network| object(ObjectKind::Network, &network.name, &network.id)).collect()
+}
+
+fn unnamed_networks<'o>(
+    observed: &'o ObservedState,
+    standing: &'o Standing<'_>,
+    customer: &'o str,
+) -> impl Iterator<Item = &'o ObservedNetwork> {
+    own_networks(observed, customer).filter(move |network| match standing {
+        Standing::Named(spec) => !names_network(spec, &network.name),
+        Standing::Due => true,
+        Standing::Off(..) | Standing::Grace(_) | Standing::Stays => false,
+    })
 }
 
 fn own_networks<'o>(
@@ -310,6 +316,11 @@ fn removal(kind: ObjectKind, name: &str, id: &str) -> Step {
 }
 
 const REMOVED: &str = "removed ";
+
+/// Whether an intent's target is a removal.
+pub fn is_removal(target: &str) -> bool {
+    target.starts_with(REMOVED)
+}
 
 /// Whether a target is a removal, and then whether nothing has that ID any more.
 pub fn is_removed(target: &str, observed: &ObservedState) -> Option<bool> {

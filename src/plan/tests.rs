@@ -187,6 +187,7 @@ fn remembered() -> impl Strategy<Value = ServiceMemory> {
     let forced = of(image()).prop_map(|image| image.map(|image| format!("{REPOSITORY}@{}", image.digest)));
     (of(image()), vec(refusal, 0..3), weighted(0.2, rollout), forced, any::<bool>()).prop_map(
         |(last_good, refused, rollout, forced, retry)| ServiceMemory {
+            auth_sent: None,
             seen: None,
             removed: None,
             last_good,

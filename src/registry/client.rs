@@ -143,6 +143,11 @@ impl Registry for Client {
         })
     }
 
+    fn renewal(&self, repository: &Repository) -> BoxFuture<'_, Option<Duration>> {
+        let repository = repository.clone();
+        Box::pin(async move { self.api.credentials.renewal(&repository).await })
+    }
+
     fn rate_limit(&self, registry: &str) -> Option<RateLimit> {
         self.api.transport.rate_limit(registry)
     }

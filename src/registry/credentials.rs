@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::prelude::*;
 use serde_json::json;
@@ -48,6 +49,26 @@ impl Credentials {
             }
         }
         self.docker_login(repository).await
+    }
+
+    /// How often what nodes were given is to be replaced: as the configuration says, else by the
+    /// life that the tokens of a helper are known to have.
+    pub(super) async fn renewal(&self, repository: &Repository) -> Option<Duration> {
+        for entry in self.settings.of(repository) {
+            let config = &entry.config;
+            if config.renew.is_some() {
+                return config.renew;
+            }
+            if let Some(helper) = &config.credential_helper {
+                return Some(helper_renewal(helper));
+            }
+            if config.username.is_some() {
+                return None;
+            }
+        }
+        let path = self.docker_config.as_ref()?.join("config.json");
+        let text = read_bounded(&path, docker_config::FILE_MAX).await.ok()??;
+        DockerConfig::parse(&text).ok()?.expiring_helper(repository).map(helper_renewal)
     }
 
     /// Forgets what helpers said of a registry, since that was refused.
@@ -121,6 +142,15 @@ impl Credentials {
                 .map_err(|why| unreadable(repository, &format!("docker-credential-{name} {why}")))
         };
         self.helped.get(&key, self.limits.helper_ttl, ask).await
+    }
+}
+
+/// Half of what a token lives: Google's an hour, Amazon's twelve, Azure's three.
+fn helper_renewal(helper: &str) -> Duration {
+    match helper {
+        "gcloud" | "gcr" => Duration::from_secs(30 * 60),
+        "acr-env" | "acr" => Duration::from_secs(90 * 60),
+        _ => Duration::from_secs(6 * 3600),
     }
 }
 

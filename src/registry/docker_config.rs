@@ -48,6 +48,11 @@ impl DockerConfig {
             .filter(|name| !name.is_empty())
     }
 
+    /// The helper of the registry alone, as cloud providers have one; a store for all keeps passwords.
+    pub(super) fn expiring_helper(&self, repository: &Repository) -> Option<&str> {
+        best(&self.cred_helpers, repository, |name| !name.is_empty()).map(|(_, name)| name.as_str())
+    }
+
     /// The credentials in the file itself.
     pub(super) fn stored(&self, repository: &Repository) -> Result<Option<Credential>, String> {
         let filled = |entry: &Option<Entry>| entry.as_ref().is_some_and(Entry::is_filled);

@@ -80,6 +80,11 @@ pub trait Registry: Send + Sync {
     /// The value of `X-Registry-Auth` (base64url JSON) with which nodes can pull from this
     /// repository, if there are credentials for it.
     fn pull_auth(&self, repository: &Repository) -> BoxFuture<'_, Result<Option<String>, RegistryError>>;
+    /// How often the credentials that nodes have for this repository must be renewed; `None`: they
+    /// do not expire.
+    fn renewal(&self, _repository: &Repository) -> BoxFuture<'_, Option<Duration>> {
+        Box::pin(std::future::ready(None))
+    }
     /// What the registry (host and port, as references name it) last said of our allowance.
     fn rate_limit(&self, _registry: &str) -> Option<RateLimit> {
         None

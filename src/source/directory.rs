@@ -4,16 +4,19 @@
 //! it is read, and read again when the two differ, so that an editor's save or a `git pull`
 //! under way is not taken for a missing or half a spec.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Problem, Snapshot, SourceError};
 
-/// A fleet has hundreds of customers; more is a wrong directory. Counts everything listed.
-const ENTRIES_MAX: usize = 10_000;
+/// The largest fleet that is measured has ten thousand customers; more than twice that is a wrong
+/// directory. Counts everything listed.
+const ENTRIES_MAX: usize = 20_000;
 
 /// Folders only group; deeper is a mistake.
 const DEPTH_MAX: usize = 32;
@@ -30,30 +33,118 @@ const TRIES: usize = 3;
 /// # Errors
 /// When nothing can be said about the directory as a whole; the last good state holds then.
 pub fn read(dir: &Path) -> Result<Snapshot, SourceError> {
-    let mut before = list(dir)?;
-    for _ in 1..TRIES {
-        let snapshot = read_files(&before);
-        let after = list(dir)?;
-        if after == before {
-            return Ok(snapshot);
-        }
-        before = after;
+    let mut reader = Reader::default();
+    let problems = reader.read(dir)?.problems;
+    let files = reader.known.into_iter().map(|(file, known)| (file, String::from(&*known.text)));
+    Ok(Snapshot { files: files.collect(), problems })
+}
+
+/// Reads a directory again and again; of files that stand as they stood, the text is not read again.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    known: BTreeMap<String, Known>,
+}
+
+/// What a reading found to be otherwise.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Files that are new or have another text.
+    pub changed: BTreeSet<String>,
+    /// Files that are gone, or cannot be read any more.
+    pub gone: BTreeSet<String>,
+    /// As in [`Snapshot::problems`].
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    stamp: Stamp,
+    /// It was written so long before it was read that another text would have another stamp.
+    settled: bool,
+    text: Arc<str>,
+}
+
+impl Reader {
+    /// Reads what may have changed since the last time.
+    ///
+    /// # Errors
+    /// As [`read`]; what was read before stays.
+    pub fn read(&mut self, dir: &Path) -> Result<Changes, SourceError> {
+        let mut before = list(dir)?;
+        let mut tries = 1;
+        let (mut known, problems) = loop {
+            let (known, problems) = self.texts(&before);
+            let after = list(dir)?;
+            if after == before {
+                break (known, problems);
+            }
+            if tries == TRIES {
+                break without_moving(known, problems, &before, &after);
+            }
+            before = after;
+            tries += 1;
+        };
+        std::mem::swap(&mut self.known, &mut known);
+        let is_new =
+            |(file, now): &(&String, &Known)| known.get(*file).is_none_or(|old| old.text != now.text);
+        Ok(Changes {
+            changed: self.known.iter().filter(is_new).map(|(file, _)| file.clone()).collect(),
+            gone: known.into_keys().filter(|file| !self.known.contains_key(file)).collect(),
+            problems,
+        })
     }
-    let snapshot = read_files(&before);
-    let after = list(dir)?;
-    Ok(without_moving(snapshot, &before, &after))
+
+    /// The files that could be read, with their text, by path as in [`Snapshot::files`].
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.known.iter().map(|(file, known)| (file.as_str(), &*known.text))
+    }
+
+    fn texts(&self, listing: &Listing) -> (BTreeMap<String, Known>, Vec<Problem>) {
+        let settled_before = seconds_now() - SETTLED_SECONDS;
+        let mut known = BTreeMap::new();
+        let mut problems = listing.problems.clone();
+        for (file, found) in &listing.files {
+            let held = self.known.get(file).filter(|held| held.settled && held.stamp == found.stamp);
+            let text = match held {
+                Some(held) => Ok(Arc::clone(&held.text)),
+                None => read_file(&found.path).map(Arc::from),
+            };
+            match text {
+                Ok(text) => {
+                    let settled = found.stamp.changed.0.max(found.stamp.modified.0) < settled_before;
+                    known.insert(file.clone(), Known { stamp: found.stamp, settled, text });
+                }
+                Err((message, unread)) => problems.push(Problem { file: file.clone(), message, unread }),
+            }
+        }
+        (known, problems)
+    }
+}
+
+/// Times of files are coarse: one that was written just now may be written again without another stamp.
+const SETTLED_SECONDS: i64 = 2;
+
+fn seconds_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Takes out what changed while it was read.
-fn without_moving(mut snapshot: Snapshot, before: &Listing, after: &Listing) -> Snapshot {
+fn without_moving(
+    mut known: BTreeMap<String, Known>,
+    mut problems: Vec<Problem>,
+    before: &Listing,
+    after: &Listing,
+) -> (BTreeMap<String, Known>, Vec<Problem>) {
     for file in before.files.keys().chain(after.files.keys()) {
-        if before.files.get(file) != after.files.get(file) && !snapshot.is_unknown(file) {
-            snapshot.files.remove(file);
+        let told = problems.iter().any(|problem| problem.covers(file));
+        if before.files.get(file) != after.files.get(file) && !told {
+            known.remove(file);
             let message = "kept changing while it was read; it is read again at the next look".into();
-            snapshot.problems.push(Problem { file: file.clone(), message, unread: true });
+            problems.push(Problem { file: file.clone(), message, unread: true });
         }
     }
-    snapshot
+    (known, problems)
 }
 
 /// What the tree looks like without its text.
@@ -71,7 +162,7 @@ struct Found {
 }
 
 /// Changes when a file does.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
@@ -129,10 +220,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// `folders` are the folders that we are in, without symlinks, outermost first.
     fn folder(&mut self, prefix: &str, entries: fs::ReadDir, folders: &[PathBuf]) -> Result<(), Stop> {
-        let mut names = Vec::new();
+        let mut found = Vec::new();
         for entry in entries {
             match entry {
-                Ok(entry) => names.push(entry.file_name()),
+                Ok(entry) => found.push((entry.file_name(), entry)),
                 Err(e) if prefix.is_empty() => return Err(Stop::Root(e)),
                 Err(e) => {
                     self.unread(prefix, &e);
@@ -145,22 +236,26 @@ impl Walk<'_> {
             }
         }
         // The order of a directory is chance; problems are to come in the same order each time.
-        names.sort();
-        for name in names {
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, entry) in found {
             let shown = name.to_string_lossy();
             if shown.starts_with('.') {
                 continue;
             }
             let file = if prefix.is_empty() { shown.to_string() } else { format!("{prefix}/{shown}") };
             let parent = folders.last().map_or(self.root, PathBuf::as_path);
-            self.entry(&file, &parent.join(&name), folders)?;
+            self.entry(&file, &parent.join(&name), &entry, folders)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, file: &str, path: &Path, folders: &[PathBuf]) -> Result<(), Stop> {
+    fn entry(&mut self, file: &str, path: &Path, entry: &DirEntry, folders: &[PathBuf]) -> Result<(), Stop> {
         let is_spec = file.ends_with(".toml");
-        let resolved = fs::canonicalize(path).and_then(|p| fs::metadata(&p).map(|m| (p, m)));
+        let resolved = entry.metadata().and_then(|metadata| match metadata.is_symlink() {
+            true => fs::canonicalize(path).and_then(|p| fs::metadata(&p).map(|m| (p, m))),
+            // The folder is named without symlinks.
+            false => Ok((path.to_owned(), metadata)),
+        });
         let (real, metadata) = match resolved {
             Ok(found) => found,
             Err(error) => {
@@ -237,21 +332,6 @@ impl Walk<'_> {
 
 fn too_large() -> String {
     format!("is larger than {} KiB; a spec has a few", FILE_BYTES_MAX / 1024)
-}
-
-fn read_files(listing: &Listing) -> Snapshot {
-    let mut snapshot = Snapshot { files: BTreeMap::new(), problems: listing.problems.clone() };
-    for (file, found) in &listing.files {
-        match read_file(&found.path) {
-            Ok(text) => {
-                snapshot.files.insert(file.clone(), text);
-            }
-            Err((message, unread)) => {
-                snapshot.problems.push(Problem { file: file.clone(), message, unread });
-            }
-        }
-    }
-    snapshot
 }
 
 fn cannot_be_read(error: &io::Error) -> String {

@@ -6,7 +6,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use directory::read;
+pub use directory::{Changes, Reader, read};
 pub use watch::{Debounce, Watch, watch};
 
 /// What a specs directory held at one moment.

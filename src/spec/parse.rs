@@ -33,7 +33,7 @@ mod words;
 pub(crate) mod tests;
 
 pub use document::FILE_BYTES_MAX;
-pub use layout::FILES_MAX;
+pub use layout::{FILES_MAX, is_shared};
 
 use customer::read_customer;
 use document::Document;

@@ -13,16 +13,18 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request};
 use serde_json::{Value, json};
 
-use super::convert::{self, Answers};
-use super::{ErrorClass, Info, Swarm, SwarmError, Wakeup, transport::Endpoint};
-use crate::state::{ObjectKind, ObservedState};
+use super::look::{Answers, Look, Scope};
+use super::{
+    ErrorClass, Info, MESSAGE_CHARS_MAX, Swarm, SwarmError, Wakeup, convert, not_json, transport::Endpoint,
+};
+use crate::plan::labels;
+use crate::state::ObjectKind;
 use crate::text::printable;
 
 /// A call that has not ended by then is given up; a leader election takes up to 20 s (measured).
 pub const SWARM_TIMEOUT: Duration = Duration::from_secs(30);
 /// 100,000 services are about 100 MB; no honest answer is larger.
 const BODY_BYTES_MAX: usize = 512 << 20;
-const MESSAGE_CHARS_MAX: usize = 500;
 /// The lowest engine API (Docker 20.10) whose services keep all fields.
 const API_MIN: (u32, u32) = (1, 41);
 /// A stream that is silently dead is replaced after this long.
@@ -94,8 +96,8 @@ impl Client {
         self.call(Call { operation, method: Method::GET, path, auth: None, body: None }).await
     }
 
-    /// The text of a list, which is read piece by piece.
-    async fn list(&self, operation: &'static str, path: String) -> Result<Bytes, SwarmError> {
+    /// The text of a list.
+    async fn list(&self, operation: &'static str, path: String) -> Result<Vec<u8>, SwarmError> {
         let version = self.api_version().await?;
         let path = format!("/v{version}{path}");
         self.exchange_text(operation, Method::GET, &path, None, None).await
@@ -119,7 +121,7 @@ impl Client {
         path: &str,
         auth: Option<String>,
         body: Option<Value>,
-    ) -> Result<Bytes, SwarmError> {
+    ) -> Result<Vec<u8>, SwarmError> {
         let exchange = self.exchange_unbounded(method, path, auth, body);
         let answer = match tokio::time::timeout(SWARM_TIMEOUT, exchange).await {
             Ok(answer) => answer,
@@ -147,7 +149,7 @@ impl Client {
         path: &str,
         auth: Option<String>,
         body: Option<Value>,
-    ) -> io::Result<(hyper::StatusCode, Bytes)> {
+    ) -> io::Result<(hyper::StatusCode, Vec<u8>)> {
         let mut request = Request::builder().method(method).uri(path).header("Host", "docker");
         if let Some(auth) = auth {
             request = request.header("X-Registry-Auth", auth);
@@ -162,9 +164,15 @@ impl Client {
         let request = request.body(Full::new(bytes)).map_err(io::Error::other)?;
         let response = self.endpoint.send(request).await?;
         let status = response.status();
-        let body =
-            Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await.map_err(io::Error::other)?;
-        Ok((status, body.to_bytes()))
+        let mut body = Limited::new(response.into_body(), BODY_BYTES_MAX);
+        // Put together as it comes: collected and then copied, a long list would stand here twice.
+        let mut text = Vec::new();
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+                text.extend_from_slice(&data);
+            }
+        }
+        Ok((status, text))
     }
 
     fn unreachable(&self, error: &io::Error) -> SwarmError {
@@ -205,24 +213,26 @@ impl Client {
 }
 
 impl Swarm for Client {
-    fn snapshot(&self, detail: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>> {
+    fn look(&self, scope: Scope, detail: Vec<String>) -> BoxFuture<'_, Result<Look, SwarmError>> {
         Box::pin(async move {
             // Once, and not by each of the calls below.
             self.api_version().await?;
+            let lists = Lists::of(&scope);
             // All at once: each task is compared with its service's spec, so that a service
             // written in between cannot look converged by tasks of another spec.
-            let should_run = json!({"desired-state": ["running", "ready", "accepted", "complete"]});
-            let (services, tasks, all_tasks, nodes, networks, secrets, configs) = futures::try_join!(
-                self.list("service_list", "/services".into()),
-                self.list("task_list", filtered("/tasks", &should_run)),
-                self.detailed_tasks(&detail),
+            let (services, tasks, all_tasks, nodes, networks, more_networks, secrets, configs) = futures::try_join!(
+                self.list("service_list", lists.services),
+                self.list("task_list", lists.tasks),
+                self.detailed_tasks(&detail, lists.all_tasks),
                 self.list("node_list", "/nodes".into()),
-                self.list("network_list", filtered("/networks", &json!({"scope": ["swarm"]}))),
-                self.list("secret_list", "/secrets".into()),
-                self.list("config_list", "/configs".into()),
+                self.list("network_list", lists.networks),
+                self.list_if("network_list", lists.named_networks),
+                self.list("secret_list", lists.secrets),
+                self.list("config_list", lists.configs),
             )?;
+            let networks = [networks, more_networks];
             let answers = Answers { services, tasks: [tasks, all_tasks], nodes, networks, secrets, configs };
-            convert::snapshot_of(&answers).map_err(|error| not_json(&error))
+            Look::read(scope, answers).map_err(|error| not_json(&error))
         })
     }
 
@@ -358,14 +368,69 @@ fn operations(kind: ObjectKind) -> Operations {
 }
 
 impl Client {
-    async fn detailed_tasks(&self, services: &[String]) -> Result<Bytes, SwarmError> {
+    /// `all` lists more, in any case.
+    async fn detailed_tasks(&self, services: &[String], all: String) -> Result<Vec<u8>, SwarmError> {
         if services.is_empty() {
-            return Ok(Bytes::new());
+            return Ok(Vec::new());
         }
         match self.list("task_list", filtered("/tasks", &json!({"service": services}))).await {
             // One of them is gone, which the engine takes for an error of the whole list.
-            Err(error) if error.is_gone() => self.list("task_list", "/tasks".into()).await,
+            Err(error) if error.is_gone() => self.list("task_list", all).await,
             answer => answer,
+        }
+    }
+
+    async fn list_if(&self, operation: &'static str, path: Option<String>) -> Result<Vec<u8>, SwarmError> {
+        match path {
+            Some(path) => self.list(operation, path).await,
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The lists that make up a look.
+struct Lists {
+    services: String,
+    /// Tasks that should run.
+    tasks: String,
+    all_tasks: String,
+    networks: String,
+    /// Networks that the first list may lack.
+    named_networks: Option<String>,
+    secrets: String,
+    configs: String,
+}
+
+impl Lists {
+    fn of(scope: &Scope) -> Self {
+        let should_run = json!(["running", "ready", "accepted", "complete"]);
+        match scope {
+            Scope::Whole => Self {
+                services: "/services".into(),
+                tasks: filtered("/tasks", &json!({"desired-state": should_run})),
+                all_tasks: "/tasks".into(),
+                networks: filtered("/networks", &json!({"scope": ["swarm"]})),
+                named_networks: None,
+                secrets: "/secrets".into(),
+                configs: "/configs".into(),
+            },
+            // Names of services, tasks, secrets and configs are taken for how they begin; those of
+            // networks only for themselves, so that the customer's are told by their label.
+            Scope::Customer { name, networks } => {
+                let prefix = json!([format!("{name}_")]);
+                let own = [format!("{}={name}", labels::CUSTOMER)];
+                let named = json!({"scope": ["swarm"], "name": networks});
+                Self {
+                    services: filtered("/services", &json!({"name": prefix})),
+                    tasks: filtered("/tasks", &json!({"name": prefix, "desired-state": should_run})),
+                    all_tasks: filtered("/tasks", &json!({"name": prefix})),
+                    networks: filtered("/networks", &json!({"scope": ["swarm"], "label": own})),
+                    // No names would be all.
+                    named_networks: (!networks.is_empty()).then(|| filtered("/networks", &named)),
+                    secrets: filtered("/secrets", &json!({"name": prefix})),
+                    configs: filtered("/configs", &json!({"name": prefix})),
+                }
+            }
         }
     }
 }
@@ -389,11 +454,6 @@ fn parse(bytes: &[u8]) -> Result<Value, SwarmError> {
         return Ok(Value::Null);
     }
     serde_json::from_slice(bytes).map_err(|error| not_json(&error))
-}
-
-fn not_json(error: &serde_json::Error) -> SwarmError {
-    let message = printable(&format!("the engine's answer cannot be read: {error}"), MESSAGE_CHARS_MAX);
-    SwarmError { class: ErrorClass::Transient, message }
 }
 
 /// What a refused call means. A stale index is a 500 on every engine measured, so that a 500

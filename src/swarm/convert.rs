@@ -2,11 +2,8 @@
 //! object never hides the others.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use serde::Deserializer as _;
-use serde::de::{SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::state::{
@@ -23,71 +20,15 @@ pub fn snapshot(services: Value, tasks: [Value; 2], nodes: &Value, networks: &Va
     let mut view = View::default();
     into_items(services).into_iter().for_each(|service| view.service(service));
     tasks.iter().flat_map(items).for_each(|task| view.task(task));
-    items(nodes).for_each(|node| view.node(node));
-    items(networks).for_each(|network| view.network(network));
+    view.state.nodes = Arc::new(nodes_of(items(nodes)));
+    view.state.networks = Arc::new(networks_of(items(networks)));
     view.state
-}
-
-/// The same of the answers' text. Of what is not kept (most of a task), no more than one object is held at
-/// a time: read whole, the lists of a large Swarm need several times the memory of what is kept.
-pub(super) fn snapshot_of(answers: &Answers) -> serde_json::Result<ObservedState> {
-    let mut view = View::default();
-    each(&answers.services, |service| view.service(service))?;
-    for tasks in &answers.tasks {
-        each(tasks, |task| view.task(&task))?;
-    }
-    each(&answers.nodes, |node| view.node(&node))?;
-    each(&answers.networks, |network| view.network(&network))?;
-    each(&answers.secrets, |secret| view.state.secrets.extend(observed_blob(&secret)))?;
-    each(&answers.configs, |config| view.state.configs.extend(observed_blob(&config)))?;
-    Ok(view.state)
-}
-
-/// What the list calls answered.
-pub(super) struct Answers {
-    pub services: Bytes,
-    pub tasks: [Bytes; 2],
-    pub nodes: Bytes,
-    pub networks: Bytes,
-    pub secrets: Bytes,
-    pub configs: Bytes,
-}
-
-/// Gives each element of a JSON array to `take`. Nothing and `null` have none, as Go writes an empty list.
-fn each(text: &[u8], take: impl FnMut(Value)) -> serde_json::Result<()> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    let mut json = serde_json::Deserializer::from_slice(text);
-    json.deserialize_any(Each(take))?;
-    json.end()
-}
-
-struct Each<F>(F);
-
-impl<'de, F: FnMut(Value)> Visitor<'de> for Each<F> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
-        while let Some(element) = list.next_element()? {
-            (self.0)(element);
-        }
-        Ok(())
-    }
 }
 
 /// A snapshot that is being put together: services first, then their tasks.
 #[derive(Default)]
-struct View {
-    state: ObservedState,
+pub(super) struct View {
+    pub(super) state: ObservedState,
     /// Names of services, by ID.
     names: HashMap<String, String>,
     /// IDs of tasks.
@@ -95,14 +36,14 @@ struct View {
 }
 
 impl View {
-    fn service(&mut self, service: Value) {
+    pub(super) fn service(&mut self, service: Value) {
         if let Some(service) = observed_service(service) {
             self.names.insert(service.id.clone(), service.name.clone());
             self.state.services.insert(service.name.clone(), service);
         }
     }
 
-    fn task(&mut self, task: &Value) {
+    pub(super) fn task(&mut self, task: &Value) {
         let name = text(task, "/ServiceID").and_then(|id| self.names.get(id));
         let owner = name.and_then(|name| self.state.services.get_mut(name));
         let (Some(service), Some(id)) = (owner, text(task, "/ID")) else { return };
@@ -111,18 +52,18 @@ impl View {
             service.tasks.push(observed);
         }
     }
+}
 
-    fn node(&mut self, node: &Value) {
-        if let Some(node) = observed_node(node) {
-            self.state.nodes.insert(node.id.clone(), node);
-        }
-    }
+/// By ID.
+pub(super) fn nodes_of<'a>(nodes: impl Iterator<Item = &'a Value>) -> BTreeMap<String, ObservedNode> {
+    nodes.filter_map(observed_node).map(|node| (node.id.clone(), node)).collect()
+}
 
-    fn network(&mut self, network: &Value) {
-        if let Some(network) = observed_network(network) {
-            self.state.networks.insert(network.name.clone(), network);
-        }
-    }
+/// By name.
+pub(super) fn networks_of<'a>(
+    networks: impl Iterator<Item = &'a Value>,
+) -> BTreeMap<String, ObservedNetwork> {
+    networks.filter_map(observed_network).map(|network| (network.name.clone(), network)).collect()
 }
 
 fn observed_service(mut service: Value) -> Option<ObservedService> {
@@ -217,7 +158,7 @@ fn go_arch(architecture: &str) -> String {
 }
 
 /// A secret or a config, by its name. Its content is not kept.
-fn observed_blob(blob: &Value) -> Option<(String, ObservedBlob)> {
+pub(super) fn observed_blob(blob: &Value) -> Option<(String, ObservedBlob)> {
     let name = text(blob, "/Spec/Name")?.to_owned();
     let observed = ObservedBlob {
         id: text(blob, "/ID")?.to_owned(),
@@ -259,79 +200,4 @@ fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
 
 fn number(value: &Value, pointer: &str) -> Option<u64> {
     value.pointer(pointer)?.as_u64()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn count(text: &str) -> Result<usize, String> {
-        let mut count = 0;
-        each(text.as_bytes(), |_| count += 1).map(|()| count).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_list_is_read_piece_by_piece() {
-        assert_eq!(count(r#"[{"a": [1, 2]}, 3, null]"#), Ok(3));
-        for none in ["", "null", "[]", " [ ] "] {
-            assert_eq!(count(none), Ok(0), "{none:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_whole_list_is_no_answer() {
-        for bad in ["{}", "\"text\"", "[1, 2", "[1] 2", "[1,]", "<html>", "7", "[1}"] {
-            assert!(count(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn secrets_and_configs_are_seen_without_their_content() {
-        let blobs = json!([
-            {"ID": "b1", "CreatedAt": "2026-11-23T10:00:00Z", "Spec": {"Name": "a_key", "Data": "c2VjcmV0", "Labels": {"skep.customer": "a"}}},
-            {"ID": "b2"},
-        ]);
-        let text = Bytes::from(blobs.to_string());
-        let none = Bytes::new();
-        let answers = Answers {
-            services: none.clone(),
-            tasks: [none.clone(), none.clone()],
-            nodes: none.clone(),
-            networks: none,
-            secrets: text.clone(),
-            configs: text,
-        };
-        let state = snapshot_of(&answers).unwrap();
-        assert_eq!(state.secrets, state.configs);
-        assert_eq!(state.secrets.keys().collect::<Vec<_>>(), ["a_key"]);
-        assert_eq!(state.secrets["a_key"].labels["skep.customer"], "a");
-        assert!(state.secrets["a_key"].created_at.is_some() && !format!("{state:?}").contains("c2VjcmV0"));
-    }
-
-    #[test]
-    fn text_and_values_give_the_same() {
-        let services = json!([
-            {"ID": "s1", "Version": {"Index": 7}, "Spec": {"Name": "a_web", "TaskTemplate": {"ContainerSpec": {"Image": "x"}}}},
-            {"ID": "s2", "Spec": {"Name": "without an index"}}, 3,
-        ]);
-        let task = json!({"ID": "t1", "ServiceID": "s1", "Spec": {"ContainerSpec": {"Image": "x"}}});
-        let tasks = json!([task, {"ID": "t2", "ServiceID": "another"}]);
-        let nodes = json!([{"ID": "n1", "Status": {"State": "ready"}}]);
-        let networks = json!([{"Id": "w1", "Name": "a_default", "Labels": {"k": "v"}}]);
-        let text = |value: &Value| Bytes::from(value.to_string());
-        let of_text = snapshot_of(&Answers {
-            services: text(&services),
-            tasks: [text(&tasks), text(&json!([task]))],
-            nodes: text(&nodes),
-            networks: text(&networks),
-            secrets: Bytes::new(),
-            configs: Bytes::new(),
-        });
-        let of_values = snapshot(services, [tasks, json!([task])], &nodes, &networks);
-        assert_eq!((of_values.services["a_web"].tasks.len(), of_values.services.len()), (1, 1));
-        assert!(of_values.services["a_web"].tasks[0].current);
-        assert_eq!(of_text.ok(), Some(of_values));
-    }
 }

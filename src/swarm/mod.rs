@@ -5,6 +5,7 @@
 
 mod client;
 mod convert;
+mod look;
 mod transport;
 
 use futures::future::BoxFuture;
@@ -13,17 +14,19 @@ use serde_json::Value;
 
 use std::collections::BTreeMap;
 
-use crate::state::{ObjectKind, ObservedState};
+use crate::state::ObjectKind;
+use crate::text::printable;
 
 pub use client::{Client, Observer, SWARM_TIMEOUT};
 pub use convert::snapshot as convert_snapshot;
+pub use look::{Look, Scope};
 pub use transport::Endpoint;
 
 /// What the rest of skep needs of a Swarm.
 pub trait Swarm: Send + Sync {
-    /// Services, their tasks, nodes and networks as of now. `detail` names (by ID) the services
-    /// whose finished tasks are wanted too; of the others only those that should run come.
-    fn snapshot(&self, detail: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>>;
+    /// Services, their tasks, nodes, networks, secrets and configs as of now. `detail` names the
+    /// services whose finished tasks are wanted too; of the others only those that should run come.
+    fn look(&self, scope: Scope, detail: Vec<String>) -> BoxFuture<'_, Result<Look, SwarmError>>;
     /// The ID of the created service.
     fn create_service(&self, spec: Value, auth: Option<String>) -> BoxFuture<'_, Result<String, SwarmError>>;
     /// Replaces a service's spec if its version index is still `index`.
@@ -105,4 +108,11 @@ impl SwarmError {
     pub fn is_gone(&self) -> bool {
         self.class == ErrorClass::Gone
     }
+}
+
+const MESSAGE_CHARS_MAX: usize = 500;
+
+fn not_json(error: &serde_json::Error) -> SwarmError {
+    let message = printable(&format!("the engine's answer cannot be read: {error}"), MESSAGE_CHARS_MAX);
+    SwarmError { class: ErrorClass::Transient, message }
 }

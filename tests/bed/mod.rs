@@ -61,7 +61,7 @@ use control::Control;
 pub use image::{Does, Image};
 pub use leftovers::Machine;
 pub use node::Node;
-pub use registry::{PASSWORD, Pushed, Registry, USER};
+pub use registry::{NEXT_PASSWORD, PASSWORD, Pushed, Registry, USER};
 pub use wait::{check, wait_until};
 pub use workspace::Workspace;
 

@@ -21,6 +21,10 @@ pub const PASSWORD: &str = "correct-horse";
 /// `htpasswd -nbB -C 4 ci correct-horse`: docker-registry reads bcrypt only.
 const HTPASSWD: &str = "ci:$2y$04$sWl8vwu88nfVOcmVRt/ZQOOUqYJPxHCHizxkgdJye5xlFlh8iFdem\n";
 
+/// The password after [`Registry::change_password`].
+pub const NEXT_PASSWORD: &str = "battery-staple";
+const NEXT_HTPASSWD: &str = "ci:$2b$04$FrX.uDKIwzqreVtAzLqpW.zZVz2Q/HJ/8EP2JcP5tydCNYcpxaz9i\n";
+
 /// One way into the registry; it can be shut and opened without losing anything.
 pub struct Door {
     control: Arc<Control>,
@@ -118,6 +122,13 @@ impl Registry {
             door.start();
         }
         registry
+    }
+
+    /// From now on the private door knows [`NEXT_PASSWORD`] and no longer [`PASSWORD`].
+    pub fn change_password(&self) {
+        fs::write(self.private.dir.join("htpasswd"), NEXT_HTPASSWD).expect("the bed's directory is ours");
+        self.private.stop();
+        self.private.start();
     }
 
     /// A request past all doors: any method, no password.

@@ -129,6 +129,7 @@ impl Scenario {
                 trigger: Trigger::Manual,
                 since: tokio::time::Instant::now(),
                 max_age: Duration::ZERO,
+                alone: false,
             };
             plans.push(plan_only(&resolver, ROLLOUT_TIMEOUT, &request, &observed, self.now).await);
         }

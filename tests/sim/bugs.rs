@@ -15,8 +15,8 @@ use skep::image::{Digest, Repository};
 use skep::memory::{Memory, RepositoryMemory, ServiceMemory};
 use skep::registry::{Registry, RegistryError};
 use skep::sim::Engine;
-use skep::state::{ObjectKind, ObservedState};
-use skep::swarm::{ErrorClass, Info, Swarm, SwarmError, Wakeup};
+use skep::state::ObjectKind;
+use skep::swarm::{ErrorClass, Info, Look, Scope, Swarm, SwarmError, Wakeup};
 use skep::version::Platform;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,11 +154,11 @@ fn drop_digest(spec: &mut Value) {
 }
 
 impl Swarm for BuggySwarm {
-    fn snapshot(&self, detail: Vec<String>) -> BoxFuture<'_, Result<ObservedState, SwarmError>> {
+    fn look(&self, scope: Scope, detail: Vec<String>) -> BoxFuture<'_, Result<Look, SwarmError>> {
         Box::pin(async move {
-            let seen = self.swarm.snapshot(detail).await;
+            let seen = self.swarm.look(scope, detail).await;
             match (self.bug, seen) {
-                (Bug::EmptyListTrusted, Err(_)) => Ok(ObservedState::default()),
+                (Bug::EmptyListTrusted, Err(_)) => Ok(Look::default()),
                 (_, seen) => seen,
             }
         })

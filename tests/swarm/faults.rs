@@ -29,7 +29,7 @@ fn written(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 #[track_caller]
-fn never_written(ws: &Workspace<'_>, secret: &str) {
+pub fn never_written(ws: &Workspace<'_>, secret: &str) {
     let mut files = Vec::new();
     written(&ws.dir, &mut files);
     assert!(files.iter().any(|file| file.extension().is_some_and(|end| end == "err")), "{files:?}");

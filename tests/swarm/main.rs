@@ -18,6 +18,7 @@ mod follow;
 mod look;
 mod many;
 mod postmortem;
+mod renew;
 mod runner;
 mod running;
 
@@ -91,6 +92,11 @@ fn cases() -> Vec<Case> {
         Case::new("follow::a_quiet_resync", ONE, follow::a_quiet_resync),
         Case::new("follow::no_calls_between_resyncs", own(1, 1), follow::no_calls_between_resyncs),
         Case::new("follow::http_and_signals", ONE, follow::http_and_signals),
+        Case::new(
+            "renew::a_task_is_made_after_the_first_token_died",
+            own(2, 1),
+            renew::a_task_is_made_after_the_first_token_died,
+        ),
         Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
         Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),
         Case::new("adopt::foreign_services_are_left_alone", ONE, adopt::foreign_services_are_left_alone),

@@ -298,7 +298,7 @@ fn networks_go_when_nothing_uses_them_and_secrets_with_the_stack() {
     let foreign =
         crate::state::ObservedBlob { name: "c0_foreign".into(), labels: BTreeMap::new(), ..secret.clone() };
     for blob in [secret, foreign] {
-        world.observed.secrets.insert(blob.name.clone(), blob);
+        Arc::make_mut(&mut world.observed.secrets).insert(blob.name.clone(), blob);
     }
     world.check("c0", &["c0_default", "c0_old", "c0_used", "c0_key"], &[]);
     assert_eq!(world.plan("c0").steps.last().unwrap().kind, ObjectKind::Secret);

@@ -141,16 +141,57 @@ fn what_moves_is_a_problem_and_the_rest_is_good() {
     write(dir.path(), "moving.toml", "one");
     write(dir.path(), "gone.toml", "gone");
     let before = list(dir.path()).unwrap();
-    let snapshot = read_files(&before);
+    let (known, told) = Reader::default().texts(&before);
+    assert!(told.is_empty());
     write(dir.path(), "moving.toml", "two!");
     write(dir.path(), "new.toml", "new");
     fs::remove_file(dir.path().join("gone.toml")).unwrap();
     let after = list(dir.path()).unwrap();
-    let snapshot = without_moving(snapshot, &before, &after);
-    assert_eq!(names(&snapshot), ["still.toml"]);
+    let (known, told) = without_moving(known, told, &before, &after);
+    assert_eq!(known.keys().collect::<Vec<_>>(), ["still.toml"]);
     for file in ["moving.toml", "new.toml", "gone.toml"] {
-        assert!(snapshot.is_unknown(file), "{file}");
+        assert!(told.iter().any(|problem| problem.covers(file)), "{file}");
     }
+}
+
+#[test]
+fn a_second_reading_tells_what_is_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["still.toml", "same.toml", "other.toml", "gone.toml"] {
+        write(dir.path(), file, "one");
+    }
+    let mut reader = Reader::default();
+    assert_eq!(reader.read(dir.path()).unwrap().changed.len(), 4);
+    assert_eq!(reader.read(dir.path()).unwrap(), Changes::default());
+    write(dir.path(), "other.toml", "two");
+    write(dir.path(), "same.toml", "one");
+    fs::remove_file(dir.path().join("gone.toml")).unwrap();
+    let changes = reader.read(dir.path()).unwrap();
+    assert_eq!(changes.changed, ["other.toml".to_owned()].into());
+    assert_eq!(changes.gone, ["gone.toml".to_owned()].into());
+    assert_eq!(reader.files().map(|(_, text)| text).collect::<Vec<_>>(), ["two", "one", "one"]);
+    symlink("nowhere", dir.path().join("lost.toml")).unwrap();
+    let changes = reader.read(dir.path()).unwrap();
+    assert_eq!((changes.changed.len(), changes.gone.len(), changes.problems.len()), (0, 0, 1));
+}
+
+#[test]
+fn only_a_file_that_has_rested_is_taken_for_what_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "acme.toml", "one");
+    let mut reader = Reader::default();
+    reader.read(dir.path()).unwrap();
+    let settled = |reader: &Reader| reader.known["acme.toml"].settled;
+    assert!(!settled(&reader), "it was written just now");
+    // As if it had been read long after it was written.
+    for known in reader.known.values_mut() {
+        known.settled = true;
+        known.text = Arc::from("not read again");
+    }
+    assert_eq!(reader.read(dir.path()).unwrap(), Changes::default());
+    write(dir.path(), "acme.toml", "other");
+    assert_eq!(reader.read(dir.path()).unwrap().changed.len(), 1);
+    assert_eq!(reader.files().next(), Some(("acme.toml", "other")));
 }
 
 /// Files are replaced by rename all the time, as an editor or `git` does: a reader sees each

@@ -110,7 +110,6 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("pids_limit", "write `deploy.resources.limits.pids`"),
     ("platform", "use `deploy.placement.constraints`, e.g. \"node.platform.arch == x86_64\""),
     ("privileged", "use `cap_add`"),
-    ("prune", "`prune` belongs to the customer: the top of the file"),
     ("profiles", "leave the service out of this customer's file"),
     ("pull_policy", "skep pins the digest, so nodes pull what they lack"),
     ("restart", "use `deploy.restart_policy`"),

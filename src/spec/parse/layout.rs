@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use super::report::{Finding, Report, Sources};
 use crate::text::printable;
 
-/// Files that are read. A fleet has hundreds; the bound keeps a directory named by mistake
-/// from filling the memory.
-pub const FILES_MAX: usize = 10_000;
+/// Files that are read. A fleet has hundreds, the largest measured 10,000; the bound keeps a directory
+/// named by mistake from filling the memory.
+pub const FILES_MAX: usize = 20_000;
 /// Characters of a customer's name, by the contract: `<customer>_<key>` must fit a name of
 /// the Swarm.
 const CUSTOMER_NAME_MAX: usize = 40;
 const TEMPLATES: &str = "templates/";
 const FLEET: &str = "fleet.toml";
+
+/// Whether a file is no customer's, but shared by customers.
+pub fn is_shared(path: &str) -> bool {
+    path == FLEET || path.starts_with(TEMPLATES)
+}
 
 /// The files by what they are for, and what is wrong with their names.
 #[derive(Debug, Default)]

@@ -38,7 +38,7 @@ pub fn all() -> Vec<Scenario> {
         })
         .then("edit", |w| w.spec("templates/saas.toml", &TEMPLATE.replace("NAME =", "LEVEL = \"2\", NAME =")))
         .then("push", |w| w.push("shop/web", "1.1.0")),
-        scenario("service_removed", "a service leaves the spec and is left alone", |w| {
+        scenario("service_removed", "a service leaves the spec and is removed", |w| {
             w.push("shop/web", "1.0.0");
             w.push("shop/api", "1.0.0");
             let api = WEB.replace("services.web", "services.api").replace("shop/web", "shop/api");

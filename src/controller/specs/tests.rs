@@ -1,0 +1,201 @@
+use std::fs;
+
+use super::*;
+
+const GOOD: &str = "[services.web]\nimage = \"r.example.com/web\"\n";
+const SHARING: &str = "template = \"saas\"\n";
+
+fn now() -> Timestamp {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+    specs: Specs,
+}
+
+impl Place {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("specs/templates")).unwrap();
+        fs::create_dir(dir.path().join("specs/eu")).unwrap();
+        let specs = Specs::new(&dir.path().join("specs"), Some(dir.path()));
+        let mut place = Self { dir, specs };
+        for (file, text) in files {
+            place.write(file, text);
+        }
+        place.read(Trigger::Startup);
+        place
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        let new = self.dir.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path(file)).unwrap();
+    }
+
+    fn remove(&self, file: &str) {
+        fs::remove_file(self.path(file)).unwrap();
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.dir.path().join("specs").join(file)
+    }
+
+    /// The reasons told, with whom they are about; whom to look at; who is gone.
+    fn read(&mut self, trigger: Trigger) -> [Vec<String>; 3] {
+        let changes = self.specs.read(trigger, now()).unwrap();
+        let about = |event: &NewEvent| {
+            format!("{} {}", event.reason.as_str(), event.customer.clone().unwrap_or_default())
+        };
+        [
+            changes.events.iter().map(about).collect(),
+            changes.changed.into_iter().collect(),
+            changes.removed.into_iter().collect(),
+        ]
+    }
+
+    /// The files that would be parsed now.
+    fn parsed(&self) -> Vec<String> {
+        let mut reader = self.specs.reader.clone();
+        let found = reader.read(&self.specs.dir).unwrap();
+        concerned(&reader, &found).into_keys().collect()
+    }
+}
+
+fn three(told: &[&str], changed: &[&str], removed: &[&str]) -> [Vec<String>; 3] {
+    [told, changed, removed].map(|list| list.iter().map(|one| (*one).to_owned()).collect())
+}
+
+#[test]
+fn of_files_that_changed_only_those_are_parsed() {
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD), ("eu/initech.toml", GOOD)]);
+    assert_eq!(place.parsed(), Vec::<String>::new());
+    assert_eq!(place.read(Trigger::Spec), three(&[], &[], &[]));
+    place.write("globex.toml", &GOOD.replace("web\"", "other\""));
+    assert_eq!(place.parsed(), ["globex.toml"]);
+    assert_eq!(place.read(Trigger::Spec), three(&["SpecChanged globex"], &["globex"], &[]));
+    assert_eq!(place.specs.customers().count(), 3);
+    place.write("globex.toml", &format!("# as before\n{}", GOOD.replace("web\"", "other\"")));
+    assert_eq!(place.read(Trigger::Spec), three(&[], &[], &[]), "it means the same");
+}
+
+#[test]
+fn what_customers_share_concerns_those_who_may_use_it() {
+    let mut place = Place::new(&[
+        ("templates/saas.toml", GOOD),
+        ("acme.toml", SHARING),
+        ("escaped.toml", "\"templat\\u0065\" = \"saas\"\n"),
+        ("globex.toml", GOOD),
+    ]);
+    assert_eq!(place.specs.customers().count(), 3);
+    place.write("globex.toml", &GOOD.replace("web\"", "x\""));
+    assert_eq!(place.parsed(), ["globex.toml", "templates/saas.toml"], "its template is at hand");
+    place.read(Trigger::Spec);
+    place.write("templates/saas.toml", &GOOD.replace("web\"", "other\""));
+    assert_eq!(place.parsed(), ["acme.toml", "escaped.toml", "templates/saas.toml"]);
+    let told = ["SpecChanged acme", "SpecChanged escaped"];
+    assert_eq!(place.read(Trigger::Spec), three(&told, &["acme", "escaped"], &[]));
+    place.remove("templates/saas.toml");
+    let told = ["SpecInvalid acme", "SpecInvalid escaped"];
+    assert_eq!(place.read(Trigger::Spec), three(&told, &[], &[]));
+    assert_eq!(place.specs.customers().count(), 3, "the last good ones stay");
+}
+
+#[test]
+fn files_with_one_name_concern_each_other() {
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD)]);
+    place.write("eu/acme.toml", GOOD);
+    assert_eq!(place.parsed(), ["acme.toml", "eu/acme.toml"]);
+    assert_eq!(place.read(Trigger::Spec), three(&["SpecInvalid acme"], &[], &[]));
+    place.remove("acme.toml");
+    assert_eq!(place.parsed(), ["eu/acme.toml"]);
+    let [told, changed, removed] = place.read(Trigger::Spec);
+    assert_eq!((told, removed), (vec!["SpecChanged acme".to_owned()], Vec::new()));
+    assert_eq!(changed, ["acme"], "it is another file");
+}
+
+#[test]
+fn a_spec_that_is_gone_is_told_once_and_one_that_cannot_be_read_is_not_gone() {
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD)]);
+    place.remove("acme.toml");
+    std::os::unix::fs::symlink("nowhere.toml", place.path("acme.toml")).unwrap();
+    assert_eq!(place.read(Trigger::Spec), three(&["SpecInvalid acme"], &[], &[]));
+    assert_eq!(place.read(Trigger::Resync), three(&[], &[], &[]));
+    assert!(place.specs.get("acme").is_some());
+    place.remove("acme.toml");
+    assert_eq!(place.read(Trigger::Spec), three(&["SpecRemoved acme"], &[], &["acme"]));
+    assert!(place.specs.get("acme").is_none());
+    assert_eq!(place.read(Trigger::Manual), three(&[], &[], &[]));
+}
+
+#[test]
+fn after_a_restart_only_what_is_otherwise_is_told() {
+    let place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD), ("initech.toml", GOOD)]);
+    place.remove("initech.toml");
+    place.write("globex.toml", &GOOD.replace("web\"", "other\""));
+    let specs = Specs::new(&place.dir.path().join("specs"), Some(place.dir.path()));
+    let mut again = Place { specs, ..place };
+    let told = ["SpecChanged globex", "SpecRemoved initech"];
+    assert_eq!(again.read(Trigger::Startup), three(&told, &["acme", "globex"], &["initech"]));
+}
+
+#[test]
+fn a_person_who_asks_has_everything_read_again() {
+    let mut place = Place::new(&[("acme.toml", GOOD)]);
+    assert_eq!(place.read(Trigger::Manual), three(&[], &[], &[]));
+    place.write("acme.toml", "[services.web]\n");
+    assert_eq!(place.read(Trigger::Manual), three(&["SpecInvalid acme"], &[], &[]));
+    place.write("acme.toml", GOOD);
+    assert_eq!(place.read(Trigger::Spec), three(&["Recovered acme"], &[], &[]));
+}
+
+/// When the customer's stack is to go, and whether the specs allow of it now.
+fn due(specs: &Specs, name: &str) -> Option<(String, bool)> {
+    let inventory = specs.inventory();
+    inventory.due(name).map(|due| (due.to_string(), inventory.complete))
+}
+
+#[test]
+fn a_stack_goes_a_grace_after_its_file_whoever_restarts() {
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD)]);
+    place.remove("acme.toml");
+    place.read(Trigger::Spec);
+    let ten_past = || Some(("2026-11-23T12:10:00Z".to_owned(), true));
+    assert_eq!(due(&place.specs, "acme"), ten_past());
+    assert_eq!(due(&place.specs, "globex"), None);
+    let later = now() + jiff::SignedDuration::from_secs(300);
+    let mut again = Specs::new(&place.dir.path().join("specs"), Some(place.dir.path()));
+    assert!(again.read(Trigger::Startup, later).unwrap().removed.is_empty(), "it was told before");
+    assert_eq!(due(&again, "acme"), ten_past());
+    // A directory that cannot be read says nothing about what is gone.
+    fs::rename(place.dir.path().join("specs"), place.dir.path().join("away")).unwrap();
+    again.read(Trigger::Spec, later).unwrap_err();
+    assert_eq!(due(&again, "acme"), Some(("2026-11-23T12:10:00Z".to_owned(), false)));
+    fs::rename(place.dir.path().join("away"), place.dir.path().join("specs")).unwrap();
+    again.read(Trigger::Spec, later).unwrap();
+    assert_eq!(due(&again, "acme"), ten_past());
+    place.write("acme.toml", GOOD);
+    let changes = again.read(Trigger::Spec, later).unwrap();
+    assert_eq!(changes.events.iter().map(|event| event.reason).collect::<Vec<_>>(), [Reason::SpecAdded]);
+    assert_eq!(due(&again, "acme"), None);
+}
+
+#[test]
+fn what_was_to_stay_stays_and_what_went_is_forgotten() {
+    let mut place = Place::new(&[("acme.toml", &format!("prune = false\n{GOOD}")), ("globex.toml", GOOD)]);
+    place.remove("acme.toml");
+    place.remove("globex.toml");
+    place.read(Trigger::Spec);
+    assert!(place.specs.inventory().gone["acme"].keep);
+    assert_eq!(due(&place.specs, "acme"), None);
+    place.specs.stack_removed("globex");
+    assert!(!place.specs.inventory().gone.contains_key("globex"));
+    let mut again = Specs::new(&place.dir.path().join("specs"), Some(place.dir.path()));
+    // The clock was put back: the time that is left does not grow.
+    let earlier = now() - jiff::SignedDuration::from_secs(3600);
+    again.read(Trigger::Startup, earlier).unwrap();
+    let gone: Vec<(&String, Timestamp)> =
+        again.inventory().gone.iter().map(|(name, gone)| (name, gone.since)).collect();
+    assert_eq!(gone, [(&"acme".to_owned(), earlier)]);
+}

@@ -1,0 +1,149 @@
+use serde_json::json;
+
+use super::*;
+
+fn count(text: &str) -> Result<usize, String> {
+    let mut count = 0;
+    each(text.as_bytes(), |_: Value, _| count += 1).map(|()| count).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_list_is_read_piece_by_piece() {
+    assert_eq!(count(r#"[{"a": [1, 2]}, 3, null]"#), Ok(3));
+    assert_eq!(count("\n[ 1 ,\t\"a]\" , {} ]\n"), Ok(3));
+    for none in ["", "null", " null\n", "[]", " [ ] "] {
+        assert_eq!(count(none), Ok(0), "{none:?}");
+    }
+}
+
+#[test]
+fn what_is_no_whole_list_is_no_answer() {
+    let bad = [
+        "{}",
+        "\"text\"",
+        "[1, 2",
+        "[1] 2",
+        "[1,]",
+        "<html>",
+        "7",
+        "[1}",
+        "[",
+        "[{\"a\": 1",
+        "[,1]",
+        "[1 2]",
+        "nul",
+        "null null",
+    ];
+    for bad in bad {
+        assert!(count(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn elements_of_another_kind_are_passed_over() {
+    let mut found = Vec::new();
+    let text = br#"[{"ServiceID": "a\u0062"}, 7, {"ServiceID": 5}, {"ServiceID": "c", "x": [{}]}]"#;
+    each(text, |head: TaskHead<'_>, at| found.push((head.service.into_owned(), text[at].len()))).unwrap();
+    assert_eq!(found, [("ab".to_owned(), 24), ("c".to_owned(), 29)]);
+}
+
+fn service(name: &str, id: &str) -> Value {
+    let template = json!({"ContainerSpec": {"Image": "x"}});
+    json!({"ID": id, "Version": {"Index": 7}, "Spec": {"Name": name, "TaskTemplate": template}})
+}
+
+fn text(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+/// Of two customers, the name of one of which begins the other's.
+fn look(scope: Scope) -> Look {
+    let task = json!({"ID": "t1", "ServiceID": "s1", "Spec": {"ContainerSpec": {"Image": "x"}}});
+    let services = json!([
+        service("acme_web", "s1"),
+        service("acme-eu_web", "s2"),
+        service("acmeother", "s3"),
+        {"ID": "s4", "Spec": {"Name": "acme_db"}},
+        3,
+    ]);
+    let answers = Answers {
+        services: text(&services),
+        tasks: [text(&json!([task, {"ID": "t2", "ServiceID": "s2"}, {}])), text(&json!([task]))],
+        nodes: text(&json!([{"ID": "n1", "Status": {"State": "ready"}}])),
+        networks: [
+            text(&json!([{"Id": "w1", "Name": "acme_default"}])),
+            text(&json!([{"Id": "w2", "Name": "x"}])),
+        ],
+        ..Answers::default()
+    };
+    Look::read(scope, answers).unwrap()
+}
+
+#[test]
+fn a_customer_has_what_bears_its_name() {
+    let look = look(Scope::Whole);
+    let acme = look.of("acme").unwrap();
+    assert_eq!(
+        acme.services.keys().collect::<Vec<_>>(),
+        ["acme_web"],
+        "what has no version index is left out"
+    );
+    assert_eq!(acme.services["acme_web"].tasks.len(), 1, "told twice, it is one");
+    assert!(acme.services["acme_web"].tasks[0].current);
+    assert_eq!(look.of("acme-eu").unwrap().services.keys().collect::<Vec<_>>(), ["acme-eu_web"]);
+    assert_eq!(look.of("acme-eu").unwrap().services["acme-eu_web"].tasks[0].id, "t2");
+    assert!(look.of("acm").unwrap().services.is_empty() && look.of("acme_").unwrap().services.is_empty());
+    assert_eq!(acme.networks.keys().collect::<Vec<_>>(), ["acme_default", "x"]);
+    assert_eq!(look.whole().unwrap().services.len(), 3);
+}
+
+#[test]
+fn a_look_at_one_customer_says_nothing_of_others() {
+    let look = look(Scope::Customer { name: "acme".into(), networks: Vec::new() });
+    assert_eq!(look.of("acme").unwrap().services.len(), 1);
+    assert!(look.of("acme-eu").is_err() && look.whole().is_err());
+}
+
+#[test]
+fn a_service_that_cannot_be_read_is_not_taken_for_missing() {
+    let mut services = br#"[{"ID": "s1", "Spec": {"Name": "a_web", "x": ""#.to_vec();
+    services.extend([0xff, 0xfe]);
+    services.extend(br#""}}]"#);
+    let look = Look::read(Scope::Whole, Answers { services, ..Answers::default() }).unwrap();
+    assert!(look.of("a").is_err() && look.whole().is_err());
+    assert!(look.of("b").unwrap().services.is_empty());
+}
+
+#[test]
+fn secrets_and_configs_are_seen_without_their_content() {
+    let blobs = json!([
+        {"ID": "b1", "CreatedAt": "2026-11-23T10:00:00Z", "Spec": {"Name": "a_key", "Data": "c2VjcmV0", "Labels": {"skep.customer": "a"}}},
+        {"ID": "b2"},
+    ]);
+    let answers = Answers { secrets: text(&blobs), configs: text(&blobs), ..Answers::default() };
+    let state = Look::read(Scope::Whole, answers).unwrap().whole().unwrap();
+    assert_eq!(state.secrets, state.configs);
+    assert_eq!(state.secrets.keys().collect::<Vec<_>>(), ["a_key"]);
+    assert_eq!(state.secrets["a_key"].labels["skep.customer"], "a");
+    assert!(state.secrets["a_key"].created_at.is_some() && !format!("{state:?}").contains("c2VjcmV0"));
+}
+
+#[test]
+fn text_and_values_give_the_same() {
+    let services = json!([service("a_web", "s1"), {"ID": "s2", "Spec": {"Name": "without an index"}}, 3]);
+    let task = json!({"ID": "t1", "ServiceID": "s1", "Spec": {"ContainerSpec": {"Image": "x"}}});
+    let tasks = json!([task, {"ID": "t2", "ServiceID": "another"}]);
+    let nodes = json!([{"ID": "n1", "Status": {"State": "ready"}}]);
+    let networks = json!([{"Id": "w1", "Name": "a_default", "Labels": {"k": "v"}}]);
+    let answers = Answers {
+        services: text(&services),
+        tasks: [text(&tasks), text(&json!([task]))],
+        nodes: text(&nodes),
+        networks: [text(&networks), Vec::new()],
+        ..Answers::default()
+    };
+    let of_text = Look::read(Scope::Whole, answers).unwrap().whole().unwrap();
+    let of_values = convert::snapshot(services, [tasks, json!([task])], &nodes, &networks);
+    assert_eq!((of_values.services["a_web"].tasks.len(), of_values.services.len()), (1, 1));
+    assert_eq!(of_text, of_values);
+}
