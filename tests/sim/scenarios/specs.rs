@@ -44,7 +44,10 @@ pub fn all() -> Vec<Scenario> {
             let api = WEB.replace("services.web", "services.api").replace("shop/web", "shop/api");
             w.spec("acme.toml", &format!("{WEB}{api}"));
         })
-        .then("remove", |w| w.spec("acme.toml", WEB))
+        .then("remove", |w| {
+            w.let_go("acme_api");
+            w.spec("acme.toml", WEB);
+        })
         .then("push", |w| {
             w.push("shop/web", "1.1.0");
             w.push("shop/api", "1.1.0");
@@ -53,6 +56,12 @@ pub fn all() -> Vec<Scenario> {
             .then("remove", |w| w.remove_spec("acme.toml"))
             .then("push", |w| w.push("shop/web", "1.1.0"))
             .then("put back", |w| w.spec("acme.toml", WEB)),
+        scenario("order", "a service comes after another, which is created first", |w| {
+            w.push("shop/web", "1.0.0");
+            w.push("shop/api", "1.0.0");
+            let api = WEB.replace("services.web", "services.api").replace("shop/web", "shop/api");
+            w.spec("acme.toml", &format!("{WEB}after = [\"api\"]\n{api}"));
+        }),
         scenario("scaled", "replicas change with the version, to none and back", web)
             .then("scale and push", |w| {
                 w.push("shop/web", "1.1.0");
