@@ -79,6 +79,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut report = PlanReport { customers: Vec::new() };
     for customer in read_dir(&data.join("specs"), &Sealing::visitor(&data))?.customers.into_values() {
         let request = Request {
+            inventory: Arc::default(),
             customer: Arc::new(customer),
             revision: None,
             trigger: Trigger::Manual,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::image::ImageRef;
 use crate::memory::{self, Image, Memory, Purpose, Rollout, ServiceMemory};
-use crate::plan::{Cause, ImageView, ObjectKind, Step, Write, labels};
+use crate::plan::{self, Cause, ImageView, ObjectKind, Step, Write, labels};
 use crate::registry::Registry;
 use crate::spec::SecretBytes;
 use crate::swarm::{ErrorClass, Swarm, SwarmError};
@@ -309,13 +309,7 @@ fn warnings(about: &About, step: &Step) -> Vec<NewEvent> {
     let service = step.service.as_deref();
     let mut events: Vec<NewEvent> = Vec::new();
     if !step.drift.is_empty() {
-        let fields: Vec<String> = step
-            .drift
-            .iter()
-            .take(16)
-            .map(|drift| format!("{} is {}, not {}", drift.field, drift.to, drift.from))
-            .collect();
-        let message = format!("changed by somebody else: {}", fields.join("; "));
+        let message = format!("changed by somebody else: {}", plan::told(&step.drift));
         events.push(about.event(Kind::Warning, Reason::DriftDetected, service, message));
     }
     if step.cause == Cause::StaleTasks {
@@ -346,9 +340,15 @@ fn reason(step: &Step) -> Reason {
         (_, Cause::Drift) => Reason::DriftCorrected,
         (_, Cause::Version | Cause::RollBack) => Reason::ImageUpdated,
         (_, Cause::Adoption) if step.from != step.to => Reason::ImageUpdated,
-        (_, Cause::Adoption | Cause::Spec | Cause::Paused | Cause::Retry | Cause::Credentials) => {
-            Reason::ServiceUpdated
-        }
+        (
+            _,
+            Cause::Adoption
+            | Cause::Spec
+            | Cause::Paused
+            | Cause::Retry
+            | Cause::Unnamed
+            | Cause::Credentials,
+        ) => Reason::ServiceUpdated,
     }
 }
 

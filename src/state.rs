@@ -64,6 +64,16 @@ pub enum WaitingReason {
     ContentUnknown,
     SpecInvalid,
     SwarmUnavailable,
+    /// A service that it is to come after is not in sync yet.
+    DependencyNotReady,
+    /// Somebody else changed it, and the spec says to only tell.
+    DriftDetected,
+    /// Its removal waits for a person.
+    PruneHeld,
+    /// No spec names it, and it stays all the same.
+    PruneDisabled,
+    /// The customer's file is gone, and the stack goes after a while.
+    SpecRemoved,
 }
 
 impl WaitingReason {
@@ -85,6 +95,11 @@ impl WaitingReason {
             Self::ContentUnknown => "ContentUnknown",
             Self::SpecInvalid => "SpecInvalid",
             Self::SwarmUnavailable => "SwarmUnavailable",
+            Self::DependencyNotReady => "DependencyNotReady",
+            Self::DriftDetected => "DriftDetected",
+            Self::PruneHeld => "PruneHeld",
+            Self::PruneDisabled => "PruneDisabled",
+            Self::SpecRemoved => "SpecRemoved",
         }
     }
 }

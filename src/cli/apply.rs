@@ -1,6 +1,7 @@
 //! `skep apply`: one pass, waiting for convergence.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::convert::{self, Ending};
 use super::session::{self, Observers, Writer};
 use super::{Context, Customers, FAILED};
-use crate::controller::{Applied, ApplyOnce, Report, Specs, apply_once};
+use crate::controller::{Applied, ApplyOnce, Report, Request, Specs, apply_once};
 use crate::events::Trigger;
 use crate::plan::{Cause, Plan, Waiting};
 use crate::report::{Outcome, OutcomeState, PlanCustomer, PlanReport, PlanStep};
@@ -27,12 +28,16 @@ pub struct Args {
     /// End once the changes are sent
     #[arg(long, conflicts_with = "timeout")]
     pub no_wait: bool,
+    /// Remove the stacks of customers whose file is gone now, and however much no spec names any more
+    #[arg(long)]
+    pub allow_prune: bool,
 }
 
 const HELP: &str = "\
 Examples:
   skep apply
   skep apply acme --timeout 5m
+  skep apply --allow-prune
 
 Exit status:
   0  all converged, or there was nothing to do
@@ -50,10 +55,9 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
         })?;
     let mut chosen = session::choose_as(&ctx.config, &args.customers.customers, &writer.sealing)?;
     session::complete_digests(&mut chosen, &writer.session).await;
-    tell_specs(ctx, &writer).await?;
+    let mut specs = tell_specs(ctx, &writer).await?;
     let progress = ctx.progress();
-    let requests =
-        chosen.customers.iter().map(|customer| session::request(customer, Trigger::Manual)).collect();
+    let requests = requests(&chosen, args.allow_prune);
     let show = |customer: &str, report: &Report| {
         for (key, view) in &report.plan.services {
             let wanted = view.desired.as_ref().map(|desired| desired.short()).unwrap_or_default();
@@ -68,6 +72,10 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let options =
         ApplyOnce { deadline: Some(Instant::now() + timeout + slack), wait: !args.no_wait, progress: &show };
     let applied = apply_once(&writer.reconciler, requests, ctx.config.rollout_concurrency, options).await;
+    let is_gone = |applied: &Applied| applied.last.as_ref().is_some_and(|plan| plan.is_gone);
+    for (name, _) in applied.iter().filter(|(_, applied)| is_gone(applied)) {
+        specs.stack_removed(name);
+    }
     let mut report = PlanReport::default();
     let mut dark = false;
     for (name, message) in &chosen.invalid {
@@ -110,11 +118,25 @@ fn undo(mut step: PlanStep, back: &PlanStep) -> PlanStep {
 }
 
 /// Events of specs that appeared, changed, broke or went, as `run` writes them.
-async fn tell_specs(ctx: &Context, writer: &Writer) -> anyhow::Result<()> {
+async fn tell_specs(ctx: &Context, writer: &Writer) -> anyhow::Result<Specs> {
     let mut specs = Specs::new(&ctx.config.specs_dir, Some(&ctx.config.state_dir), writer.sealing.clone());
-    let changes = specs.read(Trigger::Manual)?;
+    let changes = specs.read(Trigger::Manual, writer.reconciler.recorder.now())?;
     writer.reconciler.recorder.tell(changes.events).await;
-    Ok(())
+    Ok(specs)
+}
+
+/// What no spec names goes in every customer that has a file; whole stacks only if a person says so.
+fn requests(chosen: &session::Chosen, allow_prune: bool) -> Vec<Request> {
+    let mut inventory = (*chosen.inventory).clone();
+    inventory.allowed = allow_prune;
+    let inventory = Arc::new(inventory);
+    let gone = chosen.gone.iter().filter(|_| allow_prune);
+    let wanted = chosen.customers.iter().chain(gone);
+    let request = |customer| Request {
+        inventory: Arc::clone(&inventory),
+        ..session::request(customer, Trigger::Manual)
+    };
+    wanted.map(request).collect()
 }
 
 /// The last step of each object, with what came of it, and what waits in the end.

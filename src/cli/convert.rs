@@ -113,13 +113,14 @@ pub fn status(plan: &Plan, revision: Option<&str>) -> StatusCustomer {
         let waiting: Vec<&Waiting> = plan.waiting.iter().filter(|waiting| waiting.service == *key).collect();
         service_status(key, view, &waiting)
     });
-    let conditions =
-        plan.waiting.iter().filter(|waiting| waiting.service.is_empty()).map(|waiting| Condition {
-            kind: ConditionKind::Stalled,
-            status: ConditionStatus::True,
-            reason: waiting.reason.as_str().to_owned(),
-            message: waiting.message.clone(),
-        });
+    // Of the customer as a whole, or of services that the spec does not name any more.
+    let others = plan.waiting.iter().filter(|waiting| !plan.services.contains_key(&waiting.service));
+    let conditions = others.map(|waiting| Condition {
+        kind: ConditionKind::Stalled,
+        status: ConditionStatus::True,
+        reason: waiting.reason.as_str().to_owned(),
+        message: waiting.message.clone(),
+    });
     StatusCustomer {
         customer: plan.customer.clone(),
         revision: revision.map(str::to_owned),

@@ -30,7 +30,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let observed = session.observe_for(&chosen.customers).await?;
     let mut plans: Vec<_> =
         chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
-    plans.extend(session.plan_all(&chosen.customers, &observed, ctx.config.rollout_concurrency).await);
+    plans.extend(session.plan_all(&chosen, &observed, ctx.config.rollout_concurrency).await);
     plans.sort_by(|a, b| a.customer.cmp(&b.customer));
     let report = PlanReport { customers: plans.iter().map(convert::customer).collect() };
     ctx.print(&report, PlanReport::render)?;

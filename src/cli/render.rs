@@ -37,7 +37,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let customer = chosen.customers.first().ok_or_else(|| anyhow!("no customer {}", args.customer))?;
     let session = Session::read_only(&ctx.config)?;
     let observed = session.observe_for(&chosen.customers).await?;
-    let plan = session.plan(customer, &observed).await;
+    let plan = session.plan(customer, &chosen.inventory, &observed).await;
     let mut customer = (**customer).clone();
     let names = customer.services.keys().map(|key| service_name(&customer.name, key));
     let remembered = names.map(|name| (name.clone(), session.memory.service(&name))).collect();

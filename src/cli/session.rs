@@ -12,10 +12,11 @@ use crate::apply::{Applier, RefusedWrites};
 use crate::config::Config;
 use crate::controller::orders::Orders;
 use crate::controller::resolve::Resolver;
-use crate::controller::specs::{self, Read, Sealing};
+use crate::controller::specs::{self, Sealing, Specs};
 use crate::controller::{Reconciler, Request, Settler, Snapshots, is_condition, plan_only};
 use crate::events::{self, Clock, Conditions, Event, EventObserver, Filter, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
+use crate::plan::prune::Inventory;
 use crate::plan::{Plan, Waiting, service_name};
 use crate::registry::{self, Registry};
 use crate::spec::{ContentKey, Customer};
@@ -78,6 +79,10 @@ pub struct Chosen {
     pub customers: Vec<Arc<Customer>>,
     /// Customers whose spec has errors, with the first of them.
     pub invalid: Vec<(String, String)>,
+    /// Customers whose file is gone, but whose stack is not.
+    pub gone: Vec<Arc<Customer>>,
+    /// What all the specs say about removal.
+    pub inventory: Arc<Inventory>,
 }
 
 impl Session {
@@ -143,20 +148,26 @@ impl Session {
         Ok(self.swarm.look(Scope::Whole, rolling).await?.whole()?)
     }
 
-    /// What `apply` would do for these customers, a bounded number of them at once.
-    pub async fn plan_all(
-        &self,
-        customers: &[Arc<Customer>],
-        observed: &ObservedState,
-        concurrency: usize,
-    ) -> Vec<Plan> {
-        let plans = customers.iter().map(|customer| self.plan(customer, observed));
+    /// What is to be done for these customers, a bounded number of them at once.
+    pub async fn plan_all(&self, chosen: &Chosen, observed: &ObservedState, concurrency: usize) -> Vec<Plan> {
+        let inventory = &chosen.inventory;
+        let plans = chosen
+            .customers
+            .iter()
+            .chain(&chosen.gone)
+            .map(|customer| self.plan(customer, inventory, observed));
         futures::stream::iter(plans).buffer_unordered(concurrency).collect().await
     }
 
     /// What `apply` would do for one customer.
-    pub async fn plan(&self, customer: &Arc<Customer>, observed: &ObservedState) -> Plan {
-        let request = Request { max_age: self.max_age, ..request(customer, Trigger::Manual) };
+    pub async fn plan(
+        &self,
+        customer: &Arc<Customer>,
+        inventory: &Arc<Inventory>,
+        observed: &ObservedState,
+    ) -> Plan {
+        let (inventory, max_age) = (Arc::clone(inventory), self.max_age);
+        let request = Request { max_age, inventory, ..request(customer, Trigger::Manual) };
         plan_only(&self.resolver, self.rollout_timeout, &request, observed, Timestamp::now()).await
     }
 }
@@ -172,7 +183,7 @@ pub(super) fn registry_client(config: &Config, calls: registry::Observer) -> Arc
     Arc::new(registry::Client::new(&config.registries, options))
 }
 
-/// A request to look at a customer now; registries are asked once a process.
+/// A request to look at a customer now; registries are asked once a process, and nothing is removed.
 pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
     Request {
         customer: Arc::clone(customer),
@@ -180,6 +191,7 @@ pub fn request(customer: &Arc<Customer>, trigger: Trigger) -> Request {
         trigger,
         since: Instant::now(),
         max_age: ONCE_A_PROCESS,
+        inventory: Arc::default(),
         alone: false,
     }
 }
@@ -317,10 +329,15 @@ pub fn choose(config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
 /// As `choose`.
 pub fn choose_as(config: &Config, names: &[String], sealing: &Sealing) -> anyhow::Result<Chosen> {
     let read = specs::read_dir(&config.specs_dir, sealing)?;
-    let Read { customers, invalid, .. } = read;
+    let invalid = read.invalid.clone();
+    let mut specs = Specs::new(&config.specs_dir, Some(&config.state_dir), sealing.clone());
+    specs.look(read, Timestamp::now());
+    let inventory = Arc::clone(specs.inventory());
     for name in names {
-        if !customers.contains_key(name) && !invalid.contains_key(name) {
-            let known: Vec<&str> = customers.keys().chain(invalid.keys()).map(String::as_str).collect();
+        let is_known = invalid.contains_key(name) || inventory.gone.contains_key(name);
+        if !is_known && specs.get(name).is_none() {
+            let customers = specs.customers().map(|customer| customer.name.as_str());
+            let known: Vec<&str> = customers.chain(invalid.keys().map(String::as_str)).collect();
             let nearest = crate::text::nearest(name, known.iter().copied());
             let hint = nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             bail!("no customer {name:?} in {}{hint}", config.specs_dir.display());
@@ -328,13 +345,15 @@ pub fn choose_as(config: &Config, names: &[String], sealing: &Sealing) -> anyhow
     }
     let wanted = |name: &String| names.is_empty() || names.contains(name);
     Ok(Chosen {
-        customers: customers
-            .into_iter()
-            .filter(|(name, _)| wanted(name))
-            .map(|(_, spec)| Arc::new(spec))
-            .collect(),
+        customers: specs.customers().filter(|customer| wanted(&customer.name)).cloned().collect(),
+        gone: inventory.gone.keys().filter(|name| wanted(name)).map(|name| without_file(name)).collect(),
         invalid: invalid.into_iter().filter(|(name, _)| wanted(name)).collect(),
+        inventory,
     })
+}
+
+fn without_file(name: &str) -> Arc<Customer> {
+    Arc::new(Customer::without_file(name))
 }
 
 /// Floating tags looked up for the sake of an error message.

@@ -57,7 +57,7 @@ pub(super) async fn look(ctx: &Context, session: &Session, names: &[String]) -> 
     let observed = session.observe_for(&chosen.customers).await?;
     let mut plans: Vec<_> =
         chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
-    plans.extend(session.plan_all(&chosen.customers, &observed, ctx.config.rollout_concurrency).await);
+    plans.extend(session.plan_all(&chosen, &observed, ctx.config.rollout_concurrency).await);
     plans.sort_by(|a, b| a.customer.cmp(&b.customer));
     let revisions = revisions(&observed);
     Ok(StatusReport {

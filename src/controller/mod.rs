@@ -6,6 +6,7 @@
 mod jitter;
 pub mod orders;
 pub mod poll;
+mod prune;
 mod queue;
 mod rankings;
 mod reconcile;
@@ -163,6 +164,10 @@ impl Controller {
                 () = tokio::time::sleep(HEARTBEAT) => {}
                 wake = wakeups.next() => self.woken(wake, &wakeups).await,
                 key = self.queue.next(), if running.len() < self.settings.concurrency => {
+                    if self.specs.get(&key).is_none() {
+                        // Before a stack goes, its file is looked for once more.
+                        self.read_specs(Trigger::Resync, &wakeups).await;
+                    }
                     if let Some(request) = self.request(&key) {
                         let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), request));
                         keys.insert(task.id(), key);
@@ -183,7 +188,7 @@ impl Controller {
     }
 
     fn request(&mut self, key: &str) -> Option<Request> {
-        let customer = Arc::clone(self.specs.get(key)?);
+        let customer = self.customer(key)?;
         let now = Instant::now();
         if let Some(until) = self.quarantined.get(key).copied() {
             if now < until {
@@ -200,8 +205,36 @@ impl Controller {
             Trigger::Manual => now.saturating_duration_since(since),
             _ => self.settings.poll_registry.mul_f64(1.5),
         };
-        let alone = !with_all && self.queue.depth() <= ALONE_MAX;
-        Some(Request { customer, revision: None, trigger, since, max_age, alone })
+        let inventory = Arc::clone(self.specs.inventory());
+        // Of a stack that goes, all is wanted, named by a spec or not.
+        let alone = !with_all && self.specs.get(key).is_some() && self.queue.depth() <= ALONE_MAX;
+        Some(Request { customer, revision: None, trigger, since, max_age, alone, inventory })
+    }
+
+    /// What is wanted of a customer: what its file says, or nothing when that is long gone.
+    fn customer(&self, key: &str) -> Option<Arc<crate::spec::Customer>> {
+        match self.specs.get(key) {
+            Some(customer) => Some(Arc::clone(customer)),
+            None => self.is_due(key).then(|| Arc::new(crate::spec::Customer::without_file(key))),
+        }
+    }
+
+    fn is_due(&self, key: &str) -> bool {
+        let inventory = self.specs.inventory();
+        inventory.complete && inventory.due(key).is_some_and(|due| due <= self.reconciler.recorder.now())
+    }
+
+    /// Customers whose stack is to be removed are looked at when it is time.
+    fn want_gone(&mut self) {
+        let (now, inventory) = (self.reconciler.recorder.now(), Arc::clone(self.specs.inventory()));
+        for key in inventory.gone.keys() {
+            let Some(due) = inventory.due(key) else { continue };
+            let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+            // Looked at too early, it would only be read again.
+            if let Some(at) = Instant::now().checked_add(wait + Duration::from_millis(1)) {
+                self.want(key, Trigger::Spec, at);
+            }
+        }
     }
 
     fn want(&mut self, key: &str, trigger: Trigger, at: Instant) {
@@ -224,6 +257,7 @@ impl Controller {
                 wanted.with_all = true;
             }
         }
+        self.want_gone();
     }
 
     async fn woken(&mut self, wake: Wake, wakeups: &Wakeups) {
@@ -281,7 +315,7 @@ impl Controller {
     }
 
     async fn read_specs(&mut self, trigger: Trigger, wakeups: &Wakeups) {
-        match self.specs.read(trigger) {
+        match self.specs.read(trigger, self.reconciler.recorder.now()) {
             Ok(changes) => {
                 self.specs_failed = false;
                 self.count_repositories(&changes);
@@ -297,6 +331,7 @@ impl Controller {
                     self.quarantined.remove(key);
                     self.want(key, trigger, Instant::now());
                 }
+                self.want_gone();
                 if trigger == Trigger::Startup {
                     self.want_all(trigger);
                 }
@@ -358,7 +393,14 @@ impl Controller {
             Ok((id, (key, duration, result))) => {
                 keys.remove(&id);
                 self.queue.done(&key);
-                self.observer.pass(&key, duration, result.as_ref());
+                if result.as_ref().is_ok_and(|report| report.plan.is_gone) {
+                    self.specs.stack_removed(&key);
+                    self.forget(&key);
+                    return;
+                }
+                if self.specs.get(&key).is_some() {
+                    self.observer.pass(&key, duration, result.as_ref());
+                }
                 self.schedule(&key, result);
             }
             Err(error) => {

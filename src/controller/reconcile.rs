@@ -16,7 +16,8 @@ use super::snapshots::{Snapshots, Wanted};
 use crate::apply::{Applier, Outcome};
 use crate::events::{About, Conditions, Held, Kind, Reason, Recorder, Trigger};
 use crate::memory::{self, ServiceMemory};
-use crate::plan::{self, Input, ObjectKind, Plan, Step, Write, fields, labels, service_name};
+use crate::plan::prune::{self, Inventory, Prune};
+use crate::plan::{self, Action, Input, ObjectKind, Plan, Step, Write, fields, labels, service_name};
 use crate::spec;
 use crate::state::{DesiredCustomer, ObservedState, WaitingReason};
 use crate::swarm::SwarmError;
@@ -46,6 +47,8 @@ pub struct Request {
     pub since: Instant,
     /// Answers of registries may be this old.
     pub max_age: Duration,
+    /// What may be removed.
+    pub inventory: Arc<Inventory>,
     /// Few others are reconciled now, so that a look at this customer's part of the Swarm is
     /// cheaper than one that all share.
     pub alone: bool,
@@ -102,14 +105,17 @@ impl Reconciler {
         };
         self.resolver.prefetch(customer, request.max_age);
         let open = self.recorder.open_intents(&customer.name).into_iter();
-        let networks = open.filter(|intent| intent.service.is_none()).filter_map(|intent| intent.target);
+        let objects = open.filter(|intent| intent.service.is_none()).filter_map(|intent| intent.target);
+        let objects: Vec<String> = objects.collect();
+        // What is to be removed has an ID in its intent, by which a look cannot be narrowed.
+        let removing = objects.iter().any(|target| prune::is_removal(target));
         let wanted = Wanted {
             customer: customer.as_ref(),
-            networks: networks.collect(),
+            networks: objects,
             since: request.since,
-            alone: request.alone,
+            alone: request.alone && !removing,
         };
-        let observed = match self.snapshots.of(wanted).await {
+        let observed = match self.look(wanted, request).await {
             Ok(observed) => observed,
             Err(error) => {
                 self.swarm_unavailable(request.trigger, Some(&error)).await;
@@ -125,17 +131,25 @@ impl Reconciler {
         plan.steps.extend(self.renewals(customer, &plan, &observed).await);
         rolling.extend(self.settler.hold_back(&customer.name, &mut plan, &observed));
         self.settler.abandon(&about, &customer.name, &plan).await;
+        self.settler.note_removals(&mut plan, !request.inventory.allowed).await;
         self.remember(&plan).await;
         let outcomes = self.execute(&about, &plan).await;
-        let applied = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);
-        let services = applied.filter(|(step, _)| step.kind == ObjectKind::Service);
-        rolling.extend(services.map(|(step, _)| step.name.clone()));
+        let applied = || outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Applied);
+        let services = applied().filter(|(step, _)| step.kind == ObjectKind::Service);
+        let written = services.filter(|(step, _)| step.action != Action::Remove);
+        rolling.extend(written.map(|(step, _)| step.name.clone()));
         self.end_retries(&customer.name, &retries, &plan);
         self.tell_conditions(request, &plan).await;
-        self.snapshots.set_rolling(&customer.name, rolling.clone());
-        let next = next(&outcomes, !rolling.is_empty());
+        // What is removed may let go of more that can be removed then.
+        let removing = applied().any(|(step, _)| step.action == Action::Remove);
+        let is_rolling = removing || !rolling.is_empty();
+        self.snapshots.set_rolling(&customer.name, rolling);
+        let next = match next(&outcomes, is_rolling) {
+            Next::Settled => waits_for_another(&plan).unwrap_or(Next::Settled),
+            next => next,
+        };
         let revision = revision(&customer.name, &observed);
-        Ok(Report { plan, revision, outcomes, next, rolling: !rolling.is_empty() })
+        Ok(Report { plan, revision, outcomes, next, rolling: is_rolling })
     }
 
     /// Those that the memory took; the others are logged, and to be asked for again.
@@ -159,6 +173,18 @@ impl Reconciler {
         }
     }
 
+    /// The customer's part of the Swarm; all of it when something is to be removed, for what else
+    /// is removed and what others use decides on that too.
+    async fn look(&self, wanted: Wanted<'_>, request: &Request) -> Result<ObservedState, SwarmError> {
+        let since = wanted.since;
+        let observed = self.snapshots.of(wanted).await?;
+        let (name, now) = (&request.customer.name, self.recorder.now());
+        if prune::finds_any(&request.inventory, &observed, name, now) {
+            return self.snapshots.all(since).await;
+        }
+        Ok(observed)
+    }
+
     /// What `reconcile` would do. Changes and records nothing.
     pub async fn plan(&self, request: &Request, observed: &ObservedState) -> Plan {
         let now = self.recorder.now();
@@ -178,14 +204,14 @@ impl Reconciler {
         plan::renew(plan, observed, &remembered, &intervals, self.recorder.now())
     }
 
-    /// What services need first, then all services at once, then what goes. A service that uses
-    /// what was only just made is left to the next pass, which knows its ID.
+    /// What services need first, then all services at once, then what they let go of. A service that
+    /// uses what was only just made is left to the next pass, which knows its ID.
     async fn execute(&self, about: &About, plan: &Plan) -> Vec<(Step, Outcome)> {
         let mut outcomes = Vec::new();
         let (objects, services): (Vec<&Step>, Vec<&Step>) =
             plan.steps.iter().partition(|step| step.kind != ObjectKind::Service);
         let (last, first): (Vec<&Step>, Vec<&Step>) =
-            objects.into_iter().partition(|step| matches!(step.write, Write::Remove { .. }));
+            objects.into_iter().partition(|step| step.action == Action::Remove);
         for step in first {
             let outcome = self.applier.execute(about, step).await;
             let failed = outcome != Outcome::Applied;
@@ -271,10 +297,27 @@ pub async fn plan_only(
         .collect();
     let kept = plan::object::keep(&mut customer, observed, &remembered);
     let images = resolver.resolve(&customer, observed, request.max_age, now).await;
+    let inventory = &*request.inventory;
+    let finds_any = prune::finds_any(inventory, observed, &customer.name, now);
+    let removed = if finds_any { resolver.memory.removed() } else { BTreeMap::new() };
+    let prune = Some(Prune { inventory, removed: &removed });
     let desired = DesiredCustomer { spec: customer, revision: request.revision.clone(), images };
-    let plan =
-        plan::plan(Input { desired: &desired, observed, remembered: &remembered, rollout_timeout, now });
+    let plan = plan::plan(Input {
+        desired: &desired,
+        observed,
+        remembered: &remembered,
+        rollout_timeout,
+        now,
+        prune,
+    });
     Plan { kept, ..plan }
+}
+
+/// Tasks that come up without a rollout of skep's give no event: what waits for them is looked
+/// at again.
+fn waits_for_another(plan: &Plan) -> Option<Next> {
+    let waits = plan.waiting.iter().find(|waiting| waiting.reason == WaitingReason::DependencyNotReady)?;
+    Some(Next::Retry(format!("{}: {}", waits.service, waits.message)))
 }
 
 /// Whether the step refers to a secret or config that is made in the same pass.
@@ -318,6 +361,7 @@ pub fn is_condition(reason: Reason) -> bool {
             | Reason::SpecInvalid
             | Reason::RegistryUnavailable
             | Reason::SwarmUnavailable
+            | Reason::PruneHeld
     )
 }
 
@@ -328,6 +372,8 @@ fn condition(waiting: &plan::Waiting) -> Option<Held> {
         WaitingReason::NoVersionFits => (Reason::NoVersionFits, Kind::Warning),
         WaitingReason::WouldDowngrade => (Reason::WouldDowngrade, Kind::Warning),
         WaitingReason::Suspended => (Reason::Suspended, Kind::Normal),
+        WaitingReason::PruneHeld => (Reason::PruneHeld, Kind::Warning),
+        WaitingReason::DriftDetected => (Reason::DriftDetected, Kind::Warning),
         WaitingReason::TagMoved => (Reason::TagMoved, Kind::Warning),
         WaitingReason::RegistryUnavailable | WaitingReason::TagListTruncated => {
             (Reason::RegistryUnavailable, Kind::Warning)
@@ -341,6 +387,9 @@ fn condition(waiting: &plan::Waiting) -> Option<Held> {
         | WaitingReason::RolloutInProgress
         | WaitingReason::RolloutFailed
         | WaitingReason::ContentUnknown
+        | WaitingReason::DependencyNotReady
+        | WaitingReason::PruneDisabled
+        | WaitingReason::SpecRemoved
         | WaitingReason::SwarmUnavailable => {
             return None;
         }

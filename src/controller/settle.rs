@@ -14,7 +14,7 @@ use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, Seen, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
-use crate::plan::{ObjectKind, Plan, Step, Waiting, is_applied, object, service_name};
+use crate::plan::{Action, ObjectKind, Plan, Step, Waiting, is_applied, object, prune, service_name};
 use crate::spec;
 use crate::state::{ObservedService, ObservedState, WaitingReason};
 
@@ -32,12 +32,14 @@ impl Settler {
     pub async fn intents(&self, about: &About, customer: &spec::Customer, observed: &ObservedState) {
         for intent in self.recorder.open_intents(&customer.name) {
             let service = intent.service.as_deref();
-            let applied = match service {
-                Some(key) => {
+            let removed = intent.target.as_ref().and_then(|target| prune::is_removed(target, observed));
+            let applied = match (service, removed) {
+                (_, Some(removed)) => removed,
+                (Some(key), None) => {
                     let found = observed.services.get(&service_name(&customer.name, key));
                     found.zip(intent.target.as_ref()).is_some_and(|(found, target)| is_applied(target, found))
                 }
-                None => intent.target.as_ref().is_some_and(|target| {
+                (None, None) => intent.target.as_ref().is_some_and(|target| {
                     let blob = object::is_applied(target, observed);
                     blob.unwrap_or_else(|| observed.networks.contains_key(target))
                 }),
@@ -189,6 +191,9 @@ impl Settler {
             return false;
         }
         let memory = self.memory.service(&step.name);
+        if step.action == Action::Remove {
+            return self.is_removed_already(customer, step, &memory);
+        }
         let index = observed.services.get(&step.name).map_or(0, |found| found.version_index);
         // An outcome that was told is of a change that was made, seen or not.
         let is_made = |rollout: &Rollout| {
@@ -209,7 +214,7 @@ impl Settler {
 }
 
 /// A view of the Swarm is never older than this.
-const OLDER_VIEW_MAX: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const OLDER_VIEW_MAX: SignedDuration = SignedDuration::from_secs(60);
 /// Managers that follow may answer with what was true so long ago.
 const STALE_VIEW_MAX: SignedDuration = SignedDuration::from_secs(20);
 /// How long a version is refused that nodes could not pull.

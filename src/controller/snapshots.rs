@@ -59,6 +59,14 @@ impl Snapshots {
         self.swarm.look(scope, rolling.unwrap_or_default().into_iter().collect()).await?.of(name)
     }
 
+    /// The Swarm with everybody's part.
+    ///
+    /// # Errors
+    /// As `of`.
+    pub async fn all(&self, since: Instant) -> Result<ObservedState, SwarmError> {
+        self.whole(since).await?.whole()
+    }
+
     async fn whole(&self, since: Instant) -> Result<Arc<Look>, SwarmError> {
         let mut last = self.last.lock().await;
         if let Some((begun, look)) = last.as_ref()

@@ -5,7 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
+use crate::plan::prune::{Gone, Inventory, PrunePolicy};
 use crate::source::{self, Beside, Problem, Reader, SourceError, Standing};
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::parse::{self, SpecFiles};
@@ -47,16 +50,26 @@ pub struct Specs {
     rules_unread: bool,
     /// The first reading is of everything.
     first: bool,
+    /// The fleet's rules for removal, and whether those are the present ones.
+    policy: PrunePolicy,
+    rules_known: bool,
+    inventory: Arc<Inventory>,
 }
 
 /// What was last told of a customer.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Told {
     /// Hash of what the spec means.
     hash: Option<String>,
     /// The error that was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     invalid: Option<String>,
+    /// Since when the file is gone, while the stack is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<Timestamp>,
+    /// The file says, or said, `prune = false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    keep: bool,
 }
 
 /// What a reading of the directory changed.
@@ -68,6 +81,8 @@ pub struct Changes {
     pub removed: BTreeSet<String>,
     /// What was in force of those until now.
     pub replaced: Vec<Arc<Customer>>,
+    /// What is known of removals is to be put on disk.
+    is_noted: bool,
 }
 
 impl Specs {
@@ -86,6 +101,9 @@ impl Specs {
             had_problems: false,
             rules_unread: false,
             first: true,
+            policy: PrunePolicy::default(),
+            rules_known: false,
+            inventory: Arc::default(),
         }
     }
 
@@ -108,11 +126,25 @@ impl Specs {
         self.told.iter().filter_map(message).collect()
     }
 
+    /// What the last reading says about removal.
+    pub fn inventory(&self) -> &Arc<Inventory> {
+        &self.inventory
+    }
+
     /// Reads the directory again: the files that changed, or all of them when a person asks.
     ///
     /// # Errors
     /// When it cannot be read: that never means that there are no specs, so all stay in force.
-    pub fn read(&mut self, trigger: Trigger) -> Result<Changes, SourceError> {
+    pub fn read(&mut self, trigger: Trigger, now: Timestamp) -> Result<Changes, SourceError> {
+        let news = self.read_files(trigger).inspect_err(|_| {
+            Arc::make_mut(&mut self.inventory).complete = false;
+        });
+        let (found, all) = news?;
+        Ok(self.take(&found, all, trigger, now))
+    }
+
+    /// What changed, and whether all files are to be taken up again.
+    fn read_files(&mut self, trigger: Trigger) -> Result<(source::Changes, bool), SourceError> {
         if trigger == Trigger::Manual {
             // Stands in for what was read only if it can be read itself.
             let mut reader = Reader::default();
@@ -120,7 +152,7 @@ impl Specs {
             self.reader = reader;
             self.first = false;
             self.rules_unread = rules_unread(&found.problems).is_some();
-            return Ok(self.take(&found, true, trigger));
+            return Ok((found, true));
         }
         let found = self.reader.read(&self.dir)?;
         // The rules are everybody's, also when they can be read again or not any more.
@@ -129,11 +161,10 @@ impl Specs {
             || self.rules_unread
             || found.changed.iter().chain(&found.gone).any(|file| file == parse::FLEET_FILE);
         self.rules_unread = unread;
-        let all = std::mem::take(&mut self.first) || rules;
-        Ok(self.take(&found, all, trigger))
+        Ok((found, std::mem::take(&mut self.first) || rules))
     }
 
-    fn take(&mut self, found: &source::Changes, all: bool, trigger: Trigger) -> Changes {
+    fn take(&mut self, found: &source::Changes, all: bool, trigger: Trigger, now: Timestamp) -> Changes {
         let files =
             if all { all_files(&self.reader) } else { concerned(&self.reader, found, &self.with_contents()) };
         // Nothing can be missing that was there the last time.
@@ -141,11 +172,19 @@ impl Specs {
         self.had_problems = !found.problems.is_empty();
         let customers = self.reader.files().filter_map(|(file, _)| customer_of(file)).collect();
         let read = load(files, found.problems.clone(), &customers, &self.dir, &self.sealing);
+        // A change of the rules has everything read.
+        if all {
+            self.take_rules(&read);
+        }
         let mut changes = self.merge(read, trigger);
         if complete {
-            self.drop_missing(&found.problems, trigger, &mut changes);
+            let files = self.reader.files().filter_map(|(file, _)| customer_of(file)).map(str::to_owned);
+            let there = files.chain(found.problems.iter().map(name_of)).collect();
+            self.drop_missing(&there, &found.problems, now, &mut changes);
         }
-        if !changes.events.is_empty()
+        self.take_inventory(found.problems.is_empty());
+        changes.events.extend(changes.removed.iter().map(|name| self.spec_removed(name, trigger)));
+        if (changes.is_noted || !changes.events.is_empty())
             && let Err(error) = self.save()
         {
             tracing::warn!(%error, "cannot remember which specs were told of");
@@ -160,11 +199,73 @@ impl Specs {
         naming.map(|customer| customer.name.clone()).chain(self.invalid().map(str::to_owned)).collect()
     }
 
+    /// Takes note of what was read, and writes nothing down.
+    pub fn look(&mut self, read: Read, now: Timestamp) {
+        let there = read.customers.keys().chain(read.invalid.keys()).cloned().collect();
+        let problems = read.problems.clone();
+        self.take_rules(&read);
+        let mut changes = self.merge(read, Trigger::Manual);
+        self.drop_missing(&there, &problems, now, &mut changes);
+        self.take_inventory(problems.is_empty());
+    }
+
+    /// The rules for removal. Where nobody knows them, nothing is removed.
+    fn take_rules(&mut self, read: &Read) {
+        self.rules_known = read.prune.is_some();
+        if let Some(policy) = &read.prune {
+            self.policy = policy.clone();
+        }
+    }
+
+    /// The stack of a customer whose file is gone is gone too.
+    pub fn stack_removed(&mut self, name: &str) {
+        if self.told.get(name).is_none_or(|told| told.gone.is_none()) {
+            return;
+        }
+        self.told.remove(name);
+        Arc::make_mut(&mut self.inventory).gone.remove(name);
+        if let Err(error) = self.save() {
+            tracing::warn!(%error, "cannot remember that the stack is gone");
+        }
+    }
+
+    fn take_inventory(&mut self, complete: bool) {
+        let valid = self.customers.iter().map(|(name, spec)| (name.clone(), Some(Arc::clone(spec))));
+        let complete = complete && self.rules_known;
+        let mut inventory = Inventory { complete, policy: self.policy.clone(), ..Inventory::default() };
+        for (name, told) in &self.told {
+            match told.gone {
+                Some(since) => {
+                    inventory.gone.insert(name.clone(), Gone { since, keep: told.keep });
+                }
+                None => {
+                    inventory.customers.insert(name.clone(), None);
+                }
+            }
+        }
+        inventory.customers.extend(valid);
+        self.inventory = Arc::new(inventory);
+    }
+
+    fn spec_removed(&self, name: &str, trigger: Trigger) -> NewEvent {
+        let message = match self.inventory.due(name) {
+            Some(due) => format!(
+                "the spec is gone: the stack is removed at {due}, unless the file is put back before; volumes stay"
+            ),
+            None => "the spec is gone; its services stay as they are".to_owned(),
+        };
+        event(name, trigger, Kind::Warning, Reason::SpecRemoved, message)
+    }
+
     /// Takes up what was read, which may be of some customers only.
     fn merge(&mut self, read: Read, trigger: Trigger) -> Changes {
         let mut changes = Changes::default();
         for (name, message) in read.invalid {
-            let told = self.told.entry(name.clone()).or_insert(Told { hash: None, invalid: None });
+            let told = self.told.entry(name.clone()).or_default();
+            if told.gone.take().is_some() {
+                changes.is_noted = true;
+                changes.events.push(back(&name, trigger));
+            }
             if told.invalid.as_ref() != Some(&message) {
                 told.invalid = Some(message.clone());
                 changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecInvalid, message));
@@ -172,8 +273,11 @@ impl Specs {
         }
         for (name, customer) in read.customers {
             let hash = hash(&customer);
-            let before = self.told.insert(name.clone(), Told { hash: Some(hash.clone()), invalid: None });
+            let told = Told { hash: Some(hash.clone()), keep: !customer.prune, ..Told::default() };
+            let before = self.told.insert(name.clone(), told);
+            changes.is_noted |= before.as_ref().is_some_and(|told| told.keep == customer.prune);
             match before {
+                Some(told) if told.gone.is_some() => changes.events.push(back(&name, trigger)),
                 None => changes.events.push(event(
                     &name,
                     trigger,
@@ -210,22 +314,35 @@ impl Specs {
     }
 
     /// Drops the customers that no file is of any more.
-    fn drop_missing(&mut self, problems: &[Problem], trigger: Trigger, changes: &mut Changes) {
-        let mut there: BTreeSet<String> =
-            self.reader.files().filter_map(|(file, _)| customer_of(file)).map(str::to_owned).collect();
-        there.extend(problems.iter().map(name_of));
+    fn drop_missing(
+        &mut self,
+        there: &BTreeSet<String>,
+        problems: &[Problem],
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
         let unknown = |name: &str| {
             let file = self.customers.get(name).map(|customer| customer.file.as_str());
             // A customer of before a restart stood in some folder that nobody remembers.
             file.map_or(!problems.is_empty(), |file| problems.iter().any(|problem| problem.covers(file)))
         };
         let missing = self.told.keys().filter(|name| !there.contains(*name) && !unknown(name));
-        let gone: Vec<String> = missing.cloned().collect();
-        for name in gone {
-            self.told.remove(&name);
+        let missing: Vec<String> = missing.cloned().collect();
+        for name in missing {
             changes.replaced.extend(self.customers.remove(&name));
-            let message = "the spec is gone; its services stay as they are".to_owned();
-            changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecRemoved, message));
+            let Some(told) = self.told.get_mut(&name) else { continue };
+            match &mut told.gone {
+                // A clock that was put back puts nothing off.
+                Some(since) => {
+                    *since = now.min(*since);
+                    continue;
+                }
+                // Nothing was ever made of what was never valid.
+                None if told.hash.is_none() => {
+                    self.told.remove(&name);
+                }
+                None => told.gone = Some(now),
+            }
             changes.removed.insert(name);
         }
     }
@@ -245,6 +362,8 @@ pub struct Read {
     pub invalid: BTreeMap<String, String>,
     /// What could not be read; customers beneath are unknown, not removed.
     pub problems: Vec<Problem>,
+    /// The fleet's rules for removal; `None`: nobody knows them.
+    pub prune: Option<PrunePolicy>,
 }
 
 /// Reads and checks all specs.
@@ -289,7 +408,9 @@ fn load(
         let names = std::mem::take(&mut loaded.customers).into_keys();
         invalid.extend(names.map(|name| (name, message.clone())));
     }
-    Read { customers: loaded.customers, invalid, problems }
+    let known = loaded.fleet.filter(|_| rules_unread(&problems).is_none());
+    let prune = known.map(|fleet| PrunePolicy::of(&fleet.prune));
+    Read { customers: loaded.customers, invalid, problems, prune }
 }
 
 fn all_files(reader: &Reader) -> BTreeMap<String, String> {
@@ -350,6 +471,11 @@ fn first_of(diagnostics: &[Diagnostic]) -> String {
 
 fn hash(customer: &Customer) -> String {
     crate::plan::text_hash(&format!("{customer:?}"))
+}
+
+fn back(name: &str, trigger: Trigger) -> NewEvent {
+    let message = "the file is back, so the stack stays".to_owned();
+    event(name, trigger, Kind::Normal, Reason::SpecAdded, message)
 }
 
 fn event(name: &str, trigger: Trigger, kind: Kind, reason: Reason, message: String) -> NewEvent {

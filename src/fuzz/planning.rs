@@ -105,8 +105,10 @@ pub(crate) fn settles(
     let mut told = Vec::new();
     for _ in 0..=ROUNDS_MAX {
         let rollout_timeout = Duration::from_secs(600);
-        let plan =
-            plan::plan(Input { desired, observed: &observed, remembered: &remembered, rollout_timeout, now });
+        let (remembered_now, prune) = (&remembered, None);
+        let input =
+            Input { desired, observed: &observed, remembered: remembered_now, rollout_timeout, now, prune };
+        let plan = plan::plan(input);
         check_plan(&plan, desired, &observed);
         if plan.steps.is_empty() {
             return;

@@ -84,6 +84,7 @@ fn assert_only_adopts(spec: &str, observed: &ObservedState, services: usize) {
         remembered: &BTreeMap::new(),
         rollout_timeout: Duration::from_secs(60),
         now: Timestamp::UNIX_EPOCH,
+        prune: None,
     });
     assert_eq!(plan.waiting, [], "{spec}");
     assert_eq!(plan.steps.len(), services, "{spec}");

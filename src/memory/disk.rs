@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use super::{HoldMemory, Memory, RepositoryMemory, ServiceMemory};
+use super::{HoldMemory, Memory, Removed, RepositoryMemory, ServiceMemory, in_memory};
 use crate::files::{Files, Real, at, make_dirs};
 
 /// Raised when the files' meaning changes; a newer one is refused rather than misread.
@@ -65,6 +65,10 @@ impl Disk {
 impl Memory for Disk {
     fn service(&self, name: &str) -> ServiceMemory {
         self.services.get(name)
+    }
+
+    fn removed(&self) -> BTreeMap<String, Removed> {
+        in_memory::removed(&self.services.values.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn put_service(&self, name: &str, memory: ServiceMemory) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{PoisonError, RwLock};
 
-use super::{HoldMemory, Memory, RepositoryMemory, ServiceMemory};
+use super::{HoldMemory, Memory, Removed, RepositoryMemory, ServiceMemory};
 
 #[derive(Debug, Default)]
 pub struct InMemory {
@@ -16,6 +16,10 @@ pub struct InMemory {
 impl Memory for InMemory {
     fn service(&self, name: &str) -> ServiceMemory {
         get(&self.services, name)
+    }
+
+    fn removed(&self) -> BTreeMap<String, Removed> {
+        removed(&self.services.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn put_service(&self, name: &str, memory: ServiceMemory) -> io::Result<()> {
@@ -45,6 +49,12 @@ impl Memory for InMemory {
         put(&self.holds, name, memory);
         Ok(())
     }
+}
+
+/// Those of them that were removed.
+pub(super) fn removed(services: &BTreeMap<String, ServiceMemory>) -> BTreeMap<String, Removed> {
+    let removed = services.iter().filter_map(|(name, memory)| Some((name.clone(), memory.removed.clone()?)));
+    removed.collect()
 }
 
 fn get<T: Clone + Default>(map: &RwLock<BTreeMap<String, T>>, name: &str) -> T {

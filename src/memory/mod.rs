@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub trait Memory: Send + Sync {
     /// What is remembered of a service, by its full Swarm name; the default if nothing is.
     fn service(&self, name: &str) -> ServiceMemory;
+    /// The services that were removed, by full name.
+    fn removed(&self) -> BTreeMap<String, Removed>;
     /// # Errors
     /// When the disk does not take it; nothing is changed then.
     fn put_service(&self, name: &str, memory: ServiceMemory) -> std::io::Result<()>;
@@ -84,6 +86,20 @@ pub struct ServiceMemory {
     /// When the nodes were last given credentials that expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_sent: Option<jiff::Timestamp>,
+    /// When it was last removed, if ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removed>,
+}
+
+/// A removal of a service, noted before the call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The engine's ID of what was removed.
+    pub id: String,
+    pub time: jiff::Timestamp,
+    /// Whether it counts towards the share that may be removed at once; what a person asked
+    /// for does not.
+    pub counted: bool,
 }
 
 /// A view of the service, so that an older one is known as such.

@@ -5,7 +5,9 @@ pub mod converge;
 pub mod fields;
 mod network;
 pub mod object;
+mod order;
 pub mod placement;
+pub mod prune;
 mod renew;
 mod service;
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub use crate::state::ObjectKind;
 use crate::state::{DesiredCustomer, ObservedService, ObservedState, Target, WaitingReason};
 use converge::Tally;
 pub use renew::renew;
+pub use service::told;
 
 /// Labels that skep writes on services, networks, secrets and configs (contract §2).
 pub mod labels {
@@ -51,6 +54,8 @@ pub struct Input<'a> {
     pub remembered: &'a BTreeMap<String, ServiceMemory>,
     pub rollout_timeout: Duration,
     pub now: Timestamp,
+    /// `None`: nothing is removed.
+    pub prune: Option<prune::Prune<'a>>,
 }
 
 /// What to do for one customer, and what is not done, and why.
@@ -63,6 +68,8 @@ pub struct Plan {
     pub services: BTreeMap<String, ServiceView>,
     /// What is to be remembered before the steps are taken.
     pub kept: object::Kept,
+    /// The customer's file is gone, and nothing is left of its stack.
+    pub is_gone: bool,
 }
 
 /// One change. It leaves no choice to whoever executes it.
@@ -118,6 +125,8 @@ pub enum Cause {
     Paused,
     /// A rollout failed, and Swarm did not roll back.
     RollBack,
+    /// No spec names it any more.
+    Unnamed,
     /// The credentials that the nodes have would expire.
     Credentials,
 }
@@ -209,12 +218,15 @@ pub fn plan(input: Input<'_>) -> Plan {
         plan.steps.extend(decision.step);
         plan.services.insert(key.clone(), decision.view);
     }
+    order::hold_back(&input, &mut plan);
     // Before the services that join and use them.
     let mut first = network::missing(&input, &plan.steps);
     first.extend(object::create(&input, &plan.steps));
-    let last = object::superseded(&input, &plan.steps);
+    let last = if customer.prune { object::superseded(&input, &plan.steps) } else { Vec::new() };
     plan.steps.splice(0..0, first);
     plan.steps.extend(last);
+    prune::decide(&input, &mut plan);
+    plan.is_gone &= plan.steps.is_empty();
     plan
 }
 

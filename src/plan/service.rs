@@ -14,8 +14,11 @@ use crate::state::{DesiredImage, ObservedService, Target, WaitingReason};
 
 mod image;
 mod view;
+mod words;
 
 use image::ImageDecision;
+use words::describe;
+pub use words::told;
 
 /// Swarm takes up a written service within milliseconds, unless a leader is elected meanwhile (measured: 11 s).
 const TAKE_UP_MS: i64 = 20_000;
@@ -114,7 +117,7 @@ impl Case<'_> {
     fn suspended(&self) -> Option<String> {
         let holds = [self.input.desired.spec.suspend.as_ref(), self.service.suspend.as_ref()];
         let now = self.input.now;
-        let hold = holds.into_iter().flatten().find(|hold| hold.until.is_none_or(|until| now < until))?;
+        let hold = holds.into_iter().flatten().find(|hold| hold.holds(now))?;
         let until = hold.until.map(|until| format!(" until {until}")).unwrap_or_default();
         let would = match &self.image {
             DesiredImage::Chosen(target) if !self.runs(target) => {
@@ -200,12 +203,29 @@ impl Case<'_> {
         if target.is_none() && observed.image().is_none_or(|image| image.digest.is_none()) {
             return (None, waiting);
         }
-        let step =
-            self.difference(observed, &fields, target).or_else(|| self.mend_tasks(observed, &mut waiting));
+        let step = self.difference(observed, &fields, target);
+        let step = match step.map(|step| self.unless_only_told(step)) {
+            Some(Ok(step)) => Some(step),
+            Some(Err(told)) => {
+                waiting.push(told);
+                None
+            }
+            None => self.mend_tasks(observed, &mut waiting),
+        };
         if step.is_none() {
             waiting.extend(self.rollout_in_progress());
         }
         (step, waiting)
+    }
+
+    /// Drift that the spec says to only tell of is no step.
+    fn unless_only_told(&self, step: Step) -> Result<Step, Waiting> {
+        let drift = self.service.drift.unwrap_or(self.input.desired.spec.drift);
+        if step.cause != Cause::Drift || drift == spec::Drift::Correct {
+            return Ok(step);
+        }
+        let message = format!("changed by somebody else: {}", told(&step.drift));
+        Err(self.wait(WaitingReason::DriftDetected, message))
     }
 
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
@@ -529,29 +549,6 @@ impl Case<'_> {
 
     fn view_of(&self, observed: &ObservedService) -> Option<ImageView> {
         Some(self.image_view(fields::image(&observed.spec)))
-    }
-}
-
-fn describe(key: &str, cause: Cause, from: Option<&ImageView>, to: &ImageView, changes: &[Change]) -> String {
-    let was = from.map(ImageView::short).unwrap_or_default();
-    let now = to.short();
-    let fields: Vec<&str> = changes.iter().map(|change| change.field.as_str()).take(8).collect();
-    let fields = fields.join(", ");
-    let image = if from.is_some_and(|from| from == to) { String::new() } else { format!("{was} -> {now}") };
-    match cause {
-        Cause::Adoption if image.is_empty() => format!("{key} adopted at {now}"),
-        Cause::Adoption if was == now => format!("{key} adopted, {now} pinned to its digest"),
-        Cause::Adoption => format!("{key} adopted, {image}"),
-        Cause::TagMoved => format!("{key} {now} has new content, pulling it again"),
-        Cause::Drift if was == now && !image.is_empty() => {
-            let fields = if fields.is_empty() { String::new() } else { format!(", {fields}") };
-            format!("{key} put back: {now} by its digest{fields}")
-        }
-        Cause::Version if was == now => format!("{key} {now} pinned to its digest"),
-        Cause::Version if fields.is_empty() => format!("{key} {image}"),
-        Cause::Version => format!("{key} {image}; {fields}"),
-        Cause::Drift => format!("{key} put back: {}", if fields.is_empty() { image } else { fields }),
-        _ => format!("{key}: {fields}"),
     }
 }
 

@@ -68,7 +68,20 @@ fn service() -> impl Strategy<Value = (Service, DesiredImage)> {
             let policy = VersionPolicy { retag, ..VersionPolicy::default() };
             let repository = REPOSITORY.parse().unwrap();
             let image = ImagePolicy::Highest { repository, policy };
-            (Service { key: String::new(), image, adopt, suspend: None, on_failure, compose }, chosen)
+            let (after, drift) = (Vec::new(), None);
+            (
+                Service {
+                    key: String::new(),
+                    image,
+                    adopt,
+                    suspend: None,
+                    on_failure,
+                    after,
+                    drift,
+                    compose,
+                },
+                chosen,
+            )
         },
     )
 }
@@ -90,6 +103,8 @@ fn found() -> impl Strategy<Value = Value> {
             adopt: false,
             suspend: None,
             on_failure: OnFailure::Rollback,
+            after: Vec::new(),
+            drift: None,
             compose,
         };
         fields::create(&customer(), &service, REPOSITORY, &id).unwrap()
@@ -174,6 +189,7 @@ fn remembered() -> impl Strategy<Value = ServiceMemory> {
         |(last_good, refused, rollout, forced, retry)| ServiceMemory {
             auth_sent: None,
             seen: None,
+            removed: None,
             last_good,
             refused,
             rollout,
@@ -259,6 +275,8 @@ fn nothing_is_rolled_back_that_is_not_ours() {
         adopt: true,
         suspend: None,
         on_failure: OnFailure::Rollback,
+        after: Vec::new(),
+        drift: None,
         compose: Compose::default(),
     };
     let spec = json!({
@@ -297,6 +315,7 @@ fn nothing_is_rolled_back_that_is_not_ours() {
         remembered: &BTreeMap::from([("acme_web".into(), memory)]),
         rollout_timeout: std::time::Duration::from_secs(600),
         now: jiff::Timestamp::UNIX_EPOCH,
+        prune: None,
     });
     assert_eq!(plan.steps, []);
     assert_eq!(plan.waiting[0].reason, WaitingReason::VersionRefused);

@@ -110,11 +110,19 @@ impl OutcomeState {
 const UNKNOWN: &[&str] =
     &["SpecInvalid", "RegistryUnavailable", "SwarmUnavailable", "TagListTruncated", "ContentUnknown"];
 /// Reasons that are somebody's will or a matter of time, not a fault.
-const HELD: &[&str] = &["Suspended", "RolloutInProgress"];
+const HELD: &[&str] = &["Suspended", "RolloutInProgress", "PruneDisabled", "SpecRemoved"];
 
 /// Reasons for which a service is not what its spec wants and `apply` could not make it so.
 /// What is held by somebody's will, or by a failure that was told before, is none.
-const UNDONE: &[&str] = &["NotOwned", "NoVersionFits", "NetworkMissing", "ObjectMissing", "RolloutFailed"];
+const UNDONE: &[&str] = &[
+    "NotOwned",
+    "NoVersionFits",
+    "NetworkMissing",
+    "ObjectMissing",
+    "RolloutFailed",
+    "DependencyNotReady",
+    "PruneHeld",
+];
 
 impl PlanWaiting {
     /// Whether it leaves open what is to be done, which is never exit status 0.

@@ -123,6 +123,12 @@ pub static SPEC: Keys = Keys {
             "Hold the whole customer: nothing is changed, everything is still shown",
         ),
         key(
+            "prune",
+            Shape::Boolean,
+            "Remove services and networks of skep's that the file no longer names, and the whole stack a while after the file is gone; volumes stay always; default true",
+        ),
+        key("drift", DRIFT_SHAPE, DRIFT_DOC),
+        key(
             "services",
             Shape::Map {
                 pattern: Some(SERVICE_KEY_PATTERN),
@@ -151,7 +157,7 @@ pub static SPEC: Keys = Keys {
             "Configs that services may use",
         ),
     ],
-    not_yet: &["prune", "drift"],
+    not_yet: &[],
     refused: &[
         ("name", "the stack is named by the file"),
         ("customer", "the customer is named by the file"),
@@ -245,7 +251,10 @@ const VERSION_SHAPE: Shape = Shape::Any(&[Shape::Text, Shape::Table(&VERSION)]);
 const JOINED_SHAPE: Shape =
     Shape::Any(&[TEXTS, Shape::Map { pattern: None, value: &Shape::Table(&SERVICE_NETWORK) }]);
 
-const OWN_SERVICE_KEYS: [Key; 16] = [
+const DRIFT_SHAPE: Shape = Shape::Choice(&["correct", "warn"]);
+const DRIFT_DOC: &str = "When somebody else changes a field that skep owns: correct (put it back) or warn (only tell, until the spec or the version changes); default correct";
+
+const OWN_SERVICE_KEYS: [Key; 18] = [
     key(
         "image",
         Shape::Text,
@@ -263,6 +272,12 @@ const OWN_SERVICE_KEYS: [Key; 16] = [
         Shape::Choice(&["rollback", "hold"]),
         "When a rollout failed and Swarm did not roll back by itself: rollback (once, to the last good image) or hold; default rollback",
     ),
+    key(
+        "after",
+        TEXTS,
+        "Keys of services that must be in sync and running before this one is created or changed; default none",
+    ),
+    key("drift", DRIFT_SHAPE, DRIFT_DOC),
     key("environment", PAIRS, "Environment variables: a table, or a list of \"KEY=VALUE\""),
     key(
         "env_file",

@@ -31,6 +31,10 @@ pub struct Customer {
     /// The file the spec was read from, relative to the specs directory, for messages.
     pub file: String,
     pub suspend: Option<Suspend>,
+    /// Whether what the spec no longer names is removed.
+    pub prune: bool,
+    /// For services that say nothing themselves.
+    pub drift: Drift,
     pub services: BTreeMap<String, Service>,
     pub networks: BTreeMap<String, Network>,
     pub volumes: BTreeMap<String, Volume>,
@@ -38,6 +42,25 @@ pub struct Customer {
     pub configs: BTreeMap<String, Blob>,
     /// It depends on content that does not stand in spec files.
     pub names_contents: bool,
+}
+
+impl Customer {
+    /// A customer that has no file any more, and so wants nothing.
+    pub fn without_file(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            file: format!("{name}.toml"),
+            suspend: None,
+            prune: true,
+            drift: Drift::default(),
+            services: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            names_contents: false,
+        }
+    }
 }
 
 /// A service as the spec wants it.
@@ -50,7 +73,21 @@ pub struct Service {
     pub adopt: bool,
     pub suspend: Option<Suspend>,
     pub on_failure: OnFailure,
+    /// Keys of services that must be in sync and run before this one is changed.
+    pub after: Vec<String>,
+    /// What to do about foreign changes; `None`: as the customer says.
+    pub drift: Option<Drift>,
     pub compose: Compose,
+}
+
+/// What to do when somebody else changed a field that skep owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Drift {
+    /// Put it back.
+    #[default]
+    Correct,
+    /// Only tell; the next change of the spec or the version puts it back.
+    Warn,
 }
 
 /// A hold on a customer or a service: nothing is changed, everything is still shown.
@@ -80,6 +117,12 @@ pub enum ImagePolicy {
     Tag { repository: Repository, tag: String, version: semver::Version },
     /// One content; the tag, if any, is only a name for people.
     Digest { repository: Repository, tag: Option<String>, digest: Digest },
+}
+
+impl Suspend {
+    pub fn holds(&self, now: jiff::Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 impl ImagePolicy {

@@ -23,6 +23,7 @@ mod image;
 mod layout;
 mod merge;
 mod networks;
+mod order;
 mod ports;
 mod reader;
 mod report;

@@ -290,6 +290,10 @@ impl Swarm for Client {
             let call = Call { operation, method: Method::DELETE, path, auth: None, body: None };
             match self.call(call).await {
                 Err(error) if error.is_gone() => Ok(()),
+                // What uses it is about to go, else nobody would ask.
+                Err(error) if error.message.contains("is in use by") => {
+                    Err(SwarmError { class: ErrorClass::Transient, ..error })
+                }
                 answer => answer.map(drop),
             }
         })

@@ -13,13 +13,14 @@ use skep::controller::{Request, plan_only};
 use skep::events::Trigger;
 use skep::image::ImageRef;
 use skep::memory::{InMemory, Memory, RepositoryMemory, ServiceMemory};
+use skep::plan::prune::{Gone, Inventory, PrunePolicy};
 use skep::plan::{self, Action, Cause, ObjectKind, Plan, Write, fields, labels};
 use skep::report::PlanReport;
 use skep::source::{Beside, Standing};
 use skep::spec::diagnostics::Severity;
 use skep::spec::parse::{self, Loaded, SpecFiles};
 use skep::spec::{ContentKey, Customer};
-use skep::state::{ObservedBlob, ObservedState};
+use skep::state::{ObservedBlob, ObservedState, WaitingReason};
 
 use crate::diff;
 use crate::words::Words;
@@ -38,6 +39,7 @@ pub const FILES: &[&str] = &[
     "tags.json",
     "memory.json",
     "no-key",
+    "prune.json",
     "now",
     "plan.json",
     "writes.json",
@@ -60,6 +62,7 @@ pub struct Scenario {
     configs: BTreeMap<String, ObservedBlob>,
     tags: Value,
     memory: Memories,
+    prune: Value,
     now: jiff::Timestamp,
 }
 
@@ -103,8 +106,23 @@ impl Scenario {
         let memory = memories(files.json("memory.json"), &loaded);
         let now = files.text("now").unwrap_or_else(|| "2026-11-23T12:00:00Z".to_owned());
         let now = now.trim().parse().expect("now is a time");
+        let prune = files.json("prune.json").unwrap_or_else(|| json!({}));
         let words = files.words;
-        Self { words, loaded, hashes, services, tasks, nodes, networks, secrets, configs, tags, memory, now }
+        Self {
+            words,
+            loaded,
+            hashes,
+            services,
+            tasks,
+            nodes,
+            networks,
+            secrets,
+            configs,
+            tags,
+            memory,
+            prune,
+            now,
+        }
     }
 
     pub async fn run(&self) -> Run {
@@ -129,9 +147,12 @@ impl Scenario {
             let first = diagnostics.iter().find(|found| found.severity == Severity::Error);
             plans.push(invalid_plan(name, &first.map(|found| found.one_line()).unwrap_or_default()));
         }
-        for customer in self.loaded.customers.values() {
+        let inventory = Arc::new(self.inventory());
+        let gone = inventory.gone.keys().map(|name| Customer::without_file(name));
+        for customer in self.loaded.customers.values().cloned().chain(gone) {
             let request = Request {
-                customer: Arc::new(customer.clone()),
+                inventory: Arc::clone(&inventory),
+                customer: Arc::new(customer),
                 revision: None,
                 trigger: Trigger::Manual,
                 since: tokio::time::Instant::now(),
@@ -143,6 +164,25 @@ impl Scenario {
         plans.sort_by(|a, b| a.customer.cmp(&b.customer));
         let (words, hashes) = (self.words.clone(), self.hashes.clone());
         Run { words, hashes, observed, adopting: self.adopting(), plans }
+    }
+
+    /// `prune.json`: customers whose file is gone and since when, and the fleet's rules.
+    fn inventory(&self) -> Inventory {
+        let prune = &self.prune;
+        let valid = self.loaded.customers.iter();
+        let valid = valid.map(|(name, spec)| (name.clone(), Some(Arc::new(spec.clone()))));
+        let invalid = self.loaded.invalid.keys().map(|name| (name.clone(), None));
+        let gone = prune["gone"].as_object().into_iter().flatten().map(|(name, gone)| {
+            let since = gone["since"].as_str().expect("since when").parse().expect("a time");
+            (name.clone(), Gone { since, keep: gone["keep"] == true })
+        });
+        Inventory {
+            customers: valid.chain(invalid).collect(),
+            gone: gone.collect(),
+            complete: prune["incomplete"] != true,
+            policy: PrunePolicy { enabled: prune["enabled"] != false, ..PrunePolicy::default() },
+            allowed: prune["allowed"] == true,
+        }
     }
 
     fn adopting(&self) -> Vec<String> {
@@ -167,6 +207,7 @@ impl Scenario {
             configs: self.configs.clone(),
             tags: self.tags.clone(),
             memory: self.memory.clone(),
+            prune: self.prune.clone(),
             now: self.now,
         };
         let steps: Vec<&plan::Step> = run.plans.iter().flat_map(|plan| &plan.steps).collect();
@@ -184,9 +225,10 @@ impl Scenario {
         }
         next.tasks = world::healthy_tasks(&next.services, &next.nodes);
         let mut second = next.run().await;
-        // What uses an object that was only just made is written in the pass after that.
+        // What comes after another, what uses an object that was only just made, and what services let
+        // go of, is for a pass of its own.
         let made = |step: &&plan::Step| matches!(step.write, Write::CreateBlob { .. });
-        if steps.iter().any(made) {
+        if steps.iter().any(made) || run.goes_on() {
             for step in second.plans.iter().flat_map(|plan| &plan.steps) {
                 next.carry_out(step);
             }
@@ -327,6 +369,14 @@ impl Run {
             ("writes.json", (!writes.is_empty()).then(|| self.text(&Value::Object(writes)))),
             ("status.json", Some(self.text(&self.status()))),
         ]
+    }
+
+    /// Whether what this pass did lets a second one do more.
+    fn goes_on(&self) -> bool {
+        let waits =
+            |plan: &Plan| plan.waiting.iter().any(|it| it.reason == WaitingReason::DependencyNotReady);
+        let removes = |plan: &Plan| plan.steps.iter().any(|step| step.action == Action::Remove);
+        self.plans.iter().any(|plan| waits(plan) || removes(plan))
     }
 
     fn text(&self, value: &Value) -> String {

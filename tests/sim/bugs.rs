@@ -235,6 +235,10 @@ impl Memory for BuggyMemory {
         lost.get(name).cloned().unwrap_or_else(|| self.memory.service(name))
     }
 
+    fn removed(&self) -> std::collections::BTreeMap<String, skep::memory::Removed> {
+        self.memory.removed()
+    }
+
     fn put_service(&self, name: &str, memory: ServiceMemory) -> io::Result<()> {
         let mut written = memory.clone();
         match self.bug {

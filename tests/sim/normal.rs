@@ -106,6 +106,10 @@ pub fn memory(state_dir: &Path) -> Value {
 fn timeless(value: &mut Value) {
     match value {
         Value::Object(object) => {
+            // Of what was removed: the engine draws IDs.
+            if object.contains_key("counted") {
+                object.remove("id");
+            }
             for key in ["event_id", "started", "after_index", "time", "why", "until", "seen"] {
                 object.remove(key);
             }

@@ -51,6 +51,8 @@ struct Seen {
     foreign: BTreeSet<String>,
     /// Services whose version may fall.
     may_fall: BTreeSet<String>,
+    /// Services that may be removed.
+    may_go: BTreeSet<String>,
     versions: BTreeMap<String, Version>,
 }
 
@@ -102,6 +104,11 @@ impl Witness {
         self.seen().may_fall.insert(name.to_owned());
     }
 
+    /// From now on the service of this name may be removed.
+    pub fn let_go(&self, name: &str) {
+        self.seen().may_go.insert(name.to_owned());
+    }
+
     /// Checks a write before the engine has it.
     fn before(&self, call: &Call, spec: &Value) {
         let current = self.engine.with(|state| call.service(state).cloned());
@@ -113,7 +120,7 @@ impl Witness {
         if call.verb != Verb::Delete && !self.is_announced(&name, spec) {
             found.push(format!("I8: {:?} of {name} without an intent on disk", call.verb));
         }
-        if call.verb == Verb::Delete {
+        if call.verb == Verb::Delete && !self.seen().may_go.contains(&name) {
             found.push(format!("I5: {name} is deleted"));
         }
         if call.is_service && call.verb != Verb::Delete {

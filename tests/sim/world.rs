@@ -270,6 +270,10 @@ impl World {
         self.witness.let_fall(service);
     }
 
+    pub fn let_go(&self, service: &str) {
+        self.witness.let_go(service);
+    }
+
     /// Somebody makes a service; `container` is laid over its container's spec.
     pub fn service_by_hand(&self, name: &str, image: &str, container: Value) {
         let mut spec = json!({

@@ -40,7 +40,12 @@ impl Typed<'_> {
             Self::Apply => {
                 apply::run(
                     ctx,
-                    apply::Args { customers: Customers::default(), timeout: None, no_wait: false },
+                    apply::Args {
+                        customers: Customers::default(),
+                        timeout: None,
+                        no_wait: false,
+                        allow_prune: false,
+                    },
                 )
                 .await
             }

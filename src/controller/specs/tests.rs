@@ -5,6 +5,10 @@ use super::*;
 const GOOD: &str = "[services.web]\nimage = \"r.example.com/web\"\n";
 const SHARING: &str = "template = \"saas\"\n";
 
+fn now() -> Timestamp {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
 struct Place {
     dir: tempfile::TempDir,
     specs: Specs,
@@ -40,7 +44,7 @@ impl Place {
 
     /// The reasons told, with whom they are about; whom to look at; who is gone.
     fn read(&mut self, trigger: Trigger) -> [Vec<String>; 3] {
-        let changes = self.specs.read(trigger).unwrap();
+        let changes = self.specs.read(trigger, now()).unwrap();
         let about = |event: &NewEvent| {
             format!("{} {}", event.reason.as_str(), event.customer.clone().unwrap_or_default())
         };
@@ -180,4 +184,80 @@ fn a_new_customer_concerns_who_names_what_is_its_own() {
     place.read(Trigger::Spec);
     let told = place.specs.told["acme"].invalid.clone().unwrap();
     assert!(told.starts_with("acme.toml:4:11") && told.contains("belongs to customer globex"), "{told}");
+}
+
+/// When the customer's stack is to go, and whether the specs allow of it now.
+fn due(specs: &Specs, name: &str) -> Option<(String, bool)> {
+    let inventory = specs.inventory();
+    inventory.due(name).map(|due| (due.to_string(), inventory.complete))
+}
+
+#[test]
+fn a_stack_goes_a_grace_after_its_file_whoever_restarts() {
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD)]);
+    place.remove("acme.toml");
+    place.read(Trigger::Spec);
+    let ten_past = || Some(("2026-11-23T12:10:00Z".to_owned(), true));
+    assert_eq!(due(&place.specs, "acme"), ten_past());
+    assert_eq!(due(&place.specs, "globex"), None);
+    let later = now() + jiff::SignedDuration::from_secs(300);
+    let mut again = Specs::new(
+        &place.dir.path().join("specs"),
+        Some(place.dir.path()),
+        Sealing::visitor(place.dir.path()),
+    );
+    assert!(again.read(Trigger::Startup, later).unwrap().removed.is_empty(), "it was told before");
+    assert_eq!(due(&again, "acme"), ten_past());
+    // A directory that cannot be read says nothing about what is gone.
+    fs::rename(place.dir.path().join("specs"), place.dir.path().join("away")).unwrap();
+    again.read(Trigger::Spec, later).unwrap_err();
+    assert_eq!(due(&again, "acme"), Some(("2026-11-23T12:10:00Z".to_owned(), false)));
+    fs::rename(place.dir.path().join("away"), place.dir.path().join("specs")).unwrap();
+    again.read(Trigger::Spec, later).unwrap();
+    assert_eq!(due(&again, "acme"), ten_past());
+    place.write("acme.toml", GOOD);
+    let changes = again.read(Trigger::Spec, later).unwrap();
+    assert_eq!(changes.events.iter().map(|event| event.reason).collect::<Vec<_>>(), [Reason::SpecAdded]);
+    assert_eq!(due(&again, "acme"), None);
+}
+
+#[test]
+fn what_was_to_stay_stays_and_what_went_is_forgotten() {
+    let mut place = Place::new(&[("acme.toml", &format!("prune = false\n{GOOD}")), ("globex.toml", GOOD)]);
+    place.remove("acme.toml");
+    place.remove("globex.toml");
+    place.read(Trigger::Spec);
+    assert!(place.specs.inventory().gone["acme"].keep);
+    assert_eq!(due(&place.specs, "acme"), None);
+    place.specs.stack_removed("globex");
+    assert!(!place.specs.inventory().gone.contains_key("globex"));
+    let mut again = Specs::new(
+        &place.dir.path().join("specs"),
+        Some(place.dir.path()),
+        Sealing::visitor(place.dir.path()),
+    );
+    // The clock was put back: the time that is left does not grow.
+    let earlier = now() - jiff::SignedDuration::from_secs(3600);
+    again.read(Trigger::Startup, earlier).unwrap();
+    let gone: Vec<(&String, Timestamp)> =
+        again.inventory().gone.iter().map(|(name, gone)| (name, gone.since)).collect();
+    assert_eq!(gone, [(&"acme".to_owned(), earlier)]);
+}
+
+#[test]
+fn the_fleets_rules_for_removal_are_those_in_force() {
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD)]);
+    place.write("fleet.toml", "prune = { grace = \"1h\", share = 0.05 }\n");
+    place.read(Trigger::Spec);
+    place.remove("acme.toml");
+    place.read(Trigger::Spec);
+    assert_eq!(due(&place.specs, "acme"), Some(("2026-11-23T13:00:00Z".to_owned(), true)));
+    assert_eq!(place.specs.inventory().policy.share, 5);
+    // Rules that nobody can read let nothing go.
+    place.write("fleet.toml", "prune = { grace = 1");
+    place.read(Trigger::Spec);
+    assert_eq!(due(&place.specs, "acme"), Some(("2026-11-23T13:00:00Z".to_owned(), false)));
+    place.write("fleet.toml", "prune = false\n");
+    place.read(Trigger::Spec);
+    assert_eq!(due(&place.specs, "acme"), None);
 }

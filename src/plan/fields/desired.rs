@@ -35,6 +35,15 @@ pub fn default_network(customer: &Customer) -> String {
     network_name(customer, DEFAULT_NETWORK)
 }
 
+/// Whether a service of the customer joins the network of this name in the Swarm.
+pub fn joins(customer: &Customer, service: &Service, name: &str) -> bool {
+    let joined = service.compose.networks.as_deref().unwrap_or_default();
+    match joined {
+        [] => default_network(customer) == name,
+        some => some.iter().any(|one| network_name(customer, &one.key) == name),
+    }
+}
+
 const DEFAULT_NETWORK: &str = "default";
 
 /// The fields that the spec sets, sorted by name. `networks` gives the engine's ID for a

@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use access::{read, write};
 pub use create::create;
-pub use desired::{MissingNetwork, default_network, desired, mode_change, network_name, released};
+pub use desired::{MissingNetwork, default_network, desired, joins, mode_change, network_name, released};
 pub use display::{display, is_sensitive};
 pub use invert::{Said, invert, path, uncovered};
 pub use references::{fill, referred, unmade};

@@ -52,7 +52,7 @@ impl Case<'_> {
             Sync::Stalled
         } else if waits(W::RegistryUnavailable) || waits(W::TagListTruncated) || waits(W::ContentUnknown) {
             Sync::Unknown
-        } else if step.is_some() {
+        } else if step.is_some() || waits(W::DriftDetected) {
             Sync::Drifted
         } else if waits(W::RolloutInProgress)
             || self.is_updating()

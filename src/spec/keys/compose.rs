@@ -65,8 +65,8 @@ pub static PORT: Keys = Keys {
     ],
 };
 
-/// What issue 4 will bring, and the contract's `after`, `prune` and `drift`.
-pub(super) const NOT_YET: &[&str] = &["after", "drift", "prune"];
+/// Promised, and not built.
+pub(super) const NOT_YET: &[&str] = &[];
 
 const LIMITS: &str = "use `deploy.resources`";
 const LEAVE_OUT: &str = "leave it out";

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::networks::read_networks;
+use super::order::check_order;
 use super::reader::{Context, Item, TableReader};
 use super::report::Span;
 use super::secrets::read_blobs;
-use super::service::read_service;
+use super::service::{DRIFT, read_service};
 use super::tree::{Table, Value};
 use super::volumes::read_volumes;
 use crate::spec::keys::{SPEC, SUSPEND};
@@ -33,6 +34,8 @@ pub(super) fn read_customer(cx: &mut Context<'_>, root: &Table, file: u32) -> Cu
         }
     }
     let suspend = table.take("suspend").and_then(|item| read_suspend(cx, &item));
+    let prune = table.take("prune").and_then(|item| item.boolean(cx)).unwrap_or(true);
+    let drift = table.take("drift").and_then(|item| item.choice(cx, DRIFT)).unwrap_or_default();
     let networks = table.take("networks").map(|item| read_networks(cx, &item)).unwrap_or_default();
     let volumes = table.take("volumes").map(|item| read_volumes(cx, &item)).unwrap_or_default();
     let secrets = table.take("secrets").map(|item| read_blobs(cx, &item, ObjectKind::Secret));
@@ -50,6 +53,8 @@ pub(super) fn read_customer(cx: &mut Context<'_>, root: &Table, file: u32) -> Cu
         name: cx.customer.unwrap_or_default().to_owned(),
         file: cx.sources.path(file).to_owned(),
         suspend,
+        prune,
+        drift,
         services,
         networks: declared.networks,
         volumes: declared.volumes,
@@ -88,6 +93,7 @@ fn read_services(cx: &mut Context<'_>, item: &Item<'_>, declared: &Declared) -> 
             services.insert(name.to_owned(), service);
         }
     }
+    check_order(cx, item, &services);
     services
 }
 

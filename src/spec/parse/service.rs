@@ -15,13 +15,16 @@ use super::secrets::read_references;
 use super::tree::Value;
 use super::{units, words};
 use crate::spec::keys::{HEALTHCHECK, SERVICE, SERVICE_NETWORK};
-use crate::spec::{Compose, Healthcheck, ImagePolicy, Network, NetworkAttachment, OnFailure, Service};
+use crate::spec::{Compose, Drift, Healthcheck, ImagePolicy, Network, NetworkAttachment, OnFailure, Service};
 use crate::text::{nearest, printable};
 
 /// The engine takes no shorter times in a health check (0 aside, which means the default).
 const HEALTH_TIME_MIN: Duration = Duration::from_millis(1);
 /// Labels that skep and the docker CLI own.
 const OWNED_LABELS: &[&str] = &["skep.", "com.docker.stack."];
+
+/// The words of `drift`.
+pub(super) const DRIFT: &[(&str, Drift)] = &[("correct", Drift::Correct), ("warn", Drift::Warn)];
 
 /// Reads one service. `None` when its image cannot be told; the reason is reported, or lies
 /// outside this file.
@@ -42,6 +45,8 @@ pub(super) fn read_service(
     let reactions = [("rollback", OnFailure::Rollback), ("hold", OnFailure::Hold)];
     let on_failure =
         table.take("on_failure").and_then(|item| item.choice(cx, &reactions)).unwrap_or_default();
+    let after = table.take("after").and_then(|item| item.strings(cx)).unwrap_or_default();
+    let drift = table.take("drift").and_then(|item| item.choice(cx, DRIFT));
     let ports = table.take("ports").and_then(|item| read_ports(cx, &item));
     let mut environment = table.take("env_file").map(|item| read_env_files(cx, &item)).unwrap_or_default();
     environment.extend(table.take("environment").map(|item| read_environment(cx, &item)).unwrap_or_default());
@@ -64,7 +69,7 @@ pub(super) fn read_service(
     };
     check_deploy(cx, &table, &item.key, &compose);
     table.finish(cx);
-    Some(Service { key: name.to_owned(), image: image?, adopt, suspend, on_failure, compose })
+    Some(Service { key: name.to_owned(), image: image?, adopt, suspend, on_failure, after, drift, compose })
 }
 
 /// A table, or a list of `KEY=VALUE`; a `KEY` without `=` gives `None`.

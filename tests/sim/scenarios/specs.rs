@@ -46,13 +46,16 @@ pub fn all() -> Vec<Scenario> {
         })
         .then("edit", |w| w.spec("templates/saas.toml", &TEMPLATE.replace("NAME =", "LEVEL = \"2\", NAME =")))
         .then("push", |w| w.push("shop/web", "1.1.0")),
-        scenario("service_removed", "a service leaves the spec and is left alone", |w| {
+        scenario("service_removed", "a service leaves the spec and is removed", |w| {
             w.push("shop/web", "1.0.0");
             w.push("shop/api", "1.0.0");
             let api = WEB.replace("services.web", "services.api").replace("shop/web", "shop/api");
             w.spec("acme.toml", &format!("{WEB}{api}"));
         })
-        .then("remove", |w| w.spec("acme.toml", WEB))
+        .then("remove", |w| {
+            w.let_go("acme_api");
+            w.spec("acme.toml", WEB);
+        })
         .then("push", |w| {
             w.push("shop/web", "1.1.0");
             w.push("shop/api", "1.1.0");
@@ -61,6 +64,12 @@ pub fn all() -> Vec<Scenario> {
             .then("remove", |w| w.remove_spec("acme.toml"))
             .then("push", |w| w.push("shop/web", "1.1.0"))
             .then("put back", |w| w.spec("acme.toml", WEB)),
+        scenario("order", "a service comes after another, which is created first", |w| {
+            w.push("shop/web", "1.0.0");
+            w.push("shop/api", "1.0.0");
+            let api = WEB.replace("services.web", "services.api").replace("shop/web", "shop/api");
+            w.spec("acme.toml", &format!("{WEB}after = [\"api\"]\n{api}"));
+        }),
         scenario("scaled", "replicas change with the version, to none and back", web)
             .then("scale and push", |w| {
                 w.push("shop/web", "1.1.0");

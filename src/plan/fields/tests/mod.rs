@@ -33,6 +33,8 @@ pub(in crate::plan) fn customer() -> Customer {
         name: "acme".into(),
         file: "acme.toml".into(),
         suspend: None,
+        prune: true,
+        drift: spec::Drift::Correct,
         services: BTreeMap::new(),
         networks: BTreeMap::from([
             network("edge", "shared-edge"),

@@ -34,14 +34,10 @@ fn top() {
         &["1:1 service: unknown key", "2:1 services: no services"],
     );
     check(
-        r#"drift = 'warn'
-name = 'x'
+        r#"name = 'x'
 [services.a]
 image='a'"#,
-        &[
-            "1:1 drift: not yet: this key is promised but not built",
-            "2:1 name: this key does not belong here",
-        ],
+        &["1:1 name: this key does not belong here"],
     );
     check(
         r#"suspend = true
@@ -362,5 +358,28 @@ image = 'x'"#,
     check(
         "\u{feff}[services.ä]\r\nimage = 'x'\r\n\"ö\\u001b\" = 1",
         &["1:11 : invalid TOML: invalid unquoted key", r#"3:1 services."ä"."ö\u{1b}": unknown key"#],
+    );
+}
+
+#[test]
+fn order_drift_and_prune() {
+    check_service("after = \"db\"", &["3:9 services.web.after: expected a list of strings, found a string"]);
+    check_service("after = [\"web\"]", &["3:10 services.web.after[0]: a service cannot wait for itself"]);
+    check_service("after = [\"wed\"]", &["3:10 services.web.after[0]: there is no service `wed`"]);
+    check_service("drift = \"ignore\"", &["3:9 services.web.drift: \"ignore\" is not one of"]);
+    check_service("prune = false", &["3:1 services.web.prune: unknown key"]);
+    check(
+        "prune = 1\ndrift = true\n[services.a]\nimage = 'a'\n",
+        &["1:9 prune: expected true or false", "2:9 drift: expected one of"],
+    );
+    let service = |name: &str, after: &str| format!("[services.{name}]\nimage = 'a'\nafter = [{after}]\n");
+    check(
+        &[service("a", "'b'"), service("b", "'c', 'c'"), service("c", "'a'")].concat(),
+        &[
+            "3:10 services.a.after[0]: `a` waits for itself: a after b after c after a",
+            "6:10 services.b.after[0]: `b` waits for itself: b after c after a after b",
+            "6:15 services.b.after[1]: the service stands here twice",
+            "9:10 services.c.after[0]: `c` waits for itself: c after a after b after c",
+        ],
     );
 }
