@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::convert::{self, Ending};
-use super::session::{self, Observers, Writer};
+use super::session::{self, Chosen, Observers, Writer};
 use super::{Context, Customers, FAILED};
-use crate::controller::{Applied, ApplyOnce, Report, Specs, apply_once};
+use crate::controller::{Applied, ApplyOnce, Report, Request, Specs, apply_once};
 use crate::events::Trigger;
 use crate::plan::{Cause, Plan, Waiting};
 use crate::report::{Outcome, OutcomeState, PlanCustomer, PlanReport, PlanStep};
@@ -39,13 +39,22 @@ Exit status:
   2  an invalid spec, or the engine or a registry is out of reach";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
-    let mut chosen = session::choose(&ctx.config, &args.customers.customers)?;
+    let names = &args.customers.customers;
+    // Mistakes in names come before any lock; a repository is fetched only by who holds it.
+    let early = ctx.config.git.is_none().then(|| session::choose(&ctx.config, names)).transpose()?;
     let writer = Writer::open(&ctx.config, &Observers::default())?;
+    let mut chosen = match early {
+        Some(chosen) => chosen,
+        None => session::choose_newest(&ctx.config, names, true)?,
+    };
     session::complete_digests(&mut chosen, &writer.session).await;
-    tell_specs(ctx, &writer).await?;
+    tell_specs(ctx, &writer, &chosen).await?;
     let progress = ctx.progress();
-    let requests =
-        chosen.customers.iter().map(|customer| session::request(customer, Trigger::Manual)).collect();
+    let request = |customer| Request {
+        revision: chosen.revision.clone(),
+        ..session::request(customer, Trigger::Manual)
+    };
+    let requests = chosen.customers.iter().map(request).collect();
     let show = |customer: &str, report: &Report| {
         for (key, view) in &report.plan.services {
             let wanted = view.desired.as_ref().map(|desired| desired.short()).unwrap_or_default();
@@ -102,9 +111,12 @@ fn undo(mut step: PlanStep, back: &PlanStep) -> PlanStep {
 }
 
 /// Events of specs that appeared, changed, broke or went, as `run` writes them.
-async fn tell_specs(ctx: &Context, writer: &Writer) -> anyhow::Result<()> {
+async fn tell_specs(ctx: &Context, writer: &Writer, chosen: &Chosen) -> anyhow::Result<()> {
     let mut specs = Specs::new(&ctx.config.specs_dir, Some(&ctx.config.state_dir));
-    let changes = specs.read(Trigger::Manual)?;
+    let changes = match &chosen.fetched {
+        Some(tree) => specs.take(tree, Trigger::Manual),
+        None => specs.read(Trigger::Manual)?,
+    };
     writer.reconciler.recorder.tell(changes.events).await;
     Ok(())
 }

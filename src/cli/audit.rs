@@ -86,7 +86,7 @@ async fn audit_swarm(ctx: &Context) -> anyhow::Result<(Vec<AuditService>, bool)>
     let session = Session::read_only(&ctx.config)?;
     let observed = session.observe().await?;
     // People audit before they have any spec.
-    let (customers, invalid) = match specs::read_dir(&ctx.config.specs_dir) {
+    let (customers, invalid) = match specs::read_configured(&ctx.config) {
         Ok(read) => {
             for (name, message) in &read.invalid {
                 tracing::error!("{name}: {message}");

@@ -17,6 +17,7 @@ use crate::events::{self, Clock, Conditions, Event, EventObserver, Filter, Log, 
 use crate::memory::{Disk, Memory, Mode};
 use crate::plan::{Plan, Waiting, service_name};
 use crate::registry::{self, Registry};
+use crate::source::git::{self, Tree};
 use crate::spec::Customer;
 use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
@@ -77,6 +78,9 @@ pub struct Chosen {
     pub customers: Vec<Arc<Customer>>,
     /// Customers whose spec has errors, with the first of them.
     pub invalid: Vec<(String, String)>,
+    /// What was fetched for it, where specs come from git.
+    pub fetched: Option<Arc<Tree>>,
+    pub revision: Option<String>,
 }
 
 impl Session {
@@ -297,14 +301,32 @@ pub fn standing_conditions(events: &std::path::Path) -> Conditions {
 /// # Errors
 /// When the directory cannot be read, or a name is of no customer.
 pub fn choose(config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
-    let read = specs::read_dir(&config.specs_dir)?;
-    let Read { customers, invalid, .. } = read;
+    choose_from(specs::read_configured(config)?, config, names)
+}
+
+/// As `choose`, but fetches the newest commit first where specs come from git; `into_state`
+/// when the lock on the state directory is held, else beside it.
+///
+/// # Errors
+/// As `choose`, and when it cannot be fetched or is refused.
+pub fn choose_newest(config: &Config, names: &[String], into_state: bool) -> anyhow::Result<Chosen> {
+    let Some(git) = &config.git else { return choose(config, names) };
+    let tree = if into_state { git::fetch(git, &config.state_dir)? } else { git::look(git)? };
+    let tree = Arc::new(tree);
+    let read = Read { revision: Some(tree.revision.clone()), ..specs::read_snapshot(tree.snapshot.clone()) };
+    Ok(Chosen { fetched: Some(tree), ..choose_from(read, config, names)? })
+}
+
+fn choose_from(read: Read, config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
+    let Read { customers, invalid, revision, .. } = read;
     for name in names {
         if !customers.contains_key(name) && !invalid.contains_key(name) {
             let known: Vec<&str> = customers.keys().chain(invalid.keys()).map(String::as_str).collect();
             let nearest = crate::text::nearest(name, known.iter().copied());
             let hint = nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            bail!("no customer {name:?} in {}{hint}", config.specs_dir.display());
+            let place =
+                config.git.as_ref().map_or(config.specs_dir.display().to_string(), |git| git.shown_url());
+            bail!("no customer {name:?} in {place}{hint}");
         }
     }
     let wanted = |name: &String| names.is_empty() || names.contains(name);
@@ -315,6 +337,8 @@ pub fn choose(config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
             .map(|(_, spec)| Arc::new(spec))
             .collect(),
         invalid: invalid.into_iter().filter(|(name, _)| wanted(name)).collect(),
+        fetched: None,
+        revision: revision.map(|revision| revision.commit),
     })
 }
 

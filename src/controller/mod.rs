@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::events::{About, Kind, Reason, Trigger};
 use crate::image::Repository;
 use crate::plan::Plan;
+use crate::source::SourceError;
 use crate::swarm::SwarmError;
 
 pub use jitter::Jitter;
@@ -160,7 +161,8 @@ impl Controller {
         }
         let (trigger, since) = self.wanted.remove(key).unwrap_or((Trigger::Resync, now));
         let max_age = self.settings.poll_registry.mul_f64(1.5);
-        Some(Request { customer, revision: None, trigger, since, max_age })
+        let revision = self.specs.revision().map(str::to_owned);
+        Some(Request { customer, revision, trigger, since, max_age })
     }
 
     fn want(&mut self, key: &str, trigger: Trigger, at: Instant) {
@@ -210,6 +212,7 @@ impl Controller {
                 }
             }
             Wake::Hangup => {
+                self.specs.poke();
                 self.read_specs(Trigger::Manual, wakeups).await;
                 self.want_all(Trigger::Manual);
             }
@@ -236,7 +239,8 @@ impl Controller {
             }
             Err(error) => {
                 self.observer.specs_read(Err(&error.to_string()));
-                if !std::mem::replace(&mut self.specs_failed, true) {
+                if !matches!(error, SourceError::Pending) && !std::mem::replace(&mut self.specs_failed, true)
+                {
                     let message = format!("{error}; the last good specs stay in force");
                     self.tell(trigger, Kind::Warning, Reason::SpecInvalid, &message).await;
                 }

@@ -5,15 +5,30 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod trouble;
+
+use trouble::GitTrouble;
+
+use crate::config::Config;
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
-use crate::source::{self, Problem, SourceError};
+use crate::source::git::{self, Revision, Tree};
+use crate::source::{self, Problem, Snapshot, SourceError};
 use crate::spec::Customer;
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::parse::{self, SpecFiles};
 
+/// Where specs are read from.
+enum Source {
+    Directory(PathBuf),
+    Git(git::Feed),
+}
+
 /// Customers by name, and what was last told of each.
 pub struct Specs {
-    dir: PathBuf,
+    source: Source,
+    /// The commit that is in force, where there are commits.
+    revision: Option<Revision>,
+    git_trouble: GitTrouble,
     /// What was told before a restart, so that an unchanged world is not told again.
     told_file: Option<PathBuf>,
     customers: BTreeMap<String, Arc<Customer>>,
@@ -45,7 +60,32 @@ impl Specs {
         let told_file = state_dir.map(|dir| dir.join("specs.json"));
         let told = told_file.as_ref().and_then(|file| std::fs::read(file).ok());
         let told = told.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { dir: dir.to_owned(), told_file, customers: BTreeMap::new(), told }
+        Self {
+            source: Source::Directory(dir.to_owned()),
+            revision: None,
+            git_trouble: GitTrouble::default(),
+            told_file,
+            customers: BTreeMap::new(),
+            told,
+        }
+    }
+
+    /// Specs that a git repository holds.
+    pub fn from_git(feed: git::Feed, state_dir: &Path) -> Self {
+        let git_trouble = GitTrouble::open(state_dir);
+        Self { source: Source::Git(feed), git_trouble, ..Self::new(Path::new(""), Some(state_dir)) }
+    }
+
+    /// The commit that is in force.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_ref().map(|revision| revision.commit.as_str())
+    }
+
+    /// Has the specs fetched now, where they are fetched at all.
+    pub fn poke(&self) {
+        if let Source::Git(feed) = &self.source {
+            feed.poke();
+        }
     }
 
     pub fn customers(&self) -> impl Iterator<Item = &Arc<Customer>> {
@@ -66,14 +106,59 @@ impl Specs {
     /// # Errors
     /// When it cannot be read: that never means that there are no specs, so all stay in force.
     pub fn read(&mut self, trigger: Trigger) -> Result<Changes, SourceError> {
-        let read = read_dir(&self.dir)?;
-        let changes = self.merge(read, trigger);
+        let changes = match &self.source {
+            Source::Directory(dir) => {
+                let read = read_dir(dir)?;
+                self.merge(read, trigger)
+            }
+            Source::Git(feed) => {
+                let state = feed.state();
+                self.merge_git(&state, trigger)?
+            }
+        };
+        Ok(self.told(changes))
+    }
+
+    /// Takes the specs of a commit that was fetched just now.
+    pub fn take(&mut self, tree: &Arc<Tree>, trigger: Trigger) -> Changes {
+        let changes = self.merge_tree(tree, trigger);
+        self.told(changes)
+    }
+
+    fn told(&self, mut changes: Changes) -> Changes {
+        let commit = self.revision().map(str::to_owned);
+        for event in &mut changes.events {
+            event.revision.clone_from(&commit);
+        }
         if !changes.events.is_empty()
             && let Err(error) = self.save()
         {
             tracing::warn!(%error, "cannot remember which specs were told of");
         }
+        changes
+    }
+
+    fn merge_git(&mut self, state: &git::State, trigger: Trigger) -> Result<Changes, SourceError> {
+        let Some(tree) = &state.tree else {
+            return Err(state.error.clone().map_or(SourceError::Pending, SourceError::Git));
+        };
+        let mut changes = self.merge_tree(tree, trigger);
+        changes.events.extend(self.git_trouble.look(state, &tree.revision, trigger));
         Ok(changes)
+    }
+
+    fn merge_tree(&mut self, tree: &Arc<Tree>, trigger: Trigger) -> Changes {
+        if self.revision.as_ref() == Some(&tree.revision) {
+            return Changes::default();
+        }
+        let mut changes = self.merge(read_snapshot(tree.snapshot.clone()), trigger);
+        for event in &mut changes.events {
+            if matches!(event.reason, Reason::SpecAdded | Reason::SpecChanged | Reason::SpecRemoved) {
+                event.message = format!("{} ({})", event.message, tree.revision.told());
+            }
+        }
+        self.revision = Some(tree.revision.clone());
+        changes
     }
 
     fn merge(&mut self, read: Read, trigger: Trigger) -> Changes {
@@ -158,6 +243,8 @@ pub struct Read {
     pub invalid: BTreeMap<String, String>,
     /// What could not be read; customers beneath are unknown, not removed.
     pub problems: Vec<Problem>,
+    /// The commit they are of.
+    pub revision: Option<Revision>,
 }
 
 /// Reads and checks all specs.
@@ -165,7 +252,21 @@ pub struct Read {
 /// # Errors
 /// When the directory cannot be read.
 pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
-    let snapshot = source::read(dir)?;
+    source::read(dir).map(read_snapshot)
+}
+
+/// Reads and checks the specs that the configuration names: those of the directory, or of the
+/// last good commit.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_configured(config: &Config) -> Result<Read, SourceError> {
+    let (snapshot, revision) = source::read_configured(config)?;
+    Ok(Read { revision, ..read_snapshot(snapshot) })
+}
+
+/// Checks all specs of a snapshot.
+pub fn read_snapshot(snapshot: Snapshot) -> Read {
     let mut invalid: BTreeMap<String, String> = BTreeMap::new();
     for problem in &snapshot.problems {
         let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -176,7 +277,7 @@ pub fn read_dir(dir: &Path) -> Result<Read, SourceError> {
     for (name, diagnostics) in loaded.invalid {
         invalid.insert(name, first_of(&diagnostics));
     }
-    Ok(Read { customers: loaded.customers, invalid, problems: snapshot.problems })
+    Read { customers: loaded.customers, invalid, problems: snapshot.problems, revision: None }
 }
 
 fn first_of(diagnostics: &[Diagnostic]) -> String {

@@ -1,13 +1,27 @@
 //! Where specs come from: a directory of TOML files (contract §1), read as text and watched.
 
 mod directory;
+pub mod git;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::config::Config;
+
 pub use directory::read;
 pub use watch::{Debounce, Watch, watch};
+
+/// Reads the specs as they stand: in the directory, or at the last good commit.
+///
+/// # Errors
+/// When nothing can be said about the specs as a whole.
+pub fn read_configured(config: &Config) -> Result<(Snapshot, Option<git::Revision>), SourceError> {
+    match &config.git {
+        None => read(&config.specs_dir).map(|snapshot| (snapshot, None)),
+        Some(git) => git::read_last(git, &config.state_dir).map(|tree| (tree.snapshot, Some(tree.revision))),
+    }
+}
 
 /// What a specs directory held at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,4 +73,9 @@ pub enum SourceError {
         path.display()
     )]
     TooMany { path: PathBuf, limit: usize },
+    #[error("git: {0}")]
+    Git(git::GitError),
+    /// The first fetch is still under way.
+    #[error("git: the first commit is being fetched")]
+    Pending,
 }
