@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# A static skep in an otherwise empty image: no shell, no libc, not root.
+# A static skep, not root, beside git, ssh and gpg for `[source.git]`.
 #
 #   docker build -t skep .
 #
@@ -30,7 +30,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin skep && cp target/release/skep /skep
 RUN mkdir /state /none
 
-FROM scratch
+FROM alpine
+RUN apk add --no-cache git openssh-client gnupg
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /skep /bin/skep
 COPY LICENSE-APACHE LICENSE-MIT /licenses/
@@ -38,7 +39,7 @@ COPY LICENSE-APACHE LICENSE-MIT /licenses/
 COPY --from=build --chown=65532:65532 /state /var/lib/skep
 COPY --from=build --chown=65532:65532 /none /tmp
 USER 65532:65532
-ENV PATH=/bin HOME=/var/lib/skep \
+ENV PATH=/usr/bin:/bin HOME=/var/lib/skep \
     SKEP_SPECS=/specs SKEP_STATE_DIR=/var/lib/skep \
     SKEP_HTTP__LISTEN=0.0.0.0:9741 SKEP_HTTP__ALLOW_REMOTE=true
 VOLUME /var/lib/skep

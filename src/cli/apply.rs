@@ -45,17 +45,20 @@ Exit status:
   2  an invalid spec, or the engine or a registry is out of reach";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
-    // Before anything is made for a name that is mistyped.
-    session::choose(&ctx.config, &args.customers.customers)?;
+    let names = &args.customers.customers;
+    // Mistakes in names come before any lock; a repository is fetched only by who holds it.
+    if ctx.config.git.is_none() {
+        session::choose(&ctx.config, names)?;
+    }
     let writer =
         Writer::open(&ctx.config, &Observers::default()).map_err(|error| match error.downcast_ref() {
             Some(LockError::Held { .. }) => error
                 .context("another skep is at work here; a running controller is asked with `skep reconcile`"),
             _ => error,
         })?;
-    let mut chosen = session::choose_as(&ctx.config, &args.customers.customers, &writer.sealing)?;
+    let mut chosen = session::choose_newest(&ctx.config, names, true, &writer.sealing)?;
     session::complete_digests(&mut chosen, &writer.session).await;
-    let mut specs = tell_specs(ctx, &writer).await?;
+    let mut specs = tell_specs(ctx, &writer, &chosen).await?;
     let progress = ctx.progress();
     let requests = requests(&chosen, args.allow_prune);
     let show = |customer: &str, report: &Report| {
@@ -118,9 +121,13 @@ fn undo(mut step: PlanStep, back: &PlanStep) -> PlanStep {
 }
 
 /// Events of specs that appeared, changed, broke or went, as `run` writes them.
-async fn tell_specs(ctx: &Context, writer: &Writer) -> anyhow::Result<Specs> {
+async fn tell_specs(ctx: &Context, writer: &Writer, chosen: &session::Chosen) -> anyhow::Result<Specs> {
     let mut specs = Specs::new(&ctx.config.specs_dir, Some(&ctx.config.state_dir), writer.sealing.clone());
-    let changes = specs.read(Trigger::Manual, writer.reconciler.recorder.now())?;
+    let now = writer.reconciler.recorder.now();
+    let changes = match &chosen.fetched {
+        Some(tree) => specs.take_tree(tree, Trigger::Manual, now),
+        None => specs.read(Trigger::Manual, now)?,
+    };
     writer.reconciler.recorder.tell(changes.events).await;
     Ok(specs)
 }
@@ -134,6 +141,7 @@ fn requests(chosen: &session::Chosen, allow_prune: bool) -> Vec<Request> {
     let wanted = chosen.customers.iter().chain(gone);
     let request = |customer| Request {
         inventory: Arc::clone(&inventory),
+        revision: chosen.revision.clone(),
         ..session::request(customer, Trigger::Manual)
     };
     wanted.map(request).collect()

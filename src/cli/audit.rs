@@ -87,7 +87,7 @@ async fn audit_swarm(ctx: &Context) -> anyhow::Result<(Vec<AuditService>, bool)>
     let observed = session.observe().await?;
     // People audit before they have any spec.
     let (customers, invalid) =
-        match specs::read_dir(&ctx.config.specs_dir, &Sealing::visitor(&ctx.config.state_dir)) {
+        match specs::read_configured(&ctx.config, &Sealing::visitor(&ctx.config.state_dir)) {
             Ok(read) => {
                 for (name, message) in &read.invalid {
                     tracing::error!("{name}: {message}");

@@ -43,7 +43,7 @@ const REGISTRIES_AT_ONCE: usize = 8;
 
 pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
     let mut checks = Vec::new();
-    let read = specs::read_dir(&ctx.config.specs_dir, &Sealing::visitor(&ctx.config.state_dir));
+    let read = specs::read_configured(&ctx.config, &Sealing::visitor(&ctx.config.state_dir));
     checks.push(check_specs(&read));
     checks.push(check_state(&ctx.config.state_dir));
     checks.extend(check_disk(&ctx.config.state_dir));

@@ -24,7 +24,12 @@ Exit status:
   2  an invalid spec, or something could not be found out";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
-    let mut chosen = session::choose(&ctx.config, &args.customers.customers)?;
+    let mut chosen = session::choose_newest(
+        &ctx.config,
+        &args.customers.customers,
+        false,
+        &crate::controller::specs::Sealing::visitor(&ctx.config.state_dir),
+    )?;
     let session = Session::read_only(&ctx.config)?;
     session::complete_digests(&mut chosen, &session).await;
     let observed = session.observe_for(&chosen.customers).await?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -223,8 +224,9 @@ pub(super) fn assemble(
     observer: Arc<dyn Observer>,
 ) -> (Controller, Wakeups) {
     let jitter = Jitter::default();
+    let (specs, files) = source_of(config, writer);
     let wakeups = Wakeups::start(wakeups::Sources {
-        files: source::watch(&config.specs_dir, source::Debounce::default()).boxed(),
+        files,
         swarm: Arc::clone(&writer.session.swarm),
         registry: Arc::clone(&writer.session.registry),
         watched: writer.session.resolver.watched.clone(),
@@ -239,8 +241,23 @@ pub(super) fn assemble(
         resync: config.resync,
         jitter,
     };
-    let specs = Specs::new(&config.specs_dir, Some(&config.state_dir), writer.sealing.clone());
     (Controller::new(Arc::clone(&writer.reconciler), specs, settings, observer), wakeups)
+}
+
+/// Where specs come from, and what says that they may have changed.
+fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, ()>) {
+    match &config.git {
+        None => {
+            let files = source::watch(&config.specs_dir, source::Debounce::default()).boxed();
+            (Specs::new(&config.specs_dir, Some(&config.state_dir), writer.sealing.clone()), files)
+        }
+        Some(git) => {
+            let repository = source::git::Repository::new(git, &config.state_dir);
+            let feed = source::git::Fetcher::start(repository, git.interval);
+            let changes = feed.changes().boxed();
+            (Specs::from_git(feed, &config.state_dir, writer.sealing.clone()), changes)
+        }
+    }
 }
 
 /// Waits until the controller is to end (`None`), or to begin anew with another configuration.

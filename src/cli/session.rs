@@ -12,13 +12,14 @@ use crate::apply::{Applier, RefusedWrites};
 use crate::config::Config;
 use crate::controller::orders::Orders;
 use crate::controller::resolve::Resolver;
-use crate::controller::specs::{self, Sealing, Specs};
+use crate::controller::specs::{self, Read, Sealing, Specs};
 use crate::controller::{Reconciler, Request, Settler, Snapshots, is_condition, plan_only};
 use crate::events::{self, Clock, Conditions, Event, EventObserver, Filter, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
 use crate::plan::prune::Inventory;
 use crate::plan::{Plan, Waiting, service_name};
 use crate::registry::{self, Registry};
+use crate::source::git::{self, Tree};
 use crate::spec::{ContentKey, Customer};
 use crate::state::{ObservedState, WaitingReason};
 use crate::state_dir::{Lock, StateDir};
@@ -83,6 +84,9 @@ pub struct Chosen {
     pub gone: Vec<Arc<Customer>>,
     /// What all the specs say about removal.
     pub inventory: Arc<Inventory>,
+    /// What was fetched for it, where specs come from git.
+    pub fetched: Option<Arc<Tree>>,
+    pub revision: Option<String>,
 }
 
 impl Session {
@@ -328,8 +332,30 @@ pub fn choose(config: &Config, names: &[String]) -> anyhow::Result<Chosen> {
 /// # Errors
 /// As `choose`.
 pub fn choose_as(config: &Config, names: &[String], sealing: &Sealing) -> anyhow::Result<Chosen> {
-    let read = specs::read_dir(&config.specs_dir, sealing)?;
+    choose_from(specs::read_configured(config, sealing)?, config, names, sealing)
+}
+
+/// As `choose_as`, but fetches the newest commit first where specs come from git; `into_state`
+/// when the lock on the state directory is held, else beside it.
+///
+/// # Errors
+/// As `choose`, and when it cannot be fetched or is refused.
+pub fn choose_newest(
+    config: &Config,
+    names: &[String],
+    into_state: bool,
+    sealing: &Sealing,
+) -> anyhow::Result<Chosen> {
+    let Some(git) = &config.git else { return choose_as(config, names, sealing) };
+    let tree = if into_state { git::fetch(git, &config.state_dir)? } else { git::look(git)? };
+    let tree = Arc::new(tree);
+    let read = specs::read_tree(&tree, sealing);
+    Ok(Chosen { fetched: Some(tree), ..choose_from(read, config, names, sealing)? })
+}
+
+fn choose_from(read: Read, config: &Config, names: &[String], sealing: &Sealing) -> anyhow::Result<Chosen> {
     let invalid = read.invalid.clone();
+    let revision = read.revision.as_ref().map(|revision| revision.commit.clone());
     let mut specs = Specs::new(&config.specs_dir, Some(&config.state_dir), sealing.clone());
     specs.look(read, Timestamp::now());
     let inventory = Arc::clone(specs.inventory());
@@ -340,7 +366,9 @@ pub fn choose_as(config: &Config, names: &[String], sealing: &Sealing) -> anyhow
             let known: Vec<&str> = customers.chain(invalid.keys().map(String::as_str)).collect();
             let nearest = crate::text::nearest(name, known.iter().copied());
             let hint = nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            bail!("no customer {name:?} in {}{hint}", config.specs_dir.display());
+            let place =
+                config.git.as_ref().map_or(config.specs_dir.display().to_string(), |git| git.shown_url());
+            bail!("no customer {name:?} in {place}{hint}");
         }
     }
     let wanted = |name: &String| names.is_empty() || names.contains(name);
@@ -349,6 +377,8 @@ pub fn choose_as(config: &Config, names: &[String], sealing: &Sealing) -> anyhow
         gone: inventory.gone.keys().filter(|name| wanted(name)).map(|name| without_file(name)).collect(),
         invalid: invalid.into_iter().filter(|(name, _)| wanted(name)).collect(),
         inventory,
+        fetched: None,
+        revision,
     })
 }
 

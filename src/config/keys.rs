@@ -10,6 +10,7 @@ use super::{Config, Listen, RegistryConfig, parse_docker_host, registries};
 pub(super) type Set<T> = fn(&mut T, &Raw<'_>) -> Result<(), String>;
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A segment below this would be turned over by a handful of events.
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
@@ -18,6 +19,8 @@ const SEGMENTS_MAX: usize = 10_000;
 const HOSTS_MAX: usize = 64;
 /// More customers at once than this only queue up inside one Swarm manager.
 const CONCURRENCY_MAX: usize = 256;
+
+const COMMITS_MAX: usize = 1_000_000;
 
 /// Each is one more that may hang before the registry itself is asked.
 const MIRRORS_MAX: usize = 4;
@@ -29,6 +32,25 @@ pub(super) const KEYS: &[(&str, Set<Config>)] = &[
     ("docker.cert", |c, v| v.path().map(|path| c.docker.cert = Some(path))),
     ("docker.key", |c, v| v.path().map(|path| c.docker.key = Some(path))),
     ("source.dir", |c, v| v.path().map(|path| c.specs_dir = path)),
+    ("source.git.url", |c, v| v.text().map(|url| c.git_typed.url = Some(url))),
+    ("source.git.branch", |c, v| v.text().map(|name| c.git_typed.branch = Some(name))),
+    ("source.git.tag", |c, v| v.text().map(|name| c.git_typed.tag = Some(name))),
+    ("source.git.path", |c, v| v.text().map(|path| c.git_typed.path = Some(path))),
+    ("source.git.interval", |c, v| v.duration(SECOND, DAY).map(|every| c.git_typed.interval = Some(every))),
+    ("source.git.timeout", |c, v| v.duration(SECOND, HOUR).map(|within| c.git_typed.timeout = Some(within))),
+    ("source.git.depth", |c, v| v.count(0, COMMITS_MAX).map(|depth| c.git_typed.depth = Some(depth))),
+    ("source.git.username", |c, v| v.text().map(|name| c.git_typed.username = Some(name))),
+    ("source.git.token_file", |c, v| v.path().map(|path| c.git_typed.token_file = Some(path))),
+    ("source.git.password_file", |c, v| v.path().map(|path| c.git_typed.password_file = Some(path))),
+    ("source.git.ssh_key_file", |c, v| v.path().map(|path| c.git_typed.ssh_key_file = Some(path))),
+    ("source.git.known_hosts_file", |c, v| v.path().map(|path| c.git_typed.known_hosts_file = Some(path))),
+    ("source.git.ca_file", |c, v| v.path().map(|path| c.git_typed.ca_file = Some(path))),
+    ("source.git.verify", |c, v| v.text().map(|what| c.git_typed.verify = Some(what))),
+    ("source.git.allowed_signers_file", |c, v| {
+        v.path().map(|path| c.git_typed.allowed_signers_file = Some(path))
+    }),
+    ("source.git.gpg_keyring_file", |c, v| v.path().map(|path| c.git_typed.gpg_keyring_file = Some(path))),
+    ("source.git.force_push", |c, v| v.text().map(|how| c.git_typed.force_push = Some(how))),
     ("state.dir", |c, v| v.path().map(|path| c.state_dir = path)),
     ("poll.registry", |c, v| v.duration(SECOND, DAY).map(|every| c.poll_registry = every)),
     ("poll.resync", |c, v| v.duration(SECOND, DAY).map(|every| c.resync = every)),
@@ -59,7 +81,7 @@ pub(super) const REGISTRY_KEYS: &[(&str, Set<RegistryConfig>)] = &[
 ];
 
 /// Keys that are promised but not built.
-pub(super) const NOT_YET: &[&str] = &["source.git", "hooks"];
+pub(super) const NOT_YET: &[&str] = &["hooks"];
 
 /// Secrets that people write in by habit, and what to write instead.
 pub(super) const SECRETS: &[(&str, &str)] = &[

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod keys;
 mod registries;
+mod source;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use docker::{Endpoint, parse_docker_host};
 pub use error::{ConfigError, Problem};
+pub use source::{GitAccess, GitConfig, Typed as GitTyped};
 
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "skep.toml";
@@ -30,6 +32,10 @@ pub struct Config {
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
     pub specs_dir: PathBuf,
+    /// Specs come from here and not from `specs_dir`, unless a flag or variable names that.
+    pub git: Option<GitConfig>,
+    /// What was typed of it.
+    pub git_typed: GitTyped,
     pub state_dir: PathBuf,
     /// The API of a running controller, `http://…` or `unix://…`.
     pub server: Option<String>,
@@ -115,6 +121,8 @@ impl Default for Config {
         Self {
             file: None,
             specs_dir: PathBuf::from("specs"),
+            git: None,
+            git_typed: GitTyped::default(),
             state_dir: PathBuf::from(".skep"),
             server: None,
             docker: Docker::default(),
@@ -180,6 +188,10 @@ impl Config {
         apply_flags(&sources.flags, &mut config, &mut problems);
         // The parts may come from several sources, so only now is it known what they make.
         problems.extend(docker::finish(sources, &mut config, docker_place));
+        problems.extend(source::finish(&mut config));
+        if sources.flags.specs.is_some() || sources.var("SKEP_SPECS").is_some() {
+            config.git = None;
+        }
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::new(problems)) }
     }
 

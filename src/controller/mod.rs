@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::events::{About, Kind, Reason, Trigger};
 use crate::image::Repository;
 use crate::plan::Plan;
+use crate::source::SourceError;
 use crate::swarm::SwarmError;
 
 pub use jitter::Jitter;
@@ -208,7 +209,8 @@ impl Controller {
         let inventory = Arc::clone(self.specs.inventory());
         // Of a stack that goes, all is wanted, named by a spec or not.
         let alone = !with_all && self.specs.get(key).is_some() && self.queue.depth() <= ALONE_MAX;
-        Some(Request { customer, revision: None, trigger, since, max_age, alone, inventory })
+        let revision = self.specs.revision().map(str::to_owned);
+        Some(Request { customer, revision, trigger, since, max_age, alone, inventory })
     }
 
     /// What is wanted of a customer: what its file says, or nothing when that is long gone.
@@ -301,6 +303,7 @@ impl Controller {
                 }
             }
             Wake::Hangup => {
+                self.specs.poke();
                 self.read_specs(Trigger::Manual, wakeups).await;
                 self.want_all(Trigger::Manual);
             }
@@ -339,7 +342,8 @@ impl Controller {
             }
             Err(error) => {
                 self.observer.specs_read(Err(&error.to_string()));
-                if !std::mem::replace(&mut self.specs_failed, true) {
+                if !matches!(error, SourceError::Pending) && !std::mem::replace(&mut self.specs_failed, true)
+                {
                     let message = format!("{error}; the last good specs stay in force");
                     self.tell(trigger, Kind::Warning, Reason::SpecInvalid, &message).await;
                 }

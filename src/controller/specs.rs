@@ -7,8 +7,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+mod trouble;
+
+use trouble::GitTrouble;
+
+use crate::config::Config;
+
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
 use crate::plan::prune::{Gone, Inventory, PrunePolicy};
+use crate::source::git::{self, Revision, Tree};
 use crate::source::{self, Beside, Problem, Reader, SourceError, Standing};
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::parse::{self, SpecFiles};
@@ -35,9 +42,28 @@ impl Sealing {
     }
 }
 
+/// Where specs are read from.
+enum Source {
+    Directory(PathBuf),
+    Git(git::Feed),
+}
+
+impl Source {
+    /// What specs name besides themselves, here.
+    fn contents(&self, standing: Standing) -> Beside {
+        match self {
+            Self::Directory(dir) => Beside::new(dir, standing),
+            Self::Git(_) => Beside::without_files(standing),
+        }
+    }
+}
+
 /// Customers by name, and what was last told of each.
 pub struct Specs {
-    dir: PathBuf,
+    source: Source,
+    /// The commit that is in force, where there are commits.
+    revision: Option<Revision>,
+    git_trouble: GitTrouble,
     sealing: Sealing,
     /// What was told before a restart, so that an unchanged world is not told again.
     told_file: Option<PathBuf>,
@@ -92,7 +118,9 @@ impl Specs {
         let told = told_file.as_ref().and_then(|file| std::fs::read(file).ok());
         let told = told.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         Self {
-            dir: dir.to_owned(),
+            source: Source::Directory(dir.to_owned()),
+            revision: None,
+            git_trouble: GitTrouble::default(),
             sealing,
             told_file,
             customers: BTreeMap::new(),
@@ -104,6 +132,24 @@ impl Specs {
             policy: PrunePolicy::default(),
             rules_known: false,
             inventory: Arc::default(),
+        }
+    }
+
+    /// Specs that a git repository holds.
+    pub fn from_git(feed: git::Feed, state_dir: &Path, sealing: Sealing) -> Self {
+        let git_trouble = GitTrouble::open(state_dir);
+        Self { source: Source::Git(feed), git_trouble, ..Self::new(Path::new(""), Some(state_dir), sealing) }
+    }
+
+    /// The commit that is in force.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_ref().map(|revision| revision.commit.as_str())
+    }
+
+    /// Has the specs fetched now, where they are fetched at all.
+    pub fn poke(&self) {
+        if let Source::Git(feed) = &self.source {
+            feed.poke();
         }
     }
 
@@ -136,25 +182,64 @@ impl Specs {
     /// # Errors
     /// When it cannot be read: that never means that there are no specs, so all stay in force.
     pub fn read(&mut self, trigger: Trigger, now: Timestamp) -> Result<Changes, SourceError> {
-        let news = self.read_files(trigger).inspect_err(|_| {
-            Arc::make_mut(&mut self.inventory).complete = false;
-        });
-        let (found, all) = news?;
-        Ok(self.take(&found, all, trigger, now))
+        let read = match &self.source {
+            Source::Directory(dir) => {
+                let dir = dir.clone();
+                self.read_files(&dir, trigger).map(|(found, all)| self.take(&found, all, trigger, now))
+            }
+            Source::Git(feed) => {
+                let state = feed.state();
+                self.take_git(&state, trigger, now)
+            }
+        };
+        read.inspect_err(|_| Arc::make_mut(&mut self.inventory).complete = false)
+    }
+
+    fn take_git(
+        &mut self,
+        state: &git::State,
+        trigger: Trigger,
+        now: Timestamp,
+    ) -> Result<Changes, SourceError> {
+        let Some(tree) = &state.tree else {
+            return Err(state.error.clone().map_or(SourceError::Pending, SourceError::Git));
+        };
+        let mut changes = self.take_tree(tree, trigger, now);
+        changes.events.extend(self.git_trouble.look(state, &tree.revision, trigger));
+        Ok(changes)
+    }
+
+    /// Takes up the specs of a commit.
+    pub fn take_tree(&mut self, tree: &Arc<Tree>, trigger: Trigger, now: Timestamp) -> Changes {
+        if self.revision.as_ref() == Some(&tree.revision) {
+            return Changes::default();
+        }
+        self.revision = Some(tree.revision.clone());
+        let found = self.reader.replace(tree.snapshot.clone());
+        self.rules_unread = rules_unread(&found.problems).is_some();
+        self.first = false;
+        let mut changes = self.take(&found, true, trigger, now);
+        for event in &mut changes.events {
+            event.revision = Some(tree.revision.commit.clone());
+            if matches!(event.reason, Reason::SpecAdded | Reason::SpecChanged | Reason::SpecRemoved) {
+                event.message = format!("{} ({})", event.message, tree.revision.told());
+            }
+        }
+        changes
     }
 
     /// What changed, and whether all files are to be taken up again.
-    fn read_files(&mut self, trigger: Trigger) -> Result<(source::Changes, bool), SourceError> {
+    fn read_files(&mut self, dir: &Path, trigger: Trigger) -> Result<(source::Changes, bool), SourceError> {
         if trigger == Trigger::Manual {
             // Stands in for what was read only if it can be read itself.
             let mut reader = Reader::default();
-            let found = reader.read(&self.dir)?;
+            let found = reader.read(dir)?;
             self.reader = reader;
             self.first = false;
             self.rules_unread = rules_unread(&found.problems).is_some();
             return Ok((found, true));
         }
-        let found = self.reader.read(&self.dir)?;
+        let found = self.reader.read(dir)?;
         // The rules are everybody's, also when they can be read again or not any more.
         let unread = rules_unread(&found.problems).is_some();
         let rules = unread
@@ -171,7 +256,8 @@ impl Specs {
         let complete = all || self.had_problems || !found.gone.is_empty() || !found.problems.is_empty();
         self.had_problems = !found.problems.is_empty();
         let customers = self.reader.files().filter_map(|(file, _)| customer_of(file)).collect();
-        let read = load(files, found.problems.clone(), &customers, &self.dir, &self.sealing);
+        let contents = self.source.contents(self.sealing.standing);
+        let read = load(files, found.problems.clone(), &customers, &contents, &self.sealing);
         // A change of the rules has everything read.
         if all {
             self.take_rules(&read);
@@ -364,6 +450,8 @@ pub struct Read {
     pub problems: Vec<Problem>,
     /// The fleet's rules for removal; `None`: nobody knows them.
     pub prune: Option<PrunePolicy>,
+    /// The commit they are of.
+    pub revision: Option<Revision>,
 }
 
 /// Reads and checks all specs.
@@ -372,7 +460,28 @@ pub struct Read {
 /// When the directory cannot be read.
 pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
     let snapshot = source::read(dir)?;
-    Ok(load(snapshot.files, snapshot.problems, &BTreeSet::new(), dir, sealing))
+    let contents = Beside::new(dir, sealing.standing);
+    Ok(load(snapshot.files, snapshot.problems, &BTreeSet::new(), &contents, sealing))
+}
+
+/// Reads and checks the specs that the configuration names: those of the directory, or of the
+/// last good commit.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_configured(config: &Config, sealing: &Sealing) -> Result<Read, SourceError> {
+    match &config.git {
+        None => read_dir(&config.specs_dir, sealing),
+        Some(git) => Ok(read_tree(&git::read_last(git, &config.state_dir)?, sealing)),
+    }
+}
+
+/// Checks all specs of a commit.
+pub fn read_tree(tree: &Tree, sealing: &Sealing) -> Read {
+    let source::Snapshot { files, problems } = tree.snapshot.clone();
+    let contents = Beside::without_files(sealing.standing);
+    let read = load(files, problems, &BTreeSet::new(), &contents, sealing);
+    Read { revision: Some(tree.revision.clone()), ..read }
 }
 
 /// Why nobody knows the fleet's rules.
@@ -385,15 +494,14 @@ fn load(
     files: BTreeMap<String, String>,
     problems: Vec<Problem>,
     customers: &BTreeSet<&str>,
-    dir: &Path,
+    contents: &Beside,
     sealing: &Sealing,
 ) -> Read {
     let mut invalid: BTreeMap<String, String> = BTreeMap::new();
     for problem in &problems {
         invalid.insert(name_of(problem), format!("{}: {}", problem.file, problem.message));
     }
-    let contents = Beside::new(dir, sealing.standing);
-    let mut loaded = parse::load_some(&SpecFiles { files }, customers, &contents);
+    let mut loaded = parse::load_some(&SpecFiles { files }, customers, contents);
     for customer in loaded.customers.values_mut() {
         if let Some(key) = &sealing.key {
             customer.seal(key);
@@ -410,7 +518,7 @@ fn load(
     }
     let known = loaded.fleet.filter(|_| rules_unread(&problems).is_none());
     let prune = known.map(|fleet| PrunePolicy::of(&fleet.prune));
-    Read { customers: loaded.customers, invalid, problems, prune }
+    Read { customers: loaded.customers, invalid, problems, prune, revision: None }
 }
 
 fn all_files(reader: &Reader) -> BTreeMap<String, String> {

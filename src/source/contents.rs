@@ -24,7 +24,8 @@ pub enum Standing {
 
 /// Content beside the specs of a directory.
 pub struct Beside {
-    root: PathBuf,
+    /// `None`: there is no directory.
+    root: Option<PathBuf>,
     standing: Standing,
     variable: fn(&str) -> Option<OsString>,
 }
@@ -32,7 +33,12 @@ pub struct Beside {
 impl Beside {
     /// Of this directory and this process.
     pub fn new(dir: &Path, standing: Standing) -> Self {
-        Self { root: dir.to_owned(), standing, variable: |name| std::env::var_os(name) }
+        Self { root: Some(dir.to_owned()), standing, variable: |name| std::env::var_os(name) }
+    }
+
+    /// Of this process alone: specs that come from git name no files yet.
+    pub fn without_files(standing: Standing) -> Self {
+        Self { root: None, standing, variable: |name| std::env::var_os(name) }
     }
 
     fn read(&self, path: &str, bytes_max: usize) -> io::Result<Content> {
@@ -40,7 +46,13 @@ impl Beside {
         if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
             return Ok(Content::Bad("is no path within the specs directory".into()));
         }
-        let root = fs::canonicalize(&self.root)?;
+        let Some(root) = &self.root else {
+            return Ok(Content::Bad(
+                "is a file beside specs that come from git, which is not built yet; use `environment` or `external`"
+                    .into(),
+            ));
+        };
+        let root = fs::canonicalize(root)?;
         for _ in 0..TRIES {
             let real = fs::canonicalize(root.join(relative))?;
             if !real.starts_with(&root) {

@@ -72,7 +72,7 @@ impl Reader {
     pub fn read(&mut self, dir: &Path) -> Result<Changes, SourceError> {
         let mut before = list(dir)?;
         let mut tries = 1;
-        let (mut known, problems) = loop {
+        let (known, problems) = loop {
             let (known, problems) = self.texts(&before);
             let after = list(dir)?;
             if after == before {
@@ -84,14 +84,28 @@ impl Reader {
             before = after;
             tries += 1;
         };
-        std::mem::swap(&mut self.known, &mut known);
+        let before = std::mem::replace(&mut self.known, known);
+        Ok(self.since(before, problems))
+    }
+
+    /// Puts what was read elsewhere in the place of what was read before.
+    pub fn replace(&mut self, snapshot: Snapshot) -> Changes {
+        let stamp = Stamp::default();
+        let known = |text: String| Known { stamp, settled: false, text: Arc::from(text) };
+        let files = snapshot.files.into_iter().map(|(file, text)| (file, known(text))).collect();
+        let before = std::mem::replace(&mut self.known, files);
+        self.since(before, snapshot.problems)
+    }
+
+    /// What is otherwise than it was before.
+    fn since(&self, before: BTreeMap<String, Known>, problems: Vec<Problem>) -> Changes {
         let is_new =
-            |(file, now): &(&String, &Known)| known.get(*file).is_none_or(|old| old.text != now.text);
-        Ok(Changes {
+            |(file, now): &(&String, &Known)| before.get(*file).is_none_or(|old| old.text != now.text);
+        Changes {
             changed: self.known.iter().filter(is_new).map(|(file, _)| file.clone()).collect(),
-            gone: known.into_keys().filter(|file| !self.known.contains_key(file)).collect(),
+            gone: before.into_keys().filter(|file| !self.known.contains_key(file)).collect(),
             problems,
-        })
+        }
     }
 
     /// The files that could be read, with their text, by path as in [`Snapshot::files`].
@@ -162,7 +176,7 @@ struct Found {
 }
 
 /// Changes when a file does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stamp {
     device: u64,
     inode: u64,

@@ -2,6 +2,7 @@
 
 mod contents;
 mod directory;
+pub mod git;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -61,4 +62,9 @@ pub enum SourceError {
         path.display()
     )]
     TooMany { path: PathBuf, limit: usize },
+    #[error("git: {0}")]
+    Git(git::GitError),
+    /// The first fetch is still under way.
+    #[error("git: the first commit is being fetched")]
+    Pending,
 }

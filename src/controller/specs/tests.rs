@@ -58,7 +58,7 @@ impl Place {
     /// The files that would be parsed now.
     fn parsed(&self) -> Vec<String> {
         let mut reader = self.specs.reader.clone();
-        let found = reader.read(&self.specs.dir).unwrap();
+        let found = reader.read(&self.dir.path().join("specs")).unwrap();
         concerned(&reader, &found, &self.specs.with_contents()).into_keys().collect()
     }
 }

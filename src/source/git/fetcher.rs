@@ -1,0 +1,141 @@
+//! Fetches by the clock and when it is poked, on a thread of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures::Stream;
+use tokio::sync::watch;
+
+use super::{GitError, Repository, Tree};
+
+/// What is known of the repository.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The specs of the last good commit.
+    pub tree: Option<Arc<Tree>>,
+    /// Why the newest commit is not in force; `None` also before the first fetch ended.
+    pub error: Option<GitError>,
+    /// Whether a fetch has ended.
+    pub fetched: bool,
+}
+
+/// Fetches now instead of later. What is under way is followed by one more fetch.
+#[derive(Clone, Debug)]
+pub struct Poke(SyncSender<()>);
+
+impl Poke {
+    pub fn poke(&self) {
+        // Full: somebody has poked already.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// The state as it comes, and the poke.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    state: watch::Receiver<State>,
+    poke: Poke,
+    _fetcher: Arc<Fetcher>,
+}
+
+impl Feed {
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    pub fn poke(&self) {
+        self.poke.poke();
+    }
+
+    pub fn poker(&self) -> Poke {
+        self.poke.clone()
+    }
+
+    /// Wakes whenever there is something new.
+    pub fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
+        let state = self.state.clone();
+        futures::stream::unfold(state, |mut state| async {
+            // The thread ends only with the feed.
+            state.changed().await.ok()?;
+            Some(((), state))
+        })
+    }
+}
+
+/// The thread; it ends, and what it runs is killed, when this is dropped.
+#[derive(Debug)]
+pub struct Fetcher {
+    repository: Repository,
+    poke: Option<Poke>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Fetcher {
+    /// Starts with the last good commit of an earlier run and fetches at once.
+    pub fn start(repository: Repository, interval: Duration) -> Feed {
+        let (poke, poked) = sync_channel(1);
+        let (send, state) = watch::channel(State::default());
+        let poke = Poke(poke);
+        let worker = repository.clone();
+        let before = worker.last_good();
+        send.send_modify(|state| match before {
+            Ok(tree) => state.tree = tree.map(Arc::new),
+            Err(error) => tracing::warn!(%error, "cannot read the last good commit"),
+        });
+        let thread = std::thread::spawn(move || work(&worker, interval, &poked, &send));
+        let fetcher = Self { repository, poke: Some(poke.clone()), thread: Some(thread) };
+        Feed { state, poke, _fetcher: Arc::new(fetcher) }
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.repository.cancelled.store(true, Ordering::Relaxed);
+        if let Some(poke) = self.poke.take() {
+            poke.poke();
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send: &watch::Sender<State>) {
+    let cancelled = || repository.cancelled.load(Ordering::Relaxed);
+    while !cancelled() {
+        let fetched = repository.fetch();
+        if cancelled() {
+            return;
+        }
+        send.send_if_modified(|state| note(state, fetched));
+        if poked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+    }
+}
+
+/// Whether that is news.
+fn note(state: &mut State, fetched: Result<Tree, GitError>) -> bool {
+    let first = !std::mem::replace(&mut state.fetched, true);
+    match fetched {
+        Ok(tree) => {
+            let recovered = state.error.take().is_some();
+            let new = state.tree.as_deref() != Some(&tree);
+            if new {
+                state.tree = Some(Arc::new(tree));
+            }
+            first || recovered || new
+        }
+        Err(error) => {
+            let news = state.error.as_ref() != Some(&error);
+            if news {
+                tracing::warn!(%error, "no new commit; the last good one stays in force");
+            }
+            state.error = Some(error);
+            first || news
+        }
+    }
+}
