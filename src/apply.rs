@@ -43,7 +43,7 @@ pub struct Applier {
 /// told again.
 #[derive(Clone, Default)]
 pub struct RefusedWrites {
-    by_name: Arc<Mutex<HashMap<String, RefusedWrite>>>,
+    by_object: Arc<Mutex<HashMap<(ObjectKind, String), RefusedWrite>>>,
 }
 
 struct RefusedWrite {
@@ -57,16 +57,17 @@ const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(3600);
 
 impl RefusedWrites {
     fn find(&self, step: &Step) -> Option<String> {
-        let by_name = self.by_name.lock().ok()?;
-        let refused = by_name.get(&step.name).filter(|refused| refused.target == step.target)?;
+        let by_object = self.by_object.lock().ok()?;
+        let of = (step.kind, step.name.clone());
+        let refused = by_object.get(&of).filter(|refused| refused.target == step.target)?;
         (refused.since.elapsed() < REFUSED_AGAIN_AFTER).then(|| refused.message.clone())
     }
 
     fn note(&self, step: &Step, message: &str) {
         let refused =
             RefusedWrite { target: step.target.clone(), message: message.to_owned(), since: Instant::now() };
-        if let Ok(mut by_name) = self.by_name.lock() {
-            by_name.insert(step.name.clone(), refused);
+        if let Ok(mut by_object) = self.by_object.lock() {
+            by_object.insert((step.kind, step.name.clone()), refused);
         }
     }
 }
@@ -93,6 +94,11 @@ impl Applier {
         if let Some(rollout) = &rollout
             && let Err(error) = self.remember(step, rollout.clone()).await
         {
+            // No call was made, and nobody is to think later that one was.
+            if !tried_before {
+                let intent = close(about, &intent, Phase::Failed, "it could not be remembered");
+                self.recorder.tell(vec![intent]).await;
+            }
             return Outcome::Unknown(format!("nothing was changed, for it could not be remembered: {error}"));
         }
         let shown = auth.is_some();

@@ -194,3 +194,59 @@ async fn nothing_is_done_that_a_restart_does_not_know_of() {
     }
     assert!(called > 1, "the Swarm was never called");
 }
+
+/// A memory that takes nothing while it is told not to.
+struct Stubborn(memory::InMemory, std::sync::atomic::AtomicBool);
+
+impl Memory for Stubborn {
+    fn service(&self, name: &str) -> ServiceMemory {
+        self.0.service(name)
+    }
+    fn put_service(&self, name: &str, memory: ServiceMemory) -> std::io::Result<()> {
+        match self.1.load(Ordering::Relaxed) {
+            true => Err(std::io::Error::other("it takes nothing")),
+            false => self.0.put_service(name, memory),
+        }
+    }
+    fn repository(&self, name: &str) -> memory::RepositoryMemory {
+        self.0.repository(name)
+    }
+    fn put_repository(&self, name: &str, memory: memory::RepositoryMemory) -> std::io::Result<()> {
+        self.0.put_repository(name, memory)
+    }
+    fn hold(&self, name: &str) -> memory::HoldMemory {
+        self.0.hold(name)
+    }
+    fn holds(&self) -> BTreeMap<String, memory::HoldMemory> {
+        self.0.holds()
+    }
+    fn put_hold(&self, name: &str, memory: memory::HoldMemory) -> std::io::Result<()> {
+        self.0.put_hold(name, memory)
+    }
+    fn removed(&self) -> BTreeMap<String, memory::Removed> {
+        self.0.removed()
+    }
+}
+
+/// An intent under which no call was made must not look as if one had been.
+#[tokio::test]
+async fn what_could_not_be_remembered_was_not_tried() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = Disk::of(root.path(), &BTreeMap::new(), Fault::None);
+    let (applier, swarm) = applier(&disk, root.path()).unwrap();
+    let memory = Arc::new(Stubborn(memory::InMemory::default(), true.into()));
+    let applier = Applier { memory: Arc::clone(&memory) as Arc<dyn Memory>, ..applier };
+    assert!(matches!(applier.execute(&about(), &step()).await, Outcome::Unknown(_)));
+    assert_eq!((swarm.0.load(Ordering::Relaxed), applier.recorder.open_intents("acme").len()), (0, 0));
+    memory.1.store(false, Ordering::Relaxed);
+    assert_eq!(applier.execute(&about(), &step()).await, Outcome::Applied);
+}
+
+#[test]
+fn what_was_refused_of_one_kind_says_nothing_of_another() {
+    let refused = RefusedWrites::default();
+    let service = step();
+    let network = Step { kind: ObjectKind::Network, ..step() };
+    refused.note(&service, "no");
+    assert_eq!((refused.find(&service), refused.find(&network)), (Some("no".to_owned()), None));
+}

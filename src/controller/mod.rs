@@ -290,6 +290,7 @@ impl Controller {
                 }
             }
             Wake::Manual(customer) => {
+                self.specs.poke();
                 // For one customer no file is read anew that did not change.
                 let reads = if customer.is_none() { Trigger::Manual } else { Trigger::Spec };
                 self.read_specs(reads, wakeups).await;

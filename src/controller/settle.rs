@@ -58,9 +58,11 @@ impl Settler {
     }
 
     /// Closes the open intents that the new plan does not go on with.
-    pub async fn abandon(&self, about: &About, customer: &str, plan: &Plan) {
-        let still_planned =
-            |intent: &Event| plan.steps.iter().any(|step| Some(&step.target) == intent.target.as_ref());
+    /// A step that is only held back may have been taken, so that its intent stays open.
+    pub async fn abandon(&self, about: &About, customer: &str, plan: &Plan, held: &[Step]) {
+        let still_planned = |intent: &Event| {
+            plan.steps.iter().chain(held).any(|step| Some(&step.target) == intent.target.as_ref())
+        };
         // Where nobody can tell what is wanted now, the intent waits.
         let undecided = |intent: &Event| {
             let of_service = |waiting: &&Waiting| Some(waiting.service.as_str()) == intent.service.as_deref();
@@ -169,8 +171,8 @@ impl Settler {
     }
 
     /// Takes out of the plan what is planned against a view of the Swarm that is older than what
-    /// is known already. The names of those services come back.
-    pub fn hold_back(&self, customer: &str, plan: &mut Plan, observed: &ObservedState) -> Vec<String> {
+    /// is known already. Those steps come back.
+    pub fn hold_back(&self, customer: &str, plan: &mut Plan, observed: &ObservedState) -> Vec<Step> {
         let steps = std::mem::take(&mut plan.steps).into_iter();
         let (held, steps) = steps.partition(|step| self.is_older_view(customer, step, observed));
         plan.steps = steps;
@@ -183,7 +185,7 @@ impl Settler {
                 message,
             })
         }));
-        held.into_iter().map(|step| step.name).collect()
+        held
     }
 
     fn is_older_view(&self, customer: &str, step: &Step, observed: &ObservedState) -> bool {
