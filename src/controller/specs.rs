@@ -48,16 +48,6 @@ enum Source {
     Git(git::Feed),
 }
 
-impl Source {
-    /// What specs name besides themselves, here.
-    fn contents(&self, standing: Standing) -> Beside {
-        match self {
-            Self::Directory(dir) => Beside::new(dir, standing),
-            Self::Git(_) => Beside::without_files(standing),
-        }
-    }
-}
-
 /// Customers by name, and what was last told of each.
 pub struct Specs {
     source: Source,
@@ -185,7 +175,9 @@ impl Specs {
         let read = match &self.source {
             Source::Directory(dir) => {
                 let dir = dir.clone();
-                self.read_files(&dir, trigger).map(|(found, all)| self.take(&found, all, trigger, now))
+                let contents = Beside::new(&dir, self.sealing.standing);
+                let found = self.read_files(&dir, trigger);
+                found.map(|(found, all)| self.take(&found, all, &contents, trigger, now))
             }
             Source::Git(feed) => {
                 let state = feed.state();
@@ -218,7 +210,8 @@ impl Specs {
         let found = self.reader.replace(tree.snapshot.clone());
         self.rules_unread = rules_unread(&found.problems).is_some();
         self.first = false;
-        let mut changes = self.take(&found, true, trigger, now);
+        let contents = Beside::without_files(self.sealing.standing);
+        let mut changes = self.take(&found, true, &contents, trigger, now);
         for event in &mut changes.events {
             event.revision = Some(tree.revision.commit.clone());
             if matches!(event.reason, Reason::SpecAdded | Reason::SpecChanged | Reason::SpecRemoved) {
@@ -249,15 +242,21 @@ impl Specs {
         Ok((found, std::mem::take(&mut self.first) || rules))
     }
 
-    fn take(&mut self, found: &source::Changes, all: bool, trigger: Trigger, now: Timestamp) -> Changes {
+    fn take(
+        &mut self,
+        found: &source::Changes,
+        all: bool,
+        contents: &Beside,
+        trigger: Trigger,
+        now: Timestamp,
+    ) -> Changes {
         let files =
             if all { all_files(&self.reader) } else { concerned(&self.reader, found, &self.with_contents()) };
         // Nothing can be missing that was there the last time.
         let complete = all || self.had_problems || !found.gone.is_empty() || !found.problems.is_empty();
         self.had_problems = !found.problems.is_empty();
         let customers = self.reader.files().filter_map(|(file, _)| customer_of(file)).collect();
-        let contents = self.source.contents(self.sealing.standing);
-        let read = load(files, found.problems.clone(), &customers, &contents, &self.sealing);
+        let read = load(files, found.problems.clone(), &customers, contents, &self.sealing);
         // A change of the rules has everything read.
         if all {
             self.take_rules(&read);

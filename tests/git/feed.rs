@@ -110,3 +110,18 @@ fn running_with(text: &str) -> usize {
         |path: &Path| std::fs::read(path).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text));
     processes.filter(|process| holds(&process.path().join("cmdline"))).count()
 }
+
+#[tokio::test]
+async fn a_file_beside_specs_is_said_to_be_out_of_reach() {
+    let origin = Origin::new();
+    let (feed, mut specs) = start(&origin);
+    read(&feed, &mut specs, fetched).await;
+    let spec = format!("{GOOD}secrets = [\"key\"]\n[secrets.key]\nfile = \"key.txt\"\n");
+    origin.write("specs/key.txt", b"content");
+    let commit = origin.push("specs/acme.toml", &spec, "with a secret");
+    feed.poke();
+    let events = read(&feed, &mut specs, at(&commit)).await;
+    assert_eq!(reasons(&events), [Reason::SpecInvalid]);
+    assert!(events[0].message.contains("come from git"), "{}", events[0].message);
+    assert_eq!(specs.customers().count(), 1, "the last good one stays in force");
+}
