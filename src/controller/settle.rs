@@ -156,13 +156,27 @@ impl Settler {
             Progress::Converged => memory.rollout = None,
             // The second time only if it is the version's fault after all.
             Progress::Failed(failure) if rollout.failed.is_none() || failure.refuse => {
-                let events = context.failed(&failure);
+                let mut events = self.shown_by_its_end(&context, &failure);
+                events.extend(context.failed(&failure));
                 memory = after_failure(memory, rollout, &failure, self.recorder.now());
                 self.recorder.tell(events).await;
             }
             Progress::Failed(_) | Progress::InProgress | Progress::PausedButRight => {}
         }
         memory
+    }
+
+    /// What Swarm took back was made, although what stands there does not show it: the intent whose
+    /// outcome nobody knew is done.
+    fn shown_by_its_end(&self, context: &Context<'_>, failure: &Failure) -> Vec<NewEvent> {
+        let customer = context.about.customer.as_deref().unwrap_or_default();
+        let open = self.recorder.open_intent(customer, Some(context.key));
+        let shown = open.filter(|it| failure.swarm_rolls_back && it.id == context.rollout.event_id);
+        let events = shown.map(|intent| {
+            let started = rollout_started(context.about, &intent, &context.rollout);
+            vec![close(context.about, &intent, Phase::Done, ""), started]
+        });
+        events.unwrap_or_default()
     }
 
     fn may_be_older_view(&self, rollout: &Rollout) -> bool {

@@ -133,7 +133,7 @@ impl BuggySwarm {
                 let index = self.index(&id);
                 self.swarm.update_service(id, index, spec, auth).await
             }
-            (Bug::DeleteByName, ErrorClass::Conflict) => {
+            (Bug::DeleteByName, ErrorClass::Conflict | ErrorClass::Gone) => {
                 let name = spec["Name"].as_str().unwrap_or_default().to_owned();
                 self.engine.with(|state| {
                     let found = state.find_service(&name).map(|service| service.object.id.clone());

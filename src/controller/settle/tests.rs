@@ -194,3 +194,28 @@ async fn a_change_found_applied_is_told_as_its_outcome_would_have_been() {
         assert_eq!(scene.settler.recorder.open_intents("acme"), Vec::new());
     }
 }
+
+/// A call without an answer, taken back by Swarm before anybody looked: its intent is done, not abandoned.
+#[tokio::test]
+async fn what_swarm_took_back_was_made() {
+    for of_intent in [true, false] {
+        let scene = Scene::new();
+        let event = scene.about.event(Kind::Normal, Reason::ImageUpdated, Some("web"), "web 1.2.0 -> 1.3.0");
+        let event = NewEvent { target: Some("made".into()), phase: Some(Phase::Intent), ..event };
+        let written = scene.settler.recorder.record(vec![event]).await.unwrap();
+        let event_id = if of_intent { written[0].id.clone() } else { "another".into() };
+        let written = Rollout {
+            event_id,
+            started: scene.now,
+            after_index: 7,
+            ..rollout(Purpose::Forward, Some("1.2.0"))
+        };
+        scene.remember(written);
+        scene.settler.rollouts(&scene.about, &scene.customer, &rolled_back_before(9)).await;
+        let told = scene.told();
+        let done = told.contains(&(Reason::ImageUpdated, Some(Phase::Done)));
+        let open = scene.settler.recorder.open_intents("acme").len();
+        assert_eq!((done, open), if of_intent { (true, 0) } else { (false, 1) }, "{told:?}");
+        assert!(told.contains(&(Reason::RolloutFailed, None)), "{told:?}");
+    }
+}
