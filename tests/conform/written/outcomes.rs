@@ -236,8 +236,13 @@ pub fn labels_do_not_touch_tasks() -> Vec<Op> {
 }
 
 pub fn labels_clear_the_update_status() -> Vec<Op> {
-    let labels = app(TWO, with(updating("pause"), json!({"Labels": {"x": "1"}})));
-    then(update_to(Does::Fails, updating("pause")), vec![update("a", labels), inspect("a"), Op::Settle])
+    // Both tasks at once: whether the second one is replaced before the first one fails is chance.
+    let both = || {
+        let config = json!({"Parallelism": 2, "Monitor": 2_500_000_000_u64, "FailureAction": "pause"});
+        with(updating("pause"), json!({ "UpdateConfig": config }))
+    };
+    let labels = app(TWO, with(both(), json!({"Labels": {"x": "1"}})));
+    then(update_to(Does::Fails, both()), vec![update("a", labels), inspect("a"), Op::Settle])
 }
 
 pub fn rolled_back_by_hand() -> Vec<Op> {
