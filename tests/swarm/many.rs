@@ -109,8 +109,8 @@ fn engine_calls(bed: &Bed, ws: &crate::bed::Workspace<'_>) {
     assert_eq!(after.1, [0.0, 0.0], "no writes");
     let rounds = (after.2 - before.2) / CUSTOMERS as f64;
     let per_round = (after.0 - before.0) / rounds;
-    // Services, tasks, nodes, networks, secrets, configs: one view serves all customers.
-    assert!(per_round <= 10.0, "{per_round:.1} calls a round: {}", metrics(ws).unwrap());
+    // Services, tasks, nodes, networks, secrets, configs: one view, at times a second, serves all customers.
+    assert!(per_round <= 14.0, "{per_round:.1} calls a round: {}", metrics(ws).unwrap());
     run.sigterm();
     run.wait(SOON).ok();
     assert_eq!(bed.service("many0_s0").unwrap()["Spec"]["Labels"]["skep.version"], "1.1.0");
