@@ -253,6 +253,10 @@ impl Controller {
     async fn woken(&mut self, wake: Wake, wakeups: &Wakeups) {
         match wake {
             Wake::Specs(trigger) => self.read_specs(trigger, wakeups).await,
+            Wake::Files(files) => {
+                let read = self.specs.read_touched(&files, self.reconciler.recorder.now());
+                self.take_specs(read, Trigger::Spec, wakeups).await;
+            }
             Wake::Resync => self.want_all(Trigger::Resync),
             Wake::Swarm => self.want_all(Trigger::Swarm),
             Wake::Service(name) => {
