@@ -265,6 +265,10 @@ impl Controller {
     async fn woken(&mut self, wake: Wake, wakeups: &Wakeups) {
         match wake {
             Wake::Specs(trigger) => self.read_specs(trigger, wakeups).await,
+            Wake::Pushed => {
+                self.specs.poke();
+                self.read_specs(Trigger::Spec, wakeups).await;
+            }
             Wake::Resync => self.want_all(Trigger::Resync),
             Wake::Swarm => self.want_all(Trigger::Swarm),
             Wake::Service(name) => {
