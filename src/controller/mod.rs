@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::events::{About, Kind, Reason, Trigger};
 use crate::image::Repository;
 use crate::plan::Plan;
+use crate::plan::prune::Inventory;
 use crate::source::SourceError;
 use crate::swarm::SwarmError;
 
@@ -63,6 +64,10 @@ pub trait Observer: Send + Sync {
     fn specs_read(&self, result: Result<&SpecsRead, &str>);
     /// The customers whose spec has errors now, with the first of them.
     fn specs_invalid(&self, _invalid: &BTreeMap<String, String>) {}
+    /// The customers whose file is gone and whose stack may be removed. Told before `specs_read`.
+    fn specs_gone(&self, _gone: &BTreeSet<String>) {}
+    /// What a pass did, also over a customer whose file is gone.
+    fn did(&self, _customer: &str, _begun: Instant, _result: Result<&Report, &SwarmError>) {}
     fn forget(&self, customer: &str);
     /// The loop is alive.
     fn heartbeat(&self);
@@ -100,6 +105,8 @@ pub struct Controller {
     retries: Retries,
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
+    /// Customers for whom a person asked for all removals, until they come to rest.
+    pruning: BTreeSet<String>,
     specs_failed: bool,
     /// The observer has heard of all customers.
     told_of_specs: bool,
@@ -119,7 +126,8 @@ struct Wanted {
     with_all: bool,
 }
 
-type Done = (String, Duration, Result<Report, SwarmError>);
+/// Whose pass began when, how long it took, and what it brought.
+type Done = (String, Instant, Duration, Result<Report, SwarmError>);
 
 impl Controller {
     pub fn new(
@@ -138,6 +146,7 @@ impl Controller {
             settings,
             conflicts: HashMap::new(),
             quarantined: HashMap::new(),
+            pruning: BTreeSet::new(),
             specs_failed: false,
             told_of_specs: false,
             repositories: BTreeMap::new(),
@@ -206,7 +215,7 @@ impl Controller {
             Trigger::Manual => now.saturating_duration_since(since),
             _ => self.settings.poll_registry.mul_f64(1.5),
         };
-        let inventory = Arc::clone(self.specs.inventory());
+        let inventory = self.inventory(key);
         // Of a stack that goes, all is wanted, named by a spec or not.
         let alone = !with_all && self.specs.get(key).is_some() && self.queue.depth() <= ALONE_MAX;
         let revision = self.specs.revision().map(str::to_owned);
@@ -221,8 +230,17 @@ impl Controller {
         }
     }
 
+    /// What may be removed of a customer.
+    fn inventory(&self, key: &str) -> Arc<Inventory> {
+        let mut inventory = Arc::clone(self.specs.inventory());
+        if self.pruning.contains(key) {
+            Arc::make_mut(&mut inventory).allowed = true;
+        }
+        inventory
+    }
+
     fn is_due(&self, key: &str) -> bool {
-        let inventory = self.specs.inventory();
+        let inventory = self.inventory(key);
         inventory.complete && inventory.due(key).is_some_and(|due| due <= self.reconciler.recorder.now())
     }
 
@@ -289,25 +307,43 @@ impl Controller {
                     self.want(&key, Trigger::Registry, Instant::now());
                 }
             }
-            Wake::Manual(customer) => {
-                self.specs.poke();
-                // For one customer no file is read anew that did not change.
-                let reads = if customer.is_none() { Trigger::Manual } else { Trigger::Spec };
-                self.read_specs(reads, wakeups).await;
-                match customer {
-                    None => self.want_all(Trigger::Manual),
-                    Some(name) if self.specs.get(&name).is_none() => {}
-                    Some(name) => {
-                        self.quarantined.remove(&name);
-                        self.want(&name, Trigger::Manual, Instant::now());
-                    }
-                }
-            }
+            Wake::Manual(customer) => self.asked(customer, false, wakeups).await,
+            Wake::Prune(customer) => self.asked(customer, true, wakeups).await,
             Wake::Hangup => {
                 self.specs.poke();
                 self.read_specs(Trigger::Manual, wakeups).await;
                 self.want_all(Trigger::Manual);
             }
+        }
+    }
+
+    /// A person wants a customer looked at, or all of them.
+    async fn asked(&mut self, customer: Option<String>, allow_prune: bool, wakeups: &Wakeups) {
+        self.specs.poke();
+        // For one customer no file is read anew that did not change.
+        let reads = if customer.is_none() { Trigger::Manual } else { Trigger::Spec };
+        self.read_specs(reads, wakeups).await;
+        if allow_prune {
+            self.allow_prune(customer.as_deref());
+        }
+        match customer {
+            None => self.want_all(Trigger::Manual),
+            Some(name) if self.specs.get(&name).is_none() => {}
+            Some(name) => {
+                self.quarantined.remove(&name);
+                self.want(&name, Trigger::Manual, Instant::now());
+            }
+        }
+    }
+
+    /// Whole stacks too, of customers whose file is gone.
+    fn allow_prune(&mut self, only: Option<&str>) {
+        let inventory = Arc::clone(self.specs.inventory());
+        let is_meant = |name: &&String| only.is_none_or(|only| only == *name);
+        let all = inventory.customers.keys().chain(inventory.gone.keys());
+        self.pruning.extend(all.filter(is_meant).cloned());
+        for name in inventory.gone.keys().filter(is_meant) {
+            self.want(name, Trigger::Manual, Instant::now());
         }
     }
 
@@ -324,6 +360,7 @@ impl Controller {
                 self.specs_failed = false;
                 self.count_repositories(&changes);
                 let read = self.read_now(&changes);
+                self.observer.specs_gone(&self.gone());
                 self.observer.specs_read(Ok(&read));
                 self.observer.specs_invalid(&self.specs.invalid_messages());
                 self.reconciler.recorder.tell(changes.events).await;
@@ -364,6 +401,12 @@ impl Controller {
         SpecsRead { services, all, customers: self.specs.customers().len() }
     }
 
+    /// The customers whose file is gone and whose stack may be removed.
+    fn gone(&self) -> BTreeSet<String> {
+        let inventory = self.specs.inventory();
+        inventory.gone.keys().filter(|key| inventory.due(key).is_some()).cloned().collect()
+    }
+
     fn count_repositories(&mut self, changes: &specs::Changes) {
         let now = changes.changed.iter().filter_map(|name| self.specs.get(name));
         for repository in now.flat_map(|customer| asked(customer)) {
@@ -380,6 +423,7 @@ impl Controller {
     fn forget(&mut self, key: &str) {
         self.queue.remove(&key.to_owned());
         self.wanted.remove(key);
+        self.pruning.remove(key);
         self.retries.succeeded(key);
         self.conflicts.remove(key);
         self.observer.forget(key);
@@ -395,12 +439,14 @@ impl Controller {
         keys: &mut HashMap<tokio::task::Id, String>,
     ) {
         match joined {
-            Ok((id, (key, duration, result))) => {
+            Ok((id, (key, begun, duration, result))) => {
                 keys.remove(&id);
                 self.queue.done(&key);
+                self.observer.did(&key, begun, result.as_ref());
                 if result.as_ref().is_ok_and(|report| report.plan.is_gone) {
                     self.specs.stack_removed(&key);
                     self.forget(&key);
+                    self.observer.specs_gone(&self.gone());
                     return;
                 }
                 if self.specs.get(&key).is_some() {
@@ -427,6 +473,9 @@ impl Controller {
         };
         if next != Next::Again {
             self.conflicts.remove(key);
+        }
+        if matches!(next, Next::Settled | Next::Retry(_)) {
+            self.pruning.remove(key);
         }
         match next {
             Next::Settled => self.retries.succeeded(key),
@@ -470,7 +519,7 @@ fn asked(customer: &crate::spec::Customer) -> impl Iterator<Item = &Repository> 
 async fn pass(reconciler: Arc<Reconciler>, key: String, request: Request) -> Done {
     let begun = Instant::now();
     let result = reconciler.reconcile(&request).await;
-    (key, begun.elapsed(), result)
+    (key, begun, begun.elapsed(), result)
 }
 
 /// Customers that roll at the same time share their looks at the Swarm.
