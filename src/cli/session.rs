@@ -207,7 +207,7 @@ pub struct Writer {
     /// How specs are read that are to be carried out.
     pub sealing: Sealing,
     /// Held as long as this lives.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 /// What a [`Writer`] is made of.
@@ -297,7 +297,15 @@ impl Writer {
             conditions: Mutex::new(conditions),
             orders: Orders::default(),
         });
-        Self { session, reconciler, sealing: Sealing::controller(content_key), _lock: lock }
+        Self { session, reconciler, sealing: Sealing::controller(content_key), lock }
+    }
+
+    /// Tells other processes where the API of this one is, as long as this lives.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn tell_api(&self, url: &str) -> std::io::Result<()> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.tell_api(url))
     }
 }
 

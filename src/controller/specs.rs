@@ -141,8 +141,9 @@ impl Specs {
 
     /// The same, with the first error of each.
     pub fn invalid_messages(&self) -> BTreeMap<String, String> {
-        let message = |(name, told): (&String, &Told)| Some((name.clone(), told.invalid.clone()?));
-        self.told.iter().filter_map(message).collect()
+        // What was wrong with a file that is gone concerns nobody any more.
+        let there = self.told.iter().filter(|(_, told)| told.gone.is_none());
+        there.filter_map(|(name, told)| Some((name.clone(), told.invalid.clone()?))).collect()
     }
 
     /// What the last reading says about removal.

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
 mod adopt;
+mod api;
 #[path = "../bed/mod.rs"]
 mod bed;
 mod bed_itself;
@@ -99,6 +100,10 @@ fn cases() -> Vec<Case> {
             own(2, 1),
             renew::a_task_is_made_after_the_first_token_died,
         ),
+        Case::new("api::apply_is_handed_over", ONE, api::apply_is_handed_over),
+        Case::new("api::commands_ask_the_controller", ONE, api::commands_ask_the_controller),
+        Case::new("api::streams_of_events", ONE, api::streams_of_events),
+        Case::new("api::a_registry_that_is_away_is_told", ONE, api::a_registry_that_is_away_is_told),
         Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
         Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),
         Case::new(
