@@ -201,7 +201,8 @@ async fn run_with(
     let expiry = tokio::spawn(http::end_holds(Arc::clone(&api.memory), api.poke.clone()));
     let served = Served { state: watcher.state.clone(), api: Arc::new(api) };
     let server = tokio::spawn(http::serve(shared, served, stop_http.clone().cancelled_owned()));
-    tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
+    let specs = config.git.as_ref().map_or(config.specs_dir.display().to_string(), |git| git.shown_url());
+    tracing::info!(specs, listen = %config.http_listen, "running");
     let next = Mutex::new(None);
     let shutdown = async {
         let told = until_told(ctx, config, signals, &hangup, listener).await;

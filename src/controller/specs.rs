@@ -210,7 +210,7 @@ impl Specs {
         let found = self.reader.replace(tree.snapshot.clone());
         self.rules_unread = rules_unread(&found.problems).is_some();
         self.first = false;
-        let contents = Beside::without_files(self.sealing.standing);
+        let contents = Beside::of_commit(tree, self.sealing.standing);
         let mut changes = self.take(&found, true, &contents, trigger, now);
         for event in &mut changes.events {
             event.revision = Some(tree.revision.commit.clone());
@@ -478,7 +478,7 @@ pub fn read_configured(config: &Config, sealing: &Sealing) -> Result<Read, Sourc
 /// Checks all specs of a commit.
 pub fn read_tree(tree: &Tree, sealing: &Sealing) -> Read {
     let source::Snapshot { files, problems } = tree.snapshot.clone();
-    let contents = Beside::without_files(sealing.standing);
+    let contents = Beside::of_commit(tree, sealing.standing);
     let read = load(files, problems, &BTreeSet::new(), &contents, sealing);
     Read { revision: Some(tree.revision.clone()), ..read }
 }
