@@ -5,6 +5,7 @@ mod api;
 mod board;
 mod health;
 mod holds;
+pub(crate) mod hooks;
 mod metrics;
 mod page;
 mod routes;
@@ -20,6 +21,7 @@ pub use api::{Api, Held, Limits, Reconciled, Suspending, check_hold};
 pub use board::Board;
 pub use health::{Health, Part, Readiness, Unready};
 pub use holds::end_holds;
+pub use hooks::{Call, GitSource, Hooks, check_secret};
 pub use metrics::{Highest, Metrics};
 pub use serve::{Listener, serve};
 
@@ -35,4 +37,5 @@ pub struct HttpState {
 pub struct Served {
     pub state: HttpState,
     pub api: Arc<Api>,
+    pub hooks: Arc<Hooks>,
 }
