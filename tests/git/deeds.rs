@@ -23,7 +23,8 @@ const COMMAND_MAX: Duration = Duration::from_secs(60);
 const PRINTED_BYTES_MAX: usize = 64 << 10;
 const COMMANDS: [&str; 4] = ["plan -vv", "apply --no-wait -vv", "lint", "status"];
 /// Of the server, as the deeds that wait for it have it.
-const HASTY: &str = "timeout = \"2s\"";
+const HASTY: &str = "timeout = \"3s\"";
+const TOKEN: &str = "token_file = \"token\"";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
@@ -102,9 +103,9 @@ async fn attempt(deed: Deed) -> Result<(), String> {
         Act::Push(_) => {}
         Act::Serve(_) => {
             let served = Bridge::new(origin);
-            let lines = format!("token_file = \"token\"\n{HASTY}");
-            fleet.configure(&served.serve().await, &lines);
-            bridge = Some(served);
+            let url = served.serve().await;
+            fleet.configure(&url, TOKEN);
+            bridge = Some((served, url));
         }
         Act::Sign(_) => fleet.configure(&origin.url(), signatures::LINES),
     }
@@ -114,10 +115,14 @@ async fn attempt(deed: Deed) -> Result<(), String> {
     }
     let before = fleet.service().ok_or("the start made no service")?;
     match (deed.act, &bridge) {
-        (Act::Serve(mood), Some(bridge)) => bridge.mood(mood()),
+        (Act::Serve(mood), Some((served, url))) => {
+            served.mood(mood());
+            fleet.configure(url, &format!("{TOKEN}\n{HASTY}"));
+        }
         (Act::Push(act) | Act::Sign(act), _) => act(&fleet),
         (Act::Serve(_), None) => return Err("nobody serves".into()),
     }
+    let bridge = bridge.map(|(served, _)| served);
     for line in COMMANDS {
         let begun = Instant::now();
         let ran = fleet.skep(line).await;

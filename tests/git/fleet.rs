@@ -2,14 +2,15 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::Method;
 use serde_json::Value;
 use skep::sim::engine::{Engine, HostOptions, Options, Role, Timing};
-use skep::sim::handler::Handler;
+use skep::sim::handler::{Handler, Request, Response};
 use skep::sim::registry::{ImageSpec, Options as RegistryOptions, Registry};
 use skep::sim::wire::{Server, serve_tcp, serve_unix};
 use skep::source::git::Repository;
@@ -27,6 +28,7 @@ pub struct Fleet {
     /// The image of the service, without a tag.
     pub image: String,
     pub registry: Registry,
+    updates: Arc<Updates>,
     _servers: [Server; 2],
     moving: tokio::task::JoinHandle<()>,
 }
@@ -34,6 +36,18 @@ pub struct Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         self.moving.abort();
+    }
+}
+
+/// The engine, and when it was told to update a service.
+struct Updates(Engine, Mutex<Vec<Instant>>);
+
+impl Handler for Updates {
+    fn handle(&self, request: Request) -> BoxFuture<'static, Response> {
+        if request.method() == Method::POST && request.uri().path().ends_with("/update") {
+            self.1.lock().unwrap().push(Instant::now());
+        }
+        self.0.handle(request)
     }
 }
 
@@ -81,9 +95,11 @@ impl Fleet {
             async move { engine.run().await }
         });
         let dialled = serve_tcp("127.0.0.1:0", Arc::new(registry.clone()) as Arc<dyn Handler>).await.unwrap();
-        let socket = serve_unix(&origin.path("docker.sock"), Arc::new(engine.clone())).unwrap();
+        let updates = Arc::new(Updates(engine.clone(), Mutex::default()));
+        let socket =
+            serve_unix(&origin.path("docker.sock"), Arc::clone(&updates) as Arc<dyn Handler>).unwrap();
         let image = format!("{}/{REPOSITORY}", dialled.address());
-        let fleet = Self { origin, engine, image, registry, _servers: [dialled, socket], moving };
+        let fleet = Self { origin, engine, image, registry, updates, _servers: [dialled, socket], moving };
         fleet.configure(&fleet.origin.url(), "");
         fleet.origin.push("specs/acme.toml", &fleet.spec(""), "deploy acme");
         fleet
@@ -93,9 +109,9 @@ impl Fleet {
     pub fn configure(&self, url: &str, lines: &str) {
         let (registry, _) = self.image.split_once('/').unwrap();
         let timeout = if lines.contains("timeout") { "" } else { "timeout = \"20s\"\n" };
+        let interval = if lines.contains("interval") { "" } else { "interval = \"1s\"\n" };
         let text = format!(
-            "[source.git]\nurl = \"{url}\"\nbranch = \"main\"\npath = \"specs\"\ninterval = \"1s\"\n\
-             {timeout}{lines}\n[state]\ndir = \"state\"\n[docker]\nhost = \"unix://{}\"\n[http]\nlisten = \"unix://{}\"\n\
+            "[source.git]\nurl = \"{url}\"\nbranch = \"main\"\npath = \"specs\"\n{interval}{timeout}{lines}\n[state]\ndir = \"state\"\n[docker]\nhost = \"unix://{}\"\n[http]\nlisten = \"unix://{}\"\n\
              [poll]\nresync = \"1s\"\n[registries.\"{registry}\"]\nplain_http = true\n",
             self.origin.path("docker.sock").display(),
             self.origin.path("skep.sock").display(),
@@ -140,6 +156,11 @@ impl Fleet {
 
     pub fn services(&self) -> usize {
         self.engine.with(|state| state.services.values().count())
+    }
+
+    /// When the engine was told to update a service.
+    pub fn updates(&self) -> Vec<Instant> {
+        self.updates.1.lock().unwrap().clone()
     }
 
     /// Somebody changes the service.
@@ -198,7 +219,8 @@ impl Fleet {
 
     /// The last good commit.
     pub fn in_force(&self) -> String {
-        let config = load(&self.origin.path("skep.toml")).git.unwrap();
+        let mut config = load(&self.origin.path("skep.toml")).git.unwrap();
+        config.timeout = LONG;
         Repository::new(&config, &self.origin.state()).last_good().unwrap().unwrap().revision.commit
     }
 

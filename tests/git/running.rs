@@ -239,6 +239,7 @@ async fn reconcile_fetches_now() {
     let _skep = fleet.run();
     fleet.until("the service", || fleet.service()).await;
     let second = origin.push("specs/acme.toml", &fleet.spec(TWICE), "two of them");
+    assert_eq!(fleet.updates().len(), 0, "what is so is not written again");
     let reconciled = fleet.skep("reconcile").await;
     assert!(matches!(reconciled.status, Some(0 | 1)), "{}", reconciled.all());
     fleet.until_replicas(2).await;
