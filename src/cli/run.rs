@@ -218,7 +218,8 @@ async fn run_with(
     let hooks = Hooks::new(secrets.hooks.clone(), source, api.poke.clone(), metrics);
     let served = Served { state: watcher.state.clone(), api: Arc::new(api), hooks: Arc::new(hooks) };
     let server = tokio::spawn(http::serve(shared, served, stop_http.clone().cancelled_owned()));
-    tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
+    let specs = config.git.as_ref().map_or(config.specs_dir.display().to_string(), |git| git.shown_url());
+    tracing::info!(specs, listen = %config.http_listen, "running");
     let next = Mutex::new(None);
     let shutdown = async {
         let told = until_told(ctx, (config, &secrets), signals, &hangup, listener).await;

@@ -216,7 +216,7 @@ impl Specs {
         let found = self.reader.replace(tree.snapshot.clone());
         self.rules_unread = rules_unread(&found.problems).is_some();
         self.first = false;
-        let contents = Beside::without_files(self.sealing.standing);
+        let contents = Beside::of_commit(tree, self.sealing.standing);
         let mut changes = self.take(&found, true, &contents, trigger, now);
         for event in &mut changes.events {
             event.revision = Some(tree.revision.commit.clone());
