@@ -31,6 +31,7 @@ use crate::source::SourceError;
 use crate::swarm::SwarmError;
 
 pub use jitter::Jitter;
+pub use prune::RemovedObjects;
 pub use queue::Queue;
 pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
 pub use retry::Retries;

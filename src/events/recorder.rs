@@ -20,7 +20,7 @@ pub struct Recorder {
     log: Arc<Log>,
     clock: Clock,
     observer: EventObserver,
-    /// Intents without an outcome, by the object's full name.
+    /// Intents without an outcome, by what they are about: see [`key`].
     open: Arc<Mutex<BTreeMap<String, Event>>>,
 }
 
@@ -104,16 +104,20 @@ impl Recorder {
             Some(Phase::Intent) => {
                 open.insert(name, event.clone());
             }
-            Some(Phase::Done | Phase::Failed) => {
-                open.remove(&name);
-            }
+            // An outcome does not repeat what its intent was about to make.
+            Some(Phase::Done | Phase::Failed) => open.retain(|_, intent| intent.id != event.id),
             None => {}
         }
     }
 
-    /// The open intent about an object, if there is one.
-    pub fn open_intent(&self, customer: &str, service: Option<&str>) -> Option<Event> {
-        self.open.lock().ok()?.get(&key(customer, service)).cloned()
+    /// The open intent about a service, if there is one.
+    pub fn open_intent(&self, customer: &str, service: &str) -> Option<Event> {
+        self.open.lock().ok()?.get(&key(customer, Some(service), None)).cloned()
+    }
+
+    /// The open intent about another object, which only its target tells apart.
+    pub fn open_object_intent(&self, customer: &str, target: &str) -> Option<Event> {
+        self.open.lock().ok()?.get(&key(customer, None, Some(target))).cloned()
     }
 
     /// All open intents of a customer.
@@ -135,9 +139,13 @@ fn write_log(event: &Event) {
 }
 
 fn object_name(event: &Event) -> Option<String> {
-    Some(key(event.customer.as_deref()?, event.service.as_deref()))
+    Some(key(event.customer.as_deref()?, event.service.as_deref(), event.target.as_deref()))
 }
 
-fn key(customer: &str, service: Option<&str>) -> String {
-    format!("{customer}/{}", service.unwrap_or_default())
+/// A service has one open intent at most; of other objects each has its own.
+fn key(customer: &str, service: Option<&str>, target: Option<&str>) -> String {
+    match service {
+        Some(service) => format!("{customer}/{service}"),
+        None => format!("{customer}//{}", target.unwrap_or_default()),
+    }
 }

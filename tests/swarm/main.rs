@@ -11,6 +11,7 @@ mod adopt;
 mod bed;
 mod bed_itself;
 mod deploy;
+mod door;
 mod fail;
 mod faults;
 mod fields;
@@ -18,6 +19,7 @@ mod follow;
 mod look;
 mod many;
 mod postmortem;
+mod prune;
 mod renew;
 mod runner;
 mod running;
@@ -99,6 +101,25 @@ fn cases() -> Vec<Case> {
             own(2, 1),
             renew::a_task_is_made_after_the_first_token_died,
         ),
+        Case::new("prune::what_a_spec_no_longer_names_goes", ONE, prune::what_a_spec_no_longer_names_goes),
+        Case::new("prune::kept::what_is_in_use_stays", ONE, prune::kept::what_is_in_use_stays),
+        Case::new("prune::a_stack_goes_after_its_file", own(1, 1), prune::a_stack_goes_after_its_file),
+        Case::new(
+            "prune::kept::unreadable_specs_remove_nothing",
+            own(1, 1),
+            prune::kept::unreadable_specs_remove_nothing,
+        ),
+        Case::new(
+            "prune::too_much_at_once_waits_for_a_person",
+            own(1, 1),
+            prune::too_much_at_once_waits_for_a_person,
+        ),
+        Case::new(
+            "prune::kept::an_owner_that_changed_meanwhile_keeps_it",
+            ONE,
+            prune::kept::an_owner_that_changed_meanwhile_keeps_it,
+        ),
+        Case::new("prune::kept::prune_false_keeps_all", own(1, 1), prune::kept::prune_false_keeps_all),
         Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
         Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),
         Case::new(
