@@ -34,6 +34,7 @@ use crate::swarm::SwarmError;
 
 pub use jitter::Jitter;
 pub use once::{Applied, ApplyOnce, apply_once};
+pub use prune::RemovedObjects;
 pub use queue::Queue;
 pub use reading::SpecsRead;
 pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
