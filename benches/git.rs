@@ -4,7 +4,7 @@
 
 #[path = "swarm/figures.rs"]
 mod figures;
-#[expect(dead_code, unreachable_pub, reason = "the tests use more of it")]
+#[expect(dead_code, clippy::unwrap_used, unreachable_pub, reason = "the tests use more of it, and may panic")]
 #[path = "../tests/git/fleet.rs"]
 mod fleet;
 #[expect(dead_code, clippy::unwrap_used, unreachable_pub, reason = "the tests use more of it, and may panic")]
