@@ -19,6 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::bugs::Bug;
+use crate::hooks::{self, Carrier, Way};
 use crate::plan::{REGISTRY, SWARM};
 use crate::witness::{Noted, Witness, Witnessed};
 
@@ -51,6 +52,9 @@ pub struct World {
     pushes: AtomicU64,
     /// What skep does wrong.
     pub bug: Option<Bug>,
+    /// Tells skep of what is pushed; `None`: it has to find out.
+    pub hooks: Option<Arc<Carrier>>,
+    _door: Option<Server>,
 }
 
 pub fn epoch() -> Timestamp {
@@ -59,7 +63,7 @@ pub fn epoch() -> Timestamp {
 
 impl World {
     /// A Swarm of three hosts, an empty registry (with a password, perhaps), no specs.
-    pub fn new(password: Option<&str>, bug: Option<Bug>) -> Self {
+    pub fn new(password: Option<&str>, bug: Option<Bug>, way: Option<Way>) -> Self {
         let memory = PathBuf::from("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         for folder in ["specs/templates", "specs/eu", "specs/us", "state"] {
@@ -69,8 +73,10 @@ impl World {
             None => Auth::None,
             Some(password) => Auth::Basic { user: "ci".to_owned(), password: password.to_owned() },
         };
+        let hooks = way.map(Carrier::new);
+        let (hook, door) = hooks.as_ref().map(Carrier::of_registry).unzip();
         let options =
-            registry::Options { host: REGISTRY_HOST.to_owned(), auth, ..registry::Options::default() };
+            registry::Options { host: REGISTRY_HOST.to_owned(), auth, hook, ..registry::Options::default() };
         let registry = Registry::new(options);
         let hosts = vec![
             HostOptions::new("manager", Role::Manager),
@@ -99,9 +105,11 @@ impl World {
             files: watch::Sender::new(()),
             down: Mutex::default(),
             servers: Mutex::default(),
-            canaries: Mutex::new(password.into_iter().map(str::to_owned).collect()),
+            canaries: Mutex::new(password.into_iter().chain([hooks::SECRET]).map(str::to_owned).collect()),
             pushes: AtomicU64::new(0),
             bug,
+            hooks,
+            _door: door,
         }
     }
 
@@ -183,12 +191,19 @@ impl World {
         let new = path.with_extension("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(&new, path).unwrap();
+        self.specs_changed();
+    }
+
+    fn specs_changed(&self) {
         self.files.send_replace(());
+        if let Some(hooks) = &self.hooks {
+            hooks.specs_pushed();
+        }
     }
 
     pub fn remove_spec(&self, file: &str) {
         std::fs::remove_file(self.specs_dir().join(file)).unwrap();
-        self.files.send_replace(());
+        self.specs_changed();
     }
 
     pub fn push(&self, repository: &str, tag: &str) {
