@@ -8,6 +8,7 @@ use crate::spec::*;
 
 mod bad;
 mod bad_compose;
+mod bypass;
 mod files;
 mod fleet;
 mod robust;
