@@ -376,10 +376,15 @@ impl Client {
     /// When the engine does not answer.
     pub async fn networks(&self) -> Result<Vec<Value>, SwarmError> {
         let path = filtered("/networks", &json!({"scope": ["swarm"]}));
-        match self.get("network_list", path).await? {
-            Value::Array(networks) => Ok(networks),
-            _ => Ok(Vec::new()),
-        }
+        Ok(list(self.get("network_list", path).await?))
+    }
+
+    /// All configs as the engine has them, with what they hold.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn configs(&self) -> Result<Vec<Value>, SwarmError> {
+        Ok(list(self.get("config_list", "/configs".to_owned()).await?))
     }
 
     /// `all` lists more, in any case.
@@ -494,6 +499,13 @@ fn refusal(status: u16, bytes: &[u8]) -> SwarmError {
         _ => ErrorClass::Terminal,
     };
     SwarmError { class, message: printable(&message, MESSAGE_CHARS_MAX) }
+}
+
+fn list(answer: Value) -> Vec<Value> {
+    match answer {
+        Value::Array(list) => list,
+        _ => Vec::new(),
+    }
 }
 
 fn id_of(answer: &Value) -> Result<String, SwarmError> {

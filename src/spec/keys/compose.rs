@@ -86,7 +86,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("cpu_shares", LIMITS),
     ("cpus", "write `deploy.resources.limits.cpus`"),
     ("cpuset", LIMITS),
-    ("depends_on", "let the service wait for, or survive without, what it needs"),
+    ("depends_on", "write `after = [\"NAME\"]` if it is to wait until the other runs"),
     ("develop", LEAVE_OUT),
     ("devices", LEAVE_OUT),
     ("dns_opt", "`docker stack deploy` does not know it: leave it out"),
