@@ -17,9 +17,11 @@ mod fail;
 mod faults;
 mod fields;
 mod follow;
+mod guide;
 mod hooks;
 mod look;
 mod many;
+mod order;
 mod postmortem;
 mod prune;
 mod renew;
@@ -131,6 +133,10 @@ fn cases() -> Vec<Case> {
             ONE,
             prune::kept::an_owner_that_changed_meanwhile_keeps_it,
         ),
+        Case::new("guide::from_docker_stack", own(1, 1), guide::from_docker_stack),
+        Case::new("order::after_waits_for_convergence", ONE, order::after_waits_for_convergence),
+        Case::new("order::drift_is_only_told_of", ONE, order::drift_is_only_told_of),
+        Case::new("order::drift_is_named_field_by_field", ONE, order::drift_is_named_field_by_field),
         Case::new("prune::kept::prune_false_keeps_all", own(1, 1), prune::kept::prune_false_keeps_all),
         Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
         Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),
