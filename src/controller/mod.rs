@@ -3,12 +3,15 @@
 //! Level-triggered: a wake-up only names a customer to look at; every pass observes afresh.
 //! The key of the queue is the customer, so that its services are planned together.
 
+mod finished;
 mod jitter;
+mod once;
 pub mod orders;
 pub mod poll;
 mod prune;
 mod queue;
 mod rankings;
+mod reading;
 mod reconcile;
 pub mod resolve;
 mod retry;
@@ -26,13 +29,13 @@ use tokio::time::Instant;
 
 use crate::events::{About, Kind, Reason, Trigger};
 use crate::image::Repository;
-use crate::plan::Plan;
 use crate::plan::prune::Inventory;
-use crate::source::SourceError;
 use crate::swarm::SwarmError;
 
 pub use jitter::Jitter;
+pub use once::{Applied, ApplyOnce, apply_once};
 pub use queue::Queue;
+pub use reading::SpecsRead;
 pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
 pub use retry::Retries;
 pub use settle::Settler;
@@ -49,12 +52,8 @@ const ROLLING_BESIDE_FAILURE: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A pass only makes calls that are bounded themselves; this bounds their sum at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
-/// A pass that panicked is not tried again before this, whatever wakes it.
-const QUARANTINE: Duration = Duration::from_secs(300);
 /// Up to so many customers are each looked at alone; more share one look at the whole Swarm.
 const ALONE_MAX: usize = 8;
-/// Conflicts in a row are answered at once this often, then with the usual delays.
-const CONFLICTS_AT_ONCE_MAX: u32 = 5;
 
 /// What the controller tells others while it works: metrics, readiness.
 pub trait Observer: Send + Sync {
@@ -71,17 +70,6 @@ pub trait Observer: Send + Sync {
     fn forget(&self, customer: &str);
     /// The loop is alive.
     fn heartbeat(&self);
-}
-
-/// What a reading of the specs brought.
-#[derive(Clone, Debug, Default)]
-pub struct SpecsRead {
-    /// The keys of each customer's services: of all customers, or of those that are new or changed.
-    pub services: BTreeMap<String, Vec<String>>,
-    /// Whether these are all.
-    pub all: bool,
-    /// How many customers there are.
-    pub customers: usize,
 }
 
 /// Settings of the loop.
@@ -354,72 +342,6 @@ impl Controller {
         customer.services.contains_key(key).then(|| customer.name.clone())
     }
 
-    async fn read_specs(&mut self, trigger: Trigger, wakeups: &Wakeups) {
-        match self.specs.read(trigger, self.reconciler.recorder.now()) {
-            Ok(changes) => {
-                self.specs_failed = false;
-                self.count_repositories(&changes);
-                let read = self.read_now(&changes);
-                self.observer.specs_gone(&self.gone());
-                self.observer.specs_read(Ok(&read));
-                self.observer.specs_invalid(&self.specs.invalid_messages());
-                self.reconciler.recorder.tell(changes.events).await;
-                for key in &changes.removed {
-                    self.forget(key);
-                }
-                for key in &changes.changed {
-                    self.retries.succeeded(key);
-                    self.quarantined.remove(key);
-                    self.want(key, trigger, Instant::now());
-                }
-                self.want_gone();
-                if trigger == Trigger::Startup {
-                    self.want_all(trigger);
-                }
-                wakeups.poll_repositories(self.repositories.keys().cloned().collect());
-            }
-            Err(error) => {
-                self.observer.specs_read(Err(&error.to_string()));
-                if !matches!(error, SourceError::Pending) && !std::mem::replace(&mut self.specs_failed, true)
-                {
-                    let message = format!("{error}; the last good specs stay in force");
-                    self.tell(trigger, Kind::Warning, Reason::SpecInvalid, &message).await;
-                }
-            }
-        }
-    }
-
-    fn read_now(&mut self, changes: &specs::Changes) -> SpecsRead {
-        let all = !std::mem::replace(&mut self.told_of_specs, true);
-        let keys = |spec: &Arc<crate::spec::Customer>| {
-            (spec.name.clone(), spec.services.keys().cloned().collect::<Vec<String>>())
-        };
-        let services = match all {
-            true => self.specs.customers().map(keys).collect(),
-            false => changes.changed.iter().filter_map(|name| self.specs.get(name)).map(keys).collect(),
-        };
-        SpecsRead { services, all, customers: self.specs.customers().len() }
-    }
-
-    /// The customers whose file is gone and whose stack may be removed.
-    fn gone(&self) -> BTreeSet<String> {
-        let inventory = self.specs.inventory();
-        inventory.gone.keys().filter(|key| inventory.due(key).is_some()).cloned().collect()
-    }
-
-    fn count_repositories(&mut self, changes: &specs::Changes) {
-        let now = changes.changed.iter().filter_map(|name| self.specs.get(name));
-        for repository in now.flat_map(|customer| asked(customer)) {
-            *self.repositories.entry(repository.clone()).or_default() += 1;
-        }
-        for repository in changes.replaced.iter().flat_map(|customer| asked(customer)) {
-            if let Some(services) = self.repositories.get_mut(repository) {
-                *services -= 1;
-            }
-        }
-        self.repositories.retain(|_, services| *services > 0);
-    }
-
     fn forget(&mut self, key: &str) {
         self.queue.remove(&key.to_owned());
         self.wanted.remove(key);
@@ -433,190 +355,14 @@ impl Controller {
         }
     }
 
-    async fn finished(
-        &mut self,
-        joined: Result<(tokio::task::Id, Done), tokio::task::JoinError>,
-        keys: &mut HashMap<tokio::task::Id, String>,
-    ) {
-        match joined {
-            Ok((id, (key, begun, duration, result))) => {
-                keys.remove(&id);
-                self.queue.done(&key);
-                self.observer.did(&key, begun, result.as_ref());
-                if result.as_ref().is_ok_and(|report| report.plan.is_gone) {
-                    self.specs.stack_removed(&key);
-                    self.forget(&key);
-                    self.observer.specs_gone(&self.gone());
-                    return;
-                }
-                if self.specs.get(&key).is_some() {
-                    self.observer.pass(&key, duration, result.as_ref());
-                }
-                self.schedule(&key, result);
-            }
-            Err(error) => {
-                let Some(key) = keys.remove(&error.id()) else { return };
-                tracing::error!(customer = key, %error, "a pass panicked; this customer is left alone for a while");
-                self.queue.done(&key);
-                let until = Instant::now() + QUARANTINE;
-                self.quarantined.insert(key.clone(), until);
-                self.want(&key, Trigger::Resync, until);
-            }
-        }
-    }
-
-    fn schedule(&mut self, key: &str, result: Result<Report, SwarmError>) {
-        let now = Instant::now();
-        let (next, rolling) = match result {
-            Ok(report) => (report.next, report.rolling),
-            Err(error) => (Next::Retry(error.to_string()), false),
-        };
-        if next != Next::Again {
-            self.conflicts.remove(key);
-        }
-        if matches!(next, Next::Settled | Next::Retry(_)) {
-            self.pruning.remove(key);
-        }
-        match next {
-            Next::Settled => self.retries.succeeded(key),
-            Next::Rolling => {
-                self.retries.succeeded(key);
-                self.want(key, Trigger::Swarm, next_tick(self.origin, now));
-            }
-            Next::Again => {
-                let conflicts = self.conflicts.entry(key.to_owned()).or_default();
-                *conflicts += 1;
-                let delay = if *conflicts <= CONFLICTS_AT_ONCE_MAX {
-                    Duration::ZERO
-                } else {
-                    self.retries.failed(key)
-                };
-                self.want(key, Trigger::Swarm, now + delay);
-            }
-            Next::Retry(why) => {
-                let delay = self.retries.failed(key);
-                // What goes well beside it is not to be kept waiting.
-                let delay = if rolling { delay.min(ROLLING_BESIDE_FAILURE) } else { delay };
-                tracing::warn!(customer = key, why, ?delay, "will be tried again");
-                self.want(key, Trigger::Resync, now + delay);
-            }
-        }
-    }
-
     async fn tell(&self, trigger: Trigger, kind: Kind, reason: Reason, message: &str) {
         let about = About { customer: None, trigger, revision: None };
         self.reconciler.recorder.tell(vec![about.event(kind, reason, None, message)]).await;
     }
 }
 
-/// The repositories whose registries are asked, of each service.
-fn asked(customer: &crate::spec::Customer) -> impl Iterator<Item = &Repository> {
-    let services = customer.services.values();
-    let asked = services.filter(|service| !matches!(service.image, crate::spec::ImagePolicy::Digest { .. }));
-    asked.map(|service| service.image.repository())
-}
-
 async fn pass(reconciler: Arc<Reconciler>, key: String, request: Request) -> Done {
     let begun = Instant::now();
     let result = reconciler.reconcile(&request).await;
     (key, begun, begun.elapsed(), result)
-}
-
-/// Customers that roll at the same time share their looks at the Swarm.
-fn next_tick(origin: Instant, now: Instant) -> Instant {
-    let interval = ROLLING_INTERVAL.as_millis();
-    let ticks = now.saturating_duration_since(origin).as_millis() / interval + 1;
-    origin + ROLLING_INTERVAL * u32::try_from(ticks).unwrap_or(u32::MAX)
-}
-
-/// Runs passes over the customers until nothing is under way in any of them, as `skep apply`
-/// does. `progress` hears of each pass.
-pub async fn apply_once(
-    reconciler: &Reconciler,
-    requests: Vec<Request>,
-    concurrency: usize,
-    options: ApplyOnce<'_>,
-) -> BTreeMap<String, Applied> {
-    use futures::StreamExt;
-    let alone = requests.len() <= ALONE_MAX;
-    let requests = requests.into_iter().map(|request| Request { alone, ..request });
-    let runs = requests.map(|request| async {
-        let name = request.customer.name.clone();
-        (name, apply_customer(reconciler, request, &options).await)
-    });
-    futures::stream::iter(runs).buffer_unordered(concurrency).collect().await
-}
-
-/// How `apply_once` goes about it.
-pub struct ApplyOnce<'a> {
-    /// When to give up waiting.
-    pub deadline: Option<Instant>,
-    /// Whether to wait for rollouts at all.
-    pub wait: bool,
-    pub progress: &'a (dyn Fn(&str, &Report) + Sync),
-}
-
-/// What came of one customer.
-#[derive(Default)]
-pub struct Applied {
-    /// What the first pass planned.
-    pub first: Option<Plan>,
-    pub last: Option<Plan>,
-    pub outcomes: Vec<(crate::plan::Step, crate::apply::Outcome)>,
-    pub error: Option<SwarmError>,
-    pub timed_out: bool,
-}
-
-/// Conflicts that `apply` answers at once; more are no accident.
-const APPLY_CONFLICTS_MAX: u32 = 20;
-/// Failed tries before `apply` gives a customer up.
-const APPLY_TRIES_MAX: u32 = 5;
-
-async fn apply_customer(reconciler: &Reconciler, mut request: Request, options: &ApplyOnce<'_>) -> Applied {
-    let mut applied = Applied::default();
-    let mut retries = Retries::default();
-    let (mut tries, mut conflicts) = (0, 0);
-    loop {
-        let result = reconciler.reconcile(&request).await;
-        let (next, rolling) = match result {
-            Ok(report) => {
-                (options.progress)(&request.customer.name, &report);
-                applied.error = None;
-                applied.first.get_or_insert_with(|| report.plan.clone());
-                applied.outcomes.extend(report.outcomes);
-                applied.last = Some(report.plan);
-                (report.next, report.rolling)
-            }
-            Err(error) => {
-                let next = Next::Retry(error.to_string());
-                applied.error = Some(error);
-                (next, false)
-            }
-        };
-        let delay = match next {
-            Next::Settled => return applied,
-            Next::Rolling if !options.wait => return applied,
-            Next::Rolling => ROLLING_INTERVAL,
-            Next::Again if conflicts < APPLY_CONFLICTS_MAX => {
-                conflicts += 1;
-                ROLLING_INTERVAL / 10
-            }
-            Next::Again | Next::Retry(_) => {
-                tries += 1;
-                match (tries < APPLY_TRIES_MAX && options.wait, rolling && options.wait) {
-                    (true, _) => retries.failed(""),
-                    // Given up; what goes well beside it is waited for.
-                    (false, true) => ROLLING_BESIDE_FAILURE,
-                    (false, false) => return applied,
-                }
-            }
-        };
-        let wake = Instant::now() + delay;
-        if options.deadline.is_some_and(|deadline| wake >= deadline) {
-            applied.timed_out = true;
-            return applied;
-        }
-        tokio::time::sleep_until(wake).await;
-        request.since = Instant::now();
-    }
 }

@@ -1,24 +1,26 @@
 //! The specs that are in force: the last good one of each customer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+mod inventory;
+mod reading;
+mod told;
 mod trouble;
 
+pub use reading::{Read, read_configured, read_dir, read_tree};
+use reading::{all_files, concerned, customer_of, load, name_of, rules_unread};
+use told::Told;
 use trouble::GitTrouble;
 
-use crate::config::Config;
-
-use crate::events::{About, Kind, NewEvent, Reason, Trigger};
-use crate::plan::prune::{Gone, Inventory, PrunePolicy};
+use crate::events::{NewEvent, Reason, Trigger};
+use crate::plan::prune::{Inventory, PrunePolicy};
 use crate::source::git::{self, Revision, Tree};
-use crate::source::{self, Beside, Problem, Reader, SourceError, Standing};
-use crate::spec::diagnostics::{Diagnostic, Severity};
-use crate::spec::parse::{self, SpecFiles};
+use crate::source::{self, Beside, Reader, SourceError, Standing};
+use crate::spec::parse;
 use crate::spec::{ContentKey, Customer};
 use crate::state_dir::StateDir;
 
@@ -70,22 +72,6 @@ pub struct Specs {
     policy: PrunePolicy,
     rules_known: bool,
     inventory: Arc<Inventory>,
-}
-
-/// What was last told of a customer.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-struct Told {
-    /// Hash of what the spec means.
-    hash: Option<String>,
-    /// The error that was told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    invalid: Option<String>,
-    /// Since when the file is gone, while the stack is not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    gone: Option<Timestamp>,
-    /// The file says, or said, `prune = false`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    keep: bool,
 }
 
 /// What a reading of the directory changed.
@@ -302,292 +288,6 @@ impl Specs {
             self.policy = policy.clone();
         }
     }
-
-    /// The stack of a customer whose file is gone is gone too.
-    pub fn stack_removed(&mut self, name: &str) {
-        if self.told.get(name).is_none_or(|told| told.gone.is_none()) {
-            return;
-        }
-        self.told.remove(name);
-        Arc::make_mut(&mut self.inventory).gone.remove(name);
-        if let Err(error) = self.save() {
-            tracing::warn!(%error, "cannot remember that the stack is gone");
-        }
-    }
-
-    fn take_inventory(&mut self, complete: bool) {
-        let valid = self.customers.iter().map(|(name, spec)| (name.clone(), Some(Arc::clone(spec))));
-        let complete = complete && self.rules_known;
-        let mut inventory = Inventory { complete, policy: self.policy.clone(), ..Inventory::default() };
-        for (name, told) in &self.told {
-            match told.gone {
-                Some(since) => {
-                    inventory.gone.insert(name.clone(), Gone { since, keep: told.keep });
-                }
-                None => {
-                    inventory.customers.insert(name.clone(), None);
-                }
-            }
-        }
-        inventory.customers.extend(valid);
-        self.inventory = Arc::new(inventory);
-    }
-
-    fn spec_removed(&self, name: &str, trigger: Trigger) -> NewEvent {
-        let message = match self.inventory.due(name) {
-            Some(due) => format!(
-                "the spec is gone: the stack is removed at {due}, unless the file is put back before; volumes stay"
-            ),
-            None => "the spec is gone; its services stay as they are".to_owned(),
-        };
-        event(name, trigger, Kind::Warning, Reason::SpecRemoved, message)
-    }
-
-    /// Takes up what was read, which may be of some customers only.
-    fn merge(&mut self, read: Read, trigger: Trigger) -> Changes {
-        let mut changes = Changes::default();
-        for (name, message) in read.invalid {
-            let told = self.told.entry(name.clone()).or_default();
-            if told.gone.take().is_some() {
-                changes.is_noted = true;
-                changes.events.push(back(&name, trigger));
-            }
-            if told.invalid.as_ref() != Some(&message) {
-                told.invalid = Some(message.clone());
-                changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecInvalid, message));
-            }
-        }
-        for (name, customer) in read.customers {
-            let hash = hash(&customer);
-            let told = Told { hash: Some(hash.clone()), keep: !customer.prune, ..Told::default() };
-            let before = self.told.insert(name.clone(), told);
-            changes.is_noted |= before.as_ref().is_some_and(|told| told.keep == customer.prune);
-            match before {
-                Some(told) if told.gone.is_some() => changes.events.push(back(&name, trigger)),
-                None => changes.events.push(event(
-                    &name,
-                    trigger,
-                    Kind::Normal,
-                    Reason::SpecAdded,
-                    format!("{} read", customer.file),
-                )),
-                Some(told) if told.invalid.is_some() && told.hash.as_ref() == Some(&hash) => {
-                    changes.events.push(event(
-                        &name,
-                        trigger,
-                        Kind::Normal,
-                        Reason::Recovered,
-                        format!("{} is valid again", customer.file),
-                    ));
-                }
-                Some(told) if told.hash.as_ref() != Some(&hash) => {
-                    changes.events.push(event(
-                        &name,
-                        trigger,
-                        Kind::Normal,
-                        Reason::SpecChanged,
-                        format!("{} changed", customer.file),
-                    ));
-                }
-                Some(_) => {}
-            }
-            if self.customers.get(&name).is_none_or(|held| **held != customer) {
-                changes.replaced.extend(self.customers.insert(name.clone(), Arc::new(customer)));
-                changes.changed.insert(name);
-            }
-        }
-        changes
-    }
-
-    /// Drops the customers that no file is of any more.
-    fn drop_missing(
-        &mut self,
-        there: &BTreeSet<String>,
-        problems: &[Problem],
-        now: Timestamp,
-        changes: &mut Changes,
-    ) {
-        let unknown = |name: &str| {
-            let file = self.customers.get(name).map(|customer| customer.file.as_str());
-            // A customer of before a restart stood in some folder that nobody remembers.
-            file.map_or(!problems.is_empty(), |file| problems.iter().any(|problem| problem.covers(file)))
-        };
-        let missing = self.told.keys().filter(|name| !there.contains(*name) && !unknown(name));
-        let missing: Vec<String> = missing.cloned().collect();
-        for name in missing {
-            changes.replaced.extend(self.customers.remove(&name));
-            let Some(told) = self.told.get_mut(&name) else { continue };
-            match &mut told.gone {
-                // A clock that was put back puts nothing off.
-                Some(since) => {
-                    *since = now.min(*since);
-                    continue;
-                }
-                // Nothing was ever made of what was never valid.
-                None if told.hash.is_none() => {
-                    self.told.remove(&name);
-                }
-                None => told.gone = Some(now),
-            }
-            changes.removed.insert(name);
-        }
-    }
-
-    fn save(&self) -> io::Result<()> {
-        let Some(file) = &self.told_file else { return Ok(()) };
-        let new = file.with_extension("new");
-        std::fs::write(&new, serde_json::to_vec(&self.told)?)?;
-        std::fs::rename(&new, file)
-    }
-}
-
-/// The specs as they stand in the directory.
-pub struct Read {
-    pub customers: BTreeMap<String, Customer>,
-    /// The first error of each customer that has any, and how many more.
-    pub invalid: BTreeMap<String, String>,
-    /// What could not be read; customers beneath are unknown, not removed.
-    pub problems: Vec<Problem>,
-    /// The fleet's rules for removal; `None`: nobody knows them.
-    pub prune: Option<PrunePolicy>,
-    /// The commit they are of.
-    pub revision: Option<Revision>,
-}
-
-/// Reads and checks all specs.
-///
-/// # Errors
-/// When the directory cannot be read.
-pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
-    let snapshot = source::read(dir)?;
-    let contents = Beside::new(dir, sealing.standing);
-    Ok(load(snapshot.files, snapshot.problems, &BTreeSet::new(), &contents, sealing))
-}
-
-/// Reads and checks the specs that the configuration names: those of the directory, or of the
-/// last good commit.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn read_configured(config: &Config, sealing: &Sealing) -> Result<Read, SourceError> {
-    match &config.git {
-        None => read_dir(&config.specs_dir, sealing),
-        Some(git) => Ok(read_tree(&git::read_last(git, &config.state_dir)?, sealing)),
-    }
-}
-
-/// Checks all specs of a commit.
-pub fn read_tree(tree: &Tree, sealing: &Sealing) -> Read {
-    let source::Snapshot { files, problems } = tree.snapshot.clone();
-    let contents = Beside::without_files(sealing.standing);
-    let read = load(files, problems, &BTreeSet::new(), &contents, sealing);
-    Read { revision: Some(tree.revision.clone()), ..read }
-}
-
-/// Why nobody knows the fleet's rules.
-fn rules_unread(problems: &[Problem]) -> Option<&Problem> {
-    problems.iter().find(|problem| problem.covers(parse::FLEET_FILE))
-}
-
-/// `customers` are the names of those that have files which are not among these.
-fn load(
-    files: BTreeMap<String, String>,
-    problems: Vec<Problem>,
-    customers: &BTreeSet<&str>,
-    contents: &Beside,
-    sealing: &Sealing,
-) -> Read {
-    let mut invalid: BTreeMap<String, String> = BTreeMap::new();
-    for problem in &problems {
-        invalid.insert(name_of(problem), format!("{}: {}", problem.file, problem.message));
-    }
-    let mut loaded = parse::load_some(&SpecFiles { files }, customers, contents);
-    for customer in loaded.customers.values_mut() {
-        if let Some(key) = &sealing.key {
-            customer.seal(key);
-        }
-    }
-    for (name, diagnostics) in loaded.invalid {
-        invalid.insert(name, first_of(&diagnostics));
-    }
-    // Rules that cannot be read are not "no rules".
-    if let Some(why) = rules_unread(&problems) {
-        let message = format!("{}: {}", why.file, why.message);
-        let names = std::mem::take(&mut loaded.customers).into_keys();
-        invalid.extend(names.map(|name| (name, message.clone())));
-    }
-    let known = loaded.fleet.filter(|_| rules_unread(&problems).is_none());
-    let prune = known.map(|fleet| PrunePolicy::of(&fleet.prune));
-    Read { customers: loaded.customers, invalid, problems, prune, revision: None }
-}
-
-fn all_files(reader: &Reader) -> BTreeMap<String, String> {
-    reader.files().map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
-}
-
-/// The files that what changed may make mean something else, with what they share.
-fn concerned(
-    reader: &Reader,
-    found: &source::Changes,
-    always: &BTreeSet<String>,
-) -> BTreeMap<String, String> {
-    let changed = || found.changed.iter().chain(&found.gone).map(String::as_str);
-    if changed().next().is_none() && always.is_empty() {
-        return BTreeMap::new();
-    }
-    // Of two files with one name each is an error of the other's.
-    let names: BTreeSet<&str> = changed().filter_map(customer_of).collect();
-    // What begins with a customer's name is that customer's, from when it is there until it is gone.
-    let prefixes: Vec<String> = names.iter().map(|name| format!("{name}_")).collect();
-    let is_named = |text: &str| prefixes.iter().any(|prefix| text.contains(prefix.as_str()));
-    let shared = || reader.files().filter(|(file, _)| customer_of(file).is_none());
-    let shared_changed =
-        changed().any(|file| customer_of(file).is_none()) || shared().any(|(_, text)| is_named(text));
-    let is_concerned = |(file, text): &(&str, &str)| match customer_of(file) {
-        None => true,
-        Some(name) if names.contains(name) || always.contains(name) => true,
-        Some(_) if is_named(text) => true,
-        // A key may be written with escapes.
-        Some(_) => shared_changed && (text.contains("template") || text.contains('\\')),
-    };
-    reader.files().filter(is_concerned).map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
-}
-
-/// The customer that a file is of; `None` for what customers share.
-fn customer_of(file: &str) -> Option<&str> {
-    if parse::is_shared(file) {
-        return None;
-    }
-    let name = file.rsplit('/').next().unwrap_or(file);
-    Some(name.strip_suffix(".toml").unwrap_or(name))
-}
-
-fn name_of(problem: &Problem) -> String {
-    let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    stem.unwrap_or_else(|| problem.file.clone())
-}
-
-fn first_of(diagnostics: &[Diagnostic]) -> String {
-    let errors: Vec<&Diagnostic> =
-        diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
-    let first = errors.first().map(|found| found.one_line()).unwrap_or_default();
-    match errors.len() {
-        0 | 1 => first,
-        more => format!("{first} (and {} more; `skep lint` shows all)", more - 1),
-    }
-}
-
-fn hash(customer: &Customer) -> String {
-    crate::plan::text_hash(&format!("{customer:?}"))
-}
-
-fn back(name: &str, trigger: Trigger) -> NewEvent {
-    let message = "the file is back, so the stack stays".to_owned();
-    event(name, trigger, Kind::Normal, Reason::SpecAdded, message)
-}
-
-fn event(name: &str, trigger: Trigger, kind: Kind, reason: Reason, message: String) -> NewEvent {
-    About { customer: Some(name.to_owned()), trigger, revision: None }.event(kind, reason, None, message)
 }
 
 #[cfg(test)]

@@ -83,19 +83,33 @@ pub fn token_path(configured: Option<&Path>, state_dir: &Path) -> PathBuf {
 /// When it cannot be read or made, or is empty.
 pub fn token(configured: Option<&Path>, state_dir: &Path) -> io::Result<Secret> {
     let path = token_path(configured, state_dir);
-    if configured.is_none() {
-        match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                let random: [u8; TOKEN_BYTES] = rand::random();
-                let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-                file.write_all(format!("{text}\n").as_bytes())?;
-                file.sync_all()?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io::Error::other(format!("{}: {error}", path.display()))),
-        }
+    if configured.is_none() && !path.exists() {
+        make(&path).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
     }
     Secret::read(&path)
+}
+
+/// Makes a token that is there whole or not at all: one that a crash left empty would let nobody in
+/// again, and stop every later start.
+fn make(path: &Path) -> io::Result<()> {
+    let random: [u8; TOKEN_BYTES] = rand::random();
+    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = write_private(&unfinished, &format!("{text}\n"));
+    // Unlike a rename it leaves a token alone that somebody else made meanwhile.
+    let linked = written.and_then(|()| std::fs::hard_link(&unfinished, path));
+    let _ = std::fs::remove_file(&unfinished);
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 /// Names under which the API may be called. A page of a foreign site can make its own name
@@ -130,6 +144,9 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(made.expose().len(), 64);
         assert_eq!(token(None, dir.path()).unwrap().expose(), made.expose());
+        make(&path).unwrap();
+        assert_eq!(token(None, dir.path()).unwrap().expose(), made.expose(), "another's is left alone");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left there");
         std::fs::write(&path, " \n").unwrap();
         let error = token(None, dir.path()).unwrap_err().to_string();
         assert!(error.contains("the secret is empty"), "{error}");

@@ -1,27 +1,25 @@
 //! The decisions about one service.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::converge::{self, Tally};
-use super::{Action, Cause, Change, ImageView, Input, ObjectKind, Step, Waiting, Write};
-use super::{ServiceView, fields, fingerprint, labels, service_name, unchanged_after};
+use super::{Action, Cause, ImageView, Input, ObjectKind, ServiceView, Step, Waiting, Write};
+use super::{fields, fingerprint, labels, service_name};
 use crate::image::ImageRef;
-use crate::memory::{Purpose, ServiceMemory};
+use crate::memory::ServiceMemory;
 use crate::spec;
 use crate::state::{DesiredImage, ObservedService, Target, WaitingReason};
 
+mod difference;
 mod image;
+mod tasks;
 mod view;
 mod words;
 
+use difference::set_label;
 use image::ImageDecision;
 use words::describe;
 pub use words::told;
-
-/// Swarm takes up a written service within milliseconds, unless a leader is elected meanwhile (measured: 11 s).
-const TAKE_UP_MS: i64 = 20_000;
 
 /// What is decided about a service: at most one step, the reasons why nothing (or not all)
 /// is done, and how it stands.
@@ -218,16 +216,6 @@ impl Case<'_> {
         (step, waiting)
     }
 
-    /// Drift that the spec says to only tell of is no step.
-    fn unless_only_told(&self, step: Step) -> Result<Step, Waiting> {
-        let drift = self.service.drift.unwrap_or(self.input.desired.spec.drift);
-        if step.cause != Cause::Drift || drift == spec::Drift::Correct {
-            return Ok(step);
-        }
-        let message = format!("changed by somebody else: {}", told(&step.drift));
-        Err(self.wait(WaitingReason::DriftDetected, message))
-    }
-
     fn roll_back(&self, observed: &ObservedService, spec: Value) -> Step {
         let to = self.image_view(fields::image(&spec));
         let message = format!("{} back to {} after a failed rollout", self.service.key, to.short());
@@ -240,198 +228,6 @@ impl Case<'_> {
             spec.clone(),
         );
         Step { write: update(observed, spec), ..step }
-    }
-
-    /// The step that makes the service what the spec says, if it is not.
-    fn difference(
-        &self,
-        observed: &ObservedService,
-        fields: &[fields::Field],
-        target: Option<&Target>,
-    ) -> Option<Step> {
-        let mut spec = observed.spec.clone();
-        let changes = self.apply_fields(&mut spec, fields, &fields::owned(observed.label(labels::FIELDS)));
-        let current = fields::image(&observed.spec).to_owned();
-        let image = target.filter(|target| !self.runs(target)).map(image_text);
-        if let Some(image) = &image {
-            fields::set_image(&mut spec, image);
-        }
-        let adopting = observed.label(labels::CUSTOMER).is_none();
-        // What is taken over is taken over with a version, which is its floor from then on.
-        if adopting && target.is_none() {
-            return None;
-        }
-        // A write of labels alone would wipe what Swarm needs to roll back an update under way.
-        if adopting && changes.is_empty() && image.is_none() && self.is_updating() {
-            return None;
-        }
-        if changes.is_empty() && image.is_none() && !adopting {
-            return None;
-        }
-        if !changes.is_empty() {
-            super::object::fill(&mut spec, self.input.observed);
-        }
-        self.stamp(&mut spec, fields, target, image.is_some() || adopting);
-        let from = self.view_of(observed);
-        let to = target.map_or_else(|| self.image_view(&current), ImageView::of_target);
-        let (action, cause) = self.classify(observed, image.is_some(), adopting, &from, &to, fields);
-        let drift = self.drift(observed, &changes, image.is_some(), fields);
-        let message = describe(&self.service.key, cause, from.as_ref(), &to, &changes);
-        let step = self.step(action, cause, from, Some(to), message, spec.clone());
-        let warnings = target.map(|target| target.warnings.clone()).unwrap_or_default();
-        Some(Step { changes, drift, warnings, write: update(observed, spec), ..step })
-    }
-
-    fn classify(
-        &self,
-        observed: &ObservedService,
-        image_changes: bool,
-        adopting: bool,
-        from: &Option<ImageView>,
-        to: &ImageView,
-        fields: &[fields::Field],
-    ) -> (Action, Cause) {
-        if adopting {
-            return (Action::Update, Cause::Adoption);
-        }
-        if image_changes {
-            let moved = from.as_ref().is_some_and(|from| from.tag == to.tag && from.digest.is_some());
-            let written = observed.label(labels::STACK_IMAGE).map(|image| self.image_view(image));
-            let put_back = self.image_drifted(observed)
-                && written.is_some_and(|written| written.tag == to.tag && written.digest == to.digest);
-            return match (moved, put_back) {
-                (_, true) => (Action::Update, Cause::Drift),
-                (true, false) => (Action::Repull, Cause::TagMoved),
-                (false, false) => (Action::Update, Cause::Version),
-            };
-        }
-        let unchanged = observed.label(labels::SPEC) == Some(fields::spec_hash(fields).as_str());
-        (Action::Update, if unchanged { Cause::Drift } else { Cause::Spec })
-    }
-
-    /// Whether somebody else wrote another image since skep's last write: skep's label names
-    /// another than stands there, or the same without its digest.
-    fn image_drifted(&self, observed: &ObservedService) -> bool {
-        let written = observed.label(labels::STACK_IMAGE).and_then(|image| image.parse::<ImageRef>().ok());
-        let owned = observed.label(labels::VERSION).is_some();
-        owned && written.is_some_and(|written| observed.image().is_none_or(|image| image != written))
-    }
-
-    fn drift(
-        &self,
-        observed: &ObservedService,
-        changes: &[Change],
-        image: bool,
-        fields: &[fields::Field],
-    ) -> Vec<Change> {
-        let mut drift = Vec::new();
-        if image && self.image_drifted(observed) {
-            let written = observed.label(labels::STACK_IMAGE).unwrap_or_default();
-            drift.push(Change {
-                field: "image".into(),
-                from: written.into(),
-                to: fields::image(&observed.spec).into(),
-            });
-        }
-        if observed.label(labels::SPEC) == Some(fields::spec_hash(fields).as_str()) {
-            drift.extend(changes.iter().cloned().map(|change| Change {
-                from: change.to,
-                to: change.from,
-                ..change
-            }));
-        }
-        drift
-    }
-
-    /// The spec in the Swarm is right; are its tasks?
-    fn mend_tasks(&self, observed: &ObservedService, waiting: &mut Vec<Waiting>) -> Option<Step> {
-        // A service that is not taken over yet is not ours to touch.
-        observed.label(labels::CUSTOMER)?;
-        let state = observed.update_status.as_ref().map(|status| status.state.as_str());
-        let mut spec = observed.spec.clone();
-        let image = self.image_view(fields::image(&spec));
-        let started = self.memory.rollout.as_ref().map(|rollout| rollout.started);
-        if state == Some("paused")
-            && self.tally.is_right()
-            && converge::is_stable(observed, &self.tally, started, self.input.now)
-        {
-            let message = format!("{}: all tasks are right, clearing the paused update", self.service.key);
-            let step = self.step(
-                Action::Update,
-                Cause::Paused,
-                self.view_of(observed),
-                Some(image),
-                message,
-                spec.clone(),
-            );
-            let target = unchanged_after(&spec, observed.version_index);
-            return Some(Step { target, write: update(observed, spec), ..step });
-        }
-        if self.memory.retry && !self.tally.is_right() {
-            fields::force(&mut spec);
-            let message = format!("{}: trying {} again", self.service.key, image.short());
-            let from = self.view_of(observed);
-            let step = self.step(Action::Repull, Cause::Retry, from, Some(image), message, spec.clone());
-            return Some(Step { write: update(observed, spec), ..step });
-        }
-        // While Swarm or a rollout of ours replaces tasks, stale ones are expected.
-        let settling =
-            self.memory.rollout.is_some() || matches!(state, Some("updating" | "rollback_started"));
-        if settling || self.is_just_written(observed) || self.tally.outdated == 0 {
-            return None;
-        }
-        if self.memory.forced.as_deref() == Some(fields::image(&spec)) {
-            let message = "tasks still run something else after they were forced once".to_owned();
-            waiting.push(self.wait(WaitingReason::RolloutFailed, message));
-            return None;
-        }
-        fields::force(&mut spec);
-        let message = format!(
-            "{}: {} tasks run something else than the service says",
-            self.service.key, self.tally.outdated
-        );
-        let step = self.step(
-            Action::Repull,
-            Cause::StaleTasks,
-            self.view_of(observed),
-            Some(image),
-            message,
-            spec.clone(),
-        );
-        Some(Step { write: update(observed, spec), ..step })
-    }
-
-    /// Somebody (a hand at the docker CLI) wrote the service just now: until Swarm takes that up and says `updating`,
-    /// its tasks are as they were. The event of that, or the resync, brings us back.
-    fn is_just_written(&self, observed: &ObservedService) -> bool {
-        let written = observed.updated_at.filter(|_| observed.update_status.is_none());
-        written.is_some_and(|at| self.input.now.as_millisecond() - at.as_millisecond() < TAKE_UP_MS)
-    }
-
-    /// While the old image comes back, nothing else is written.
-    fn rolling_back(&self, observed: &ObservedService) -> Option<Waiting> {
-        let by_swarm =
-            observed.update_status.as_ref().is_some_and(|status| status.state == "rollback_started");
-        let rollout = self.memory.rollout.as_ref().filter(|rollout| rollout.failed.is_none());
-        let by_us = rollout.is_some_and(|rollout| rollout.purpose == Purpose::RollBack);
-        let told = || self.rollout_in_progress();
-        let untold = || self.wait(WaitingReason::RolloutInProgress, "Swarm is rolling back".to_owned());
-        (by_swarm || by_us).then(|| told().unwrap_or_else(untold))
-    }
-
-    fn rollout_in_progress(&self) -> Option<Waiting> {
-        let rollout = self.memory.rollout.as_ref()?;
-        let Tally { wanted, right, problem, .. } = &self.tally;
-        let why = problem.as_ref().map(|problem| format!(": {}", problem.message)).unwrap_or_default();
-        if let Some(why) = &rollout.failed {
-            return Some(self.wait(WaitingReason::RolloutFailed, why.clone()));
-        }
-        let verb = if rollout.purpose == Purpose::RollBack { "rolling back: " } else { "" };
-        let message = format!(
-            "{verb}{right} of {wanted} tasks on {}{why}",
-            rollout.to.version.as_deref().unwrap_or("it")
-        );
-        Some(self.wait(WaitingReason::RolloutInProgress, message))
     }
 
     fn desired_fields(&self) -> Result<Vec<fields::Field>, Waiting> {
@@ -456,60 +252,6 @@ impl Case<'_> {
 
     fn network_id(&self, name: &str) -> Option<String> {
         super::network::id(self.input, name)
-    }
-
-    /// Brings the spec's fields, and those it no longer sets, to what they should be.
-    fn apply_fields(
-        &self,
-        spec: &mut Value,
-        desired: &[fields::Field],
-        owned: &BTreeSet<String>,
-    ) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for field in desired {
-            let current = fields::read(spec, &field.name);
-            if !fields::same(&field.name, &current, &field.value) {
-                changes.push(self.change(&field.name, &current, &field.value));
-                fields::write(spec, &field.name, Some(&field.value));
-            }
-        }
-        for name in owned.iter().filter(|name| !desired.iter().any(|field| field.name == **name)) {
-            let released =
-                fields::released(&self.input.desired.spec, self.service, name, &|name| self.network_id(name));
-            let released = released.unwrap_or_default().unwrap_or_default();
-            let current = fields::read(spec, name);
-            if !fields::same(name, &current, &released) {
-                changes.push(self.change(name, &current, &released));
-                fields::write(spec, name, Some(&released).filter(|value| !value.is_null()));
-            }
-        }
-        changes
-    }
-
-    fn change(&self, name: &str, from: &Value, to: &Value) -> Change {
-        let networks = &self.input.observed.networks;
-        let network =
-            |id: &str| networks.values().find(|network| network.id == id).map(|network| network.name.clone());
-        let show = |value: &Value| fields::display(name, value, &network);
-        Change { field: name.to_owned(), from: show(from), to: show(to) }
-    }
-
-    /// Our labels (contract §2), written along with another change only.
-    fn stamp(&self, spec: &mut Value, fields: &[fields::Field], target: Option<&Target>, image: bool) {
-        let customer = &self.input.desired.spec.name;
-        let owned = fields.iter().map(|field| field.name.clone()).collect();
-        set_label(spec, labels::STACK, customer);
-        set_label(spec, labels::CUSTOMER, customer);
-        set_label(spec, labels::SERVICE, &self.service.key);
-        set_label(spec, labels::SPEC, &fields::spec_hash(fields));
-        set_label(spec, labels::FIELDS, &fields::owned_label(&owned));
-        set_label(spec, labels::REVISION, self.input.desired.revision.as_deref().unwrap_or_default());
-        if image {
-            let text = fields::image(spec).to_owned();
-            set_label(spec, labels::STACK_IMAGE, &text);
-            let version = target.and_then(|target| target.version.as_ref()).map(ToString::to_string);
-            set_label(spec, labels::VERSION, &version.unwrap_or_default());
-        }
     }
 
     fn step(
@@ -564,15 +306,4 @@ fn image_text(target: &Target) -> String {
         digest: Some(target.digest.clone()),
     }
     .to_string()
-}
-
-fn set_label(spec: &mut Value, key: &str, value: &str) {
-    let Some(spec) = spec.as_object_mut() else { return };
-    let labels = spec.entry("Labels").or_insert_with(|| Value::Object(Default::default()));
-    if !labels.is_object() {
-        *labels = Value::Object(Default::default());
-    }
-    if let Some(labels) = labels.as_object_mut() {
-        labels.insert(key.to_owned(), value.into());
-    }
 }

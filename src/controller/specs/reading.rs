@@ -1,0 +1,149 @@
+//! The specs as they stand in the directory or commit, read and checked, without memory of before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::Sealing;
+use crate::config::Config;
+use crate::plan::prune::PrunePolicy;
+use crate::source::git::{self, Revision, Tree};
+use crate::source::{self, Beside, Problem, Reader, SourceError};
+use crate::spec::Customer;
+use crate::spec::diagnostics::{Diagnostic, Severity};
+use crate::spec::parse::{self, SpecFiles};
+
+/// The specs as they stand in the directory.
+pub struct Read {
+    pub customers: BTreeMap<String, Customer>,
+    /// The first error of each customer that has any, and how many more.
+    pub invalid: BTreeMap<String, String>,
+    /// What could not be read; customers beneath are unknown, not removed.
+    pub problems: Vec<Problem>,
+    /// The fleet's rules for removal; `None`: nobody knows them.
+    pub prune: Option<PrunePolicy>,
+    /// The commit they are of.
+    pub revision: Option<Revision>,
+}
+
+/// Reads and checks all specs.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
+    let snapshot = source::read(dir)?;
+    let contents = Beside::new(dir, sealing.standing);
+    Ok(load(snapshot.files, snapshot.problems, &BTreeSet::new(), &contents, sealing))
+}
+
+/// Reads and checks the specs that the configuration names: those of the directory, or of the
+/// last good commit.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_configured(config: &Config, sealing: &Sealing) -> Result<Read, SourceError> {
+    match &config.git {
+        None => read_dir(&config.specs_dir, sealing),
+        Some(git) => Ok(read_tree(&git::read_last(git, &config.state_dir)?, sealing)),
+    }
+}
+
+/// Checks all specs of a commit.
+pub fn read_tree(tree: &Tree, sealing: &Sealing) -> Read {
+    let source::Snapshot { files, problems } = tree.snapshot.clone();
+    let contents = Beside::without_files(sealing.standing);
+    let read = load(files, problems, &BTreeSet::new(), &contents, sealing);
+    Read { revision: Some(tree.revision.clone()), ..read }
+}
+
+/// Why nobody knows the fleet's rules.
+pub(super) fn rules_unread(problems: &[Problem]) -> Option<&Problem> {
+    problems.iter().find(|problem| problem.covers(parse::FLEET_FILE))
+}
+
+/// `customers` are the names of those that have files which are not among these.
+pub(super) fn load(
+    files: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+    customers: &BTreeSet<&str>,
+    contents: &Beside,
+    sealing: &Sealing,
+) -> Read {
+    let mut invalid: BTreeMap<String, String> = BTreeMap::new();
+    for problem in &problems {
+        invalid.insert(name_of(problem), format!("{}: {}", problem.file, problem.message));
+    }
+    let mut loaded = parse::load_some(&SpecFiles { files }, customers, contents);
+    for customer in loaded.customers.values_mut() {
+        if let Some(key) = &sealing.key {
+            customer.seal(key);
+        }
+    }
+    for (name, diagnostics) in loaded.invalid {
+        invalid.insert(name, first_of(&diagnostics));
+    }
+    // Rules that cannot be read are not "no rules".
+    if let Some(why) = rules_unread(&problems) {
+        let message = format!("{}: {}", why.file, why.message);
+        let names = std::mem::take(&mut loaded.customers).into_keys();
+        invalid.extend(names.map(|name| (name, message.clone())));
+    }
+    let known = loaded.fleet.filter(|_| rules_unread(&problems).is_none());
+    let prune = known.map(|fleet| PrunePolicy::of(&fleet.prune));
+    Read { customers: loaded.customers, invalid, problems, prune, revision: None }
+}
+
+pub(super) fn all_files(reader: &Reader) -> BTreeMap<String, String> {
+    reader.files().map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
+}
+
+/// The files that what changed may make mean something else, with what they share.
+pub(super) fn concerned(
+    reader: &Reader,
+    found: &source::Changes,
+    always: &BTreeSet<String>,
+) -> BTreeMap<String, String> {
+    let changed = || found.changed.iter().chain(&found.gone).map(String::as_str);
+    if changed().next().is_none() && always.is_empty() {
+        return BTreeMap::new();
+    }
+    // Of two files with one name each is an error of the other's.
+    let names: BTreeSet<&str> = changed().filter_map(customer_of).collect();
+    // What begins with a customer's name is that customer's, from when it is there until it is gone.
+    let prefixes: Vec<String> = names.iter().map(|name| format!("{name}_")).collect();
+    let is_named = |text: &str| prefixes.iter().any(|prefix| text.contains(prefix.as_str()));
+    let shared = || reader.files().filter(|(file, _)| customer_of(file).is_none());
+    let shared_changed =
+        changed().any(|file| customer_of(file).is_none()) || shared().any(|(_, text)| is_named(text));
+    let is_concerned = |(file, text): &(&str, &str)| match customer_of(file) {
+        None => true,
+        Some(name) if names.contains(name) || always.contains(name) => true,
+        Some(_) if is_named(text) => true,
+        // A key may be written with escapes.
+        Some(_) => shared_changed && (text.contains("template") || text.contains('\\')),
+    };
+    reader.files().filter(is_concerned).map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
+}
+
+/// The customer that a file is of; `None` for what customers share.
+pub(super) fn customer_of(file: &str) -> Option<&str> {
+    if parse::is_shared(file) {
+        return None;
+    }
+    let name = file.rsplit('/').next().unwrap_or(file);
+    Some(name.strip_suffix(".toml").unwrap_or(name))
+}
+
+pub(super) fn name_of(problem: &Problem) -> String {
+    let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    stem.unwrap_or_else(|| problem.file.clone())
+}
+
+fn first_of(diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<&Diagnostic> =
+        diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
+    let first = errors.first().map(|found| found.one_line()).unwrap_or_default();
+    match errors.len() {
+        0 | 1 => first,
+        more => format!("{first} (and {} more; `skep lint` shows all)", more - 1),
+    }
+}
