@@ -141,7 +141,7 @@ impl Applier {
     /// Tells what is about to be done and why.
     async fn announce(&self, about: &About, step: &Step) -> std::io::Result<Announced> {
         let customer = about.customer.as_deref().unwrap_or_default();
-        let open = self.recorder.open_intent(customer, step.service.as_deref());
+        let open = self.recorder.open_about(customer, step.service.as_deref(), Some(&step.target));
         if let Some(open) = &open
             && open.target.as_deref() == Some(step.target.as_str())
         {

@@ -242,6 +242,35 @@ async fn what_could_not_be_remembered_was_not_tried() {
     assert_eq!(applier.execute(&about(), &step()).await, Outcome::Applied);
 }
 
+/// The outcomes of a network's and a secret's change may both be unknown: neither intent is the other's.
+#[tokio::test]
+async fn each_object_of_a_customer_has_an_intent_of_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = Disk::of(root.path(), &BTreeMap::new(), Fault::None);
+    let (applier, _) = applier(&disk, root.path()).unwrap();
+    let object = |target: &str| Step { service: None, target: target.into(), ..step() };
+    let targets = ["acme_default", "secret acme_token_1", "secret acme_token_2", "removed 42"];
+    for target in targets {
+        assert!(!applier.announce(&about(), &object(target)).await.unwrap().tried_before, "{target}");
+    }
+    assert!(!applier.announce(&about(), &step()).await.unwrap().tried_before);
+    let open = |applier: &Applier| -> Vec<String> {
+        let intents = applier.recorder.open_intents("acme").into_iter();
+        intents.filter_map(|intent| intent.target).collect()
+    };
+    assert_eq!(open(&applier).len(), targets.len() + 1);
+    let secret = applier.announce(&about(), &object("secret acme_token_1")).await.unwrap();
+    assert!(secret.tried_before);
+    let done = close(&about(), &secret.intent, Phase::Done, "");
+    applier.recorder.record(vec![done]).await.unwrap();
+    assert_eq!(open(&applier), ["acme_default", "removed 42", "secret acme_token_2", "target"]);
+    // A restart finds the same ones open.
+    drop(applier);
+    let (applier, _) = self::applier(&disk, root.path()).unwrap();
+    assert_eq!(open(&applier), ["acme_default", "removed 42", "secret acme_token_2", "target"]);
+    assert_eq!(applier.recorder.open_intents("acm").len(), 0);
+}
+
 #[test]
 fn what_was_refused_of_one_kind_says_nothing_of_another() {
     let refused = RefusedWrites::default();

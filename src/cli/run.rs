@@ -1,5 +1,7 @@
 //! `skep run`: the controller.
 
+mod secrets;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -20,13 +22,14 @@ use super::{Context, apply, convert};
 use crate::config::{Config, Listen};
 use crate::controller::{Controller, Jitter, Observer, Report, Settings, Specs, SpecsRead, Wakeups, wakeups};
 use crate::http::{
-    self, Api, Board, Health, Highest, Hosts, HttpState, Ledger, Metrics, Part, Secret, Served,
+    self, Api, Board, GitSource, Health, Highest, Hooks, Hosts, HttpState, Ledger, Metrics, Part, Served,
 };
 use crate::plan::Plan;
 use crate::source;
 use crate::state::WaitingReason;
 use crate::state_dir::StateDir;
 use crate::swarm::{self, SwarmError};
+use secrets::Secrets;
 
 /// Run the controller: watch, reconcile, record, serve HTTP
 #[derive(Clone, Debug, clap::Args)]
@@ -61,7 +64,7 @@ pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
     let mut config = ctx.config.clone();
     let mut writer = Writer::open(&config, &observers(&state))?;
     let mut listener = bind(&config)?;
-    Secrets::read(&config)?;
+    drop(Secrets::read(&config)?);
     loop {
         let next = run_with(&config, ctx, &watcher, &signals, &listener, writer).await?;
         let Some(next) = next.filter(|_| !signals.end.is_cancelled()) else { return Ok(super::CLEAN) };
@@ -94,7 +97,7 @@ impl Next {
             drop(StateDir::open(&config.state_dir)?.lock()?);
         }
         if config.state_dir == old.state_dir {
-            Secrets::read(&config)?;
+            drop(Secrets::read(&config)?);
         }
         let listener =
             if config.http_listen == old.http_listen && config.http_allow_remote == old.http_allow_remote {
@@ -182,20 +185,6 @@ fn bind_unix(path: &Path) -> std::io::Result<std::os::unix::net::UnixListener> {
     Ok(listener)
 }
 
-/// What lets people and webhooks in.
-struct Secrets {
-    token: Secret,
-}
-
-impl Secrets {
-    /// # Errors
-    /// When one cannot be read, or is empty.
-    fn read(config: &Config) -> anyhow::Result<Self> {
-        let token = http::token(config.http_token_file.as_deref(), &config.state_dir);
-        Ok(Self { token: token.context("the API has no token")? })
-    }
-}
-
 /// Runs the controller until it is told to end (`None`) or the configuration changed.
 async fn run_with(
     config: &Config,
@@ -212,7 +201,7 @@ async fn run_with(
     let hangup = Arc::new(Notify::new());
     let (controller, wakeups) = assemble(config, &writer, &hangup, Arc::<Watcher>::clone(watcher));
     let api = Api {
-        token: secrets.token,
+        token: secrets.token.clone(),
         hosts: Hosts(config.http_hosts.clone()),
         board: Arc::clone(&watcher.board),
         ledger: Arc::clone(&watcher.ledger),
@@ -224,12 +213,15 @@ async fn run_with(
         limits: http::Limits::default(),
     };
     let expiry = tokio::spawn(http::end_holds(Arc::clone(&api.memory), api.poke.clone()));
-    let served = Served { state: watcher.state.clone(), api: Arc::new(api) };
+    let source = config.git.as_ref().and_then(GitSource::new);
+    let metrics = Arc::clone(&watcher.state.metrics);
+    let hooks = Hooks::new(secrets.hooks.clone(), source, api.poke.clone(), metrics);
+    let served = Served { state: watcher.state.clone(), api: Arc::new(api), hooks: Arc::new(hooks) };
     let server = tokio::spawn(http::serve(shared, served, stop_http.clone().cancelled_owned()));
     tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
     let next = Mutex::new(None);
     let shutdown = async {
-        let told = until_told(ctx, config, signals, &hangup, listener).await;
+        let told = until_told(ctx, (config, &secrets), signals, &hangup, listener).await;
         if let Ok(mut next) = next.lock() {
             *next = told;
         }
@@ -293,10 +285,11 @@ fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, ()>
     }
 }
 
-/// Waits until the controller is to end (`None`), or to begin anew with another configuration.
+/// Waits until the controller is to end (`None`), or to begin anew with another configuration or other
+/// secrets.
 async fn until_told(
     ctx: &Context,
-    config: &Config,
+    (config, secrets): (&Config, &Secrets),
     signals: &Signals,
     hangup: &Notify,
     listener: &Socket,
@@ -307,7 +300,7 @@ async fn until_told(
             () = signals.hangup.notified() => {}
         }
         match Config::load(&ctx.sources) {
-            Ok(new) if new == *config => {}
+            Ok(new) if new == *config && Secrets::read(&new).is_ok_and(|now| now == *secrets) => {}
             Ok(new) => match Next::prepare(new, config, listener) {
                 Ok(next) => {
                     tracing::info!("the configuration changed; starting anew with it");

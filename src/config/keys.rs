@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::values::Raw;
-use super::{Config, Listen, RegistryConfig, parse_docker_host, registries};
+use super::{Config, Hook, Listen, RegistryConfig, parse_docker_host, registries};
 
 /// How a key takes its value; the error says what is wrong with it and the mend.
 pub(super) type Set<T> = fn(&mut T, &Raw<'_>) -> Result<(), String>;
@@ -60,6 +60,16 @@ pub(super) const KEYS: &[(&str, Set<Config>)] = &[
     ("http.allow_remote", |c, v| v.flag().map(|on| c.http_allow_remote = on)),
     ("http.hosts", |c, v| v.list(HOSTS_MAX).map(|hosts| c.http_hosts = hosts)),
     ("http.token_file", |c, v| v.path().map(|path| c.http_token_file = Some(path))),
+    ("hooks.git.github.secret_file", |c, v| set_hook(c, Hook::GitGithub, v)),
+    ("hooks.git.gitlab.secret_file", |c, v| set_hook(c, Hook::GitGitlab, v)),
+    ("hooks.git.gitea.secret_file", |c, v| set_hook(c, Hook::GitGitea, v)),
+    ("hooks.git.generic.secret_file", |c, v| set_hook(c, Hook::GitGeneric, v)),
+    ("hooks.registry.distribution.secret_file", |c, v| set_hook(c, Hook::RegistryDistribution, v)),
+    ("hooks.registry.harbor.secret_file", |c, v| set_hook(c, Hook::RegistryHarbor, v)),
+    ("hooks.registry.github.secret_file", |c, v| set_hook(c, Hook::RegistryGithub, v)),
+    ("hooks.registry.dockerhub.secret_file", |c, v| set_hook(c, Hook::RegistryDockerHub, v)),
+    ("hooks.registry.quay.secret_file", |c, v| set_hook(c, Hook::RegistryQuay, v)),
+    ("hooks.registry.generic.secret_file", |c, v| set_hook(c, Hook::RegistryGeneric, v)),
     ("events.max_bytes", |c, v| {
         v.size(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).map(|size| c.events_max_bytes = size)
     }),
@@ -95,7 +105,7 @@ pub(super) const REGISTRY_KEYS: &[(&str, Set<RegistryConfig>)] = &[
 ];
 
 /// Keys that are promised but not built.
-pub(super) const NOT_YET: &[&str] = &["hooks"];
+pub(super) const NOT_YET: &[&str] = &[];
 
 /// Secrets that people write in by habit, and what to write instead.
 pub(super) const SECRETS: &[(&str, &str)] = &[
@@ -128,6 +138,10 @@ fn set_server(config: &mut Config, text: &str) -> Result<(), String> {
     }
     config.server = Some(text.to_owned());
     Ok(())
+}
+
+fn set_hook(config: &mut Config, hook: Hook, value: &Raw<'_>) -> Result<(), String> {
+    value.path().map(|path| drop(config.hook_secrets.insert(hook, path)))
 }
 
 fn set_docker_host(config: &mut Config, text: &str) -> Result<(), String> {

@@ -7,6 +7,7 @@ mod docker;
 mod env;
 mod error;
 mod file;
+mod hooks;
 mod keys;
 mod registries;
 mod source;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use docker::{Endpoint, parse_docker_host};
 pub use error::{ConfigError, Problem};
+pub use hooks::Hook;
 pub use source::{GitAccess, GitConfig, Typed as GitTyped};
 
 /// The file that is read when none is named, if it is there.
@@ -56,6 +58,8 @@ pub struct Config {
     /// Names beside loopback's by which the API may be called.
     pub http_hosts: Vec<String>,
     pub http_token_file: Option<PathBuf>,
+    /// Where the secret of each webhook is; a webhook without one is not listened to.
+    pub hook_secrets: BTreeMap<Hook, PathBuf>,
     /// Bytes of an event segment, and how many older ones are kept.
     pub events_max_bytes: u64,
     pub events_keep: usize,
@@ -139,6 +143,7 @@ impl Default for Config {
             http_allow_remote: false,
             http_hosts: Vec::new(),
             http_token_file: None,
+            hook_secrets: BTreeMap::new(),
             events_max_bytes: 64 << 20,
             events_keep: 8,
         }

@@ -478,3 +478,24 @@ fn the_api_may_be_called_by_more_names() {
     assert_eq!((config.http_hosts, config.http_allow_remote), (vec!["a.example".to_owned()], true));
     assert_eq!(config.http_listen, Listen::Unix("/run/s".into()));
 }
+
+#[test]
+fn each_webhook_has_a_secret_of_its_own_in_a_file() {
+    let config =
+        from_file("[hooks.git.github]\nsecret_file = 'one'\n[hooks.registry.quay]\nsecret_file = '/two'\n");
+    let directory = config.file.as_deref().unwrap().parent().unwrap();
+    let expected = [(Hook::GitGithub, directory.join("one")), (Hook::RegistryQuay, "/two".into())];
+    assert_eq!(config.hook_secrets, expected.into());
+    for hook in Hook::ALL {
+        let name = format!("SKEP_{}", hook.key().to_uppercase().replace('.', "__"));
+        let config =
+            from_env(&[(name.as_str(), "/secret")]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(config.hook_secrets, [(hook, "/secret".into())].into(), "{name}");
+    }
+    let told = errors("[hooks.git.github]\nsecret = 'canary'\n[hooks.git.gitub]\nsecret_file = 'x'");
+    assert!(
+        told.contains("`hooks.git.github.secret` is refused") && told.contains("did you mean `github`?"),
+        "{told}"
+    );
+    assert!(!told.contains("canary"), "{told}");
+}

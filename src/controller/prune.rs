@@ -45,7 +45,7 @@ impl Settler {
         let (Write::Remove { id }, Some(removed)) = (&step.write, &memory.removed) else { return false };
         let age = self.recorder.now().duration_since(removed.time).abs();
         // An open intent is of a call that may not have been made.
-        let open = self.recorder.open_intent(customer, step.service.as_deref());
+        let open = step.service.as_deref().and_then(|key| self.recorder.open_intent(customer, key));
         removed.id == *id && age < OLDER_VIEW_MAX && open.is_none()
     }
 }

@@ -91,7 +91,7 @@ impl Settler {
             let memory = self.memory.service(&name);
             let Some(rollout) = memory.rollout.clone() else { continue };
             // The way back was not written after all: it is still to be planned.
-            let open = self.recorder.open_intent(&customer.name, Some(key));
+            let open = self.recorder.open_intent(&customer.name, key);
             if rollout.purpose == Purpose::RollBack && open.is_some_and(|it| it.id == rollout.event_id) {
                 self.remember(&name, not_rolled_back(memory, &rollout)).await;
                 continue;
@@ -170,7 +170,7 @@ impl Settler {
     /// outcome nobody knew is done.
     fn shown_by_its_end(&self, context: &Context<'_>, failure: &Failure) -> Vec<NewEvent> {
         let customer = context.about.customer.as_deref().unwrap_or_default();
-        let open = self.recorder.open_intent(customer, Some(context.key));
+        let open = self.recorder.open_intent(customer, context.key);
         let shown = open.filter(|it| failure.swarm_rolls_back && it.id == context.rollout.event_id);
         let events = shown.map(|intent| {
             let started = rollout_started(context.about, &intent, &context.rollout);
@@ -213,7 +213,7 @@ impl Settler {
         let index = observed.services.get(&step.name).map_or(0, |found| found.version_index);
         // An outcome that was told is of a change that was made, seen or not.
         let is_made = |rollout: &Rollout| {
-            let open = self.recorder.open_intent(customer, step.service.as_deref());
+            let open = step.service.as_deref().and_then(|key| self.recorder.open_intent(customer, key));
             open.is_none_or(|intent| intent.id != rollout.event_id)
         };
         let written = memory.rollout.filter(is_made);

@@ -34,6 +34,8 @@ pub enum Wake {
     Swarm,
     /// Something happened to this service.
     Service(String),
+    /// Somebody says that the source of the specs has something new: fetch it, or read it again.
+    Pushed,
     /// These repositories have something new, or cannot be asked.
     Registry(BTreeSet<Repository>),
     /// A person asks: read the specs and look at this customer, or at all, with nothing from a cache.
@@ -50,6 +52,17 @@ pub struct Wakeups {
     repositories: watch::Sender<BTreeSet<Repository>>,
     poke: Poke,
     _sources: JoinSet<()>,
+}
+
+/// What came of waking a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poked {
+    /// No spec uses it.
+    Nothing,
+    /// So many are asked now.
+    Woken(usize),
+    /// Too many wait already; this one is not among them.
+    Full,
 }
 
 /// Wakes the loop from outside: for the API and for webhooks. Names nothing to deploy.
@@ -81,23 +94,28 @@ impl Poke {
         self.wakes.send(Wake::Prune(customer)).await.is_ok()
     }
 
-    /// The source of the specs may have something new.
+    /// The specs are to be read again.
     pub fn specs(&self) {
         // With a full backlog the loop is busy looking already.
         let _ = self.wakes.try_send(Wake::Specs(Trigger::Spec));
     }
 
+    /// The source of the specs may have something new. False: too much waits already.
+    pub fn pushed(&self) -> bool {
+        self.wakes.try_send(Wake::Pushed).is_ok()
+    }
+
     /// Has those of the specs' repositories asked at once that `is_meant` accepts, and whoever
-    /// uses them looked at then. Gives back how many these are.
-    pub fn registry(&self, is_meant: impl Fn(&Repository) -> bool) -> usize {
+    /// uses them looked at then.
+    pub fn registry(&self, is_meant: impl Fn(&Repository) -> bool) -> Poked {
         let known = self.repositories.borrow();
         let meant: BTreeSet<Repository> = known.iter().filter(|known| is_meant(known)).cloned().collect();
         drop(known);
-        let count = meant.len();
-        if count > 0 {
-            let _ = self.pushed.try_send(meant);
+        match meant.len() {
+            0 => Poked::Nothing,
+            count if self.pushed.try_send(meant).is_ok() => Poked::Woken(count),
+            _ => Poked::Full,
         }
-        count
     }
 }
 

@@ -20,8 +20,33 @@ pub struct Recorder {
     log: Arc<Log>,
     clock: Clock,
     observer: EventObserver,
-    /// Intents without an outcome, by the object's full name.
-    open: Arc<Mutex<BTreeMap<String, Event>>>,
+    /// Intents without an outcome, by what they are about.
+    open: Arc<Mutex<BTreeMap<Subject, Event>>>,
+}
+
+/// What a change is made to: a customer's service, or, by the target, a network, secret or config.
+/// Each has its own intent: that of one object is never superseded by another's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    customer: String,
+    service: Option<String>,
+    object: Option<String>,
+}
+
+impl Subject {
+    fn new(customer: &str, service: Option<&str>, target: Option<&str>) -> Self {
+        let object = if service.is_none() { target } else { None };
+        Self {
+            customer: customer.to_owned(),
+            service: service.map(str::to_owned),
+            object: object.map(str::to_owned),
+        }
+    }
+
+    fn of(event: &Event) -> Option<Self> {
+        let customer = event.customer.as_deref()?;
+        Some(Self::new(customer, event.service.as_deref(), event.target.as_deref()))
+    }
 }
 
 /// What all events of one reconcile have in common.
@@ -63,7 +88,7 @@ impl About {
 impl Recorder {
     /// `open` are the log's intents without an outcome.
     pub fn new(log: Arc<Log>, clock: Clock, observer: EventObserver, open: Vec<Event>) -> Self {
-        let open = open.into_iter().filter_map(|event| Some((object_name(&event)?, event)));
+        let open = open.into_iter().filter_map(|event| Some((Subject::of(&event)?, event)));
         Self { log, clock, observer, open: Arc::new(Mutex::new(open.collect())) }
     }
 
@@ -99,28 +124,36 @@ impl Recorder {
 
     fn track(&self, event: &Event) {
         let Ok(mut open) = self.open.lock() else { return };
-        let Some(name) = object_name(event) else { return };
+        let Some(subject) = Subject::of(event) else { return };
         match event.phase {
             Some(Phase::Intent) => {
-                open.insert(name, event.clone());
+                open.insert(subject, event.clone());
             }
+            // An outcome names no target, but has its intent's id.
             Some(Phase::Done | Phase::Failed) => {
-                open.remove(&name);
+                let mut about = open.range(subject..).take_while(|(_, it)| it.customer == event.customer);
+                let closed = about.find(|(_, it)| it.id == event.id).map(|(subject, _)| subject.clone());
+                closed.map(|subject| open.remove(&subject));
             }
             None => {}
         }
     }
 
-    /// The open intent about an object, if there is one.
-    pub fn open_intent(&self, customer: &str, service: Option<&str>) -> Option<Event> {
-        self.open.lock().ok()?.get(&key(customer, service)).cloned()
+    /// The open intent about a service.
+    pub fn open_intent(&self, customer: &str, service: &str) -> Option<Event> {
+        self.open_about(customer, Some(service), None)
+    }
+
+    /// The open intent about a service, or about the object that the target names.
+    pub fn open_about(&self, customer: &str, service: Option<&str>, target: Option<&str>) -> Option<Event> {
+        self.open.lock().ok()?.get(&Subject::new(customer, service, target)).cloned()
     }
 
     /// All open intents of a customer.
     pub fn open_intents(&self, customer: &str) -> Vec<Event> {
-        let open = self.open.lock();
-        let of_customer = |event: &&Event| event.customer.as_deref() == Some(customer);
-        open.map(|open| open.values().filter(of_customer).cloned().collect()).unwrap_or_default()
+        let Ok(open) = self.open.lock() else { return Vec::new() };
+        let from = open.range(Subject::new(customer, None, None)..);
+        from.take_while(|(subject, _)| subject.customer == customer).map(|(_, it)| it.clone()).collect()
     }
 }
 
@@ -132,12 +165,4 @@ fn write_log(event: &Event) {
         Kind::Warning => tracing::warn!(customer, service, reason, "{}", event.message),
         Kind::Normal => tracing::info!(customer, service, reason, "{}", event.message),
     }
-}
-
-fn object_name(event: &Event) -> Option<String> {
-    Some(key(event.customer.as_deref()?, event.service.as_deref()))
-}
-
-fn key(customer: &str, service: Option<&str>) -> String {
-    format!("{customer}/{}", service.unwrap_or_default())
 }

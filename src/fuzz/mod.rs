@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("docker_config", docker_config),
     ("engine", engine),
     ("event_log", event_log),
+    ("hooks", hooks),
     ("image_ref", image_ref),
     ("link", link),
     ("manifest", manifest),
@@ -56,6 +57,11 @@ pub fn image_ref(data: &[u8]) {
 pub fn tag_list(data: &[u8]) {
     let tags = registry::fuzz::tag_list(data);
     versions::check_ranking(&crate::spec::VersionPolicy::default(), &tags);
+}
+
+/// The body of a webhook.
+pub fn hooks(data: &[u8]) {
+    crate::http::hooks::fuzz(data);
 }
 
 pub fn link(data: &[u8]) {

@@ -25,6 +25,12 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other.bytes())
+    }
+}
+
 impl Secret {
     /// `None` if there is nothing but white space.
     pub fn new(text: &str) -> Option<Self> {

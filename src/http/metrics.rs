@@ -69,6 +69,12 @@ struct EventKind {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookCall {
+    provider: &'static str,
+    outcome: &'static str,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// The controller's metrics.
@@ -86,6 +92,7 @@ pub struct Metrics {
     registry_remaining: Family<OfRegistry, Gauge>,
     swarm_requests: Family<SwarmCall, Counter>,
     events: Family<EventKind, Counter>,
+    hooks: Family<HookCall, Counter>,
     /// The info series each service has now.
     services: Mutex<BTreeMap<Service, Info>>,
 }
@@ -113,6 +120,7 @@ impl Metrics {
             registry_remaining: Family::default(),
             swarm_requests: Family::default(),
             events: Family::default(),
+            hooks: Family::default(),
             services: Mutex::default(),
         };
         metrics.register();
@@ -161,6 +169,7 @@ impl Metrics {
             self.swarm_requests.clone(),
         );
         r.register("events", "Events recorded", self.events.clone());
+        r.register("hooks", "Webhooks by what came of them", self.hooks.clone());
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Service, Info>> {
@@ -268,6 +277,11 @@ impl Metrics {
             Kind::Warning => "Warning",
         };
         self.events.get_or_create(&EventKind { r#type, reason: reason.as_str() }).inc();
+    }
+
+    /// A webhook was called. Both labels are words of ours.
+    pub fn hook(&self, provider: &'static str, outcome: &'static str) {
+        self.hooks.get_or_create(&HookCall { provider, outcome }).inc();
     }
 
     /// All of it in the `OpenMetrics` text format.

@@ -6,6 +6,7 @@ mod api;
 mod board;
 mod health;
 mod holds;
+pub(crate) mod hooks;
 mod ledger;
 mod metrics;
 mod page;
@@ -23,6 +24,7 @@ pub use api::{Api, Held, Limits, Suspending, check_hold};
 pub use board::Board;
 pub use health::{Health, Part, Readiness, Unready};
 pub use holds::end_holds;
+pub use hooks::{Call, GitSource, Hooks, check_secret};
 pub use ledger::{Ledger, Tell};
 pub use metrics::{Highest, Metrics};
 pub use serve::{Listener, serve};
@@ -39,4 +41,5 @@ pub struct HttpState {
 pub struct Served {
     pub state: HttpState,
     pub api: Arc<Api>,
+    pub hooks: Arc<Hooks>,
 }

@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use serde_json::{Map, Value, json};
 
-use super::{Served, act, api, page, stream};
+use super::{Served, act, api, hooks, page, stream};
+use crate::config::Hook;
 
 /// <https://prometheus.io/docs/specs/om/open_metrics_spec/>, "Overall Structure".
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -19,8 +20,10 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// One path and method of the API.
 pub(super) struct Route {
     pub(super) method: &'static str,
-    pub(super) path: &'static str,
-    summary: &'static str,
+    pub(super) path: String,
+    summary: String,
+    /// How a caller shows that it may: a name below `securitySchemes`.
+    security: Option<&'static str>,
     /// Names of query parameters.
     query: &'static [&'static str],
     handler: MethodRouter<Served>,
@@ -34,7 +37,33 @@ impl Route {
         query: &'static [&'static str],
         handler: MethodRouter<Served>,
     ) -> Self {
-        Self { method, path, summary, query, handler }
+        let security = (method != "get").then_some("token");
+        Self { method, path: path.to_owned(), summary: summary.to_owned(), security, query, handler }
+    }
+
+    fn hook(hook: Hook) -> Self {
+        let handler = post(move |State(served), request: Request| hooks::receive(hook, served, request));
+        let (scheme, query) = hook_security(hook);
+        Self {
+            method: "post",
+            path: format!("/hooks/{}", hook.name()),
+            summary: format!("A webhook of the secret in {}", hook.key()),
+            security: Some(scheme),
+            query,
+            handler,
+        }
+    }
+}
+
+/// How callers of a hook show that they know its secret.
+fn hook_security(hook: Hook) -> (&'static str, &'static [&'static str]) {
+    match hook {
+        Hook::GitGithub | Hook::RegistryGithub => ("hubSignature", &[]),
+        Hook::GitGitlab => ("gitlabToken", &[]),
+        Hook::GitGitea => ("giteaSignature", &[]),
+        Hook::GitGeneric | Hook::RegistryGeneric => ("skepSignature", &[]),
+        Hook::RegistryDistribution | Hook::RegistryHarbor => ("token", &[]),
+        Hook::RegistryDockerHub | Hook::RegistryQuay => ("queryToken", &["token"]),
     }
 }
 
@@ -60,8 +89,18 @@ pub(super) fn table() -> Vec<Route> {
     ]
 }
 
+/// The webhooks. No `Host` is checked: a page of another site has neither their secrets nor a way
+/// to sign, and senders call us by whatever name they were given.
+pub(super) fn hook_table() -> Vec<Route> {
+    Hook::ALL.into_iter().map(Route::hook).collect()
+}
+
+fn routes(table: Vec<Route>) -> Router<Served> {
+    table.into_iter().fold(Router::new(), |all, route| all.route(&route.path, route.handler))
+}
+
 pub(super) fn router(served: Served) -> Router {
-    let guarded = table().into_iter().fold(Router::new(), |all, route| all.route(route.path, route.handler));
+    let guarded = routes(table());
     let guarded = guarded.route_layer(from_fn_with_state(served.clone(), api::guard));
     Router::new()
         .route("/healthz", get(healthz))
@@ -69,6 +108,8 @@ pub(super) fn router(served: Served) -> Router {
         .route("/metrics", get(metrics))
         .merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        // These have a bound of their own.
+        .merge(routes(hook_table()).route("/hooks/{*rest}", any(hooks::nowhere)))
         .with_state(served)
 }
 
@@ -99,7 +140,7 @@ async fn openapi() -> Response {
 /// The API in the terms of `OpenAPI` 3.1.
 pub(super) fn description() -> Value {
     let mut paths = Map::new();
-    for route in table() {
+    for route in table().into_iter().chain(hook_table()) {
         let named = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let mut parameters: Vec<Value> = named.map(|name| parameter(name, "path")).collect();
         parameters.extend(route.query.iter().map(|name| parameter(name, "query")));
@@ -108,8 +149,13 @@ pub(super) fn description() -> Value {
             "parameters": parameters,
             "responses": {"2XX": {"description": "Done, or begun"}, "default": {"description": "What is wrong, as `error`"}},
         });
-        if route.method != "get" {
-            operation["security"] = json!([{"token": []}]);
+        if let Some(scheme) = route.security {
+            operation["security"] = json!([{scheme: []}]);
+        }
+        if route.path.starts_with("/hooks/") {
+            operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": {
+                "type": "object", "description": "As the sender writes it",
+            }}}});
         }
         if route.path.contains("/suspend/") {
             operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": {
@@ -123,8 +169,19 @@ pub(super) fn description() -> Value {
         "openapi": "3.1.0",
         "info": {"title": "skep", "version": env!("CARGO_PKG_VERSION")},
         "paths": paths,
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {"securitySchemes": {
+            "token": {"type": "http", "scheme": "bearer"},
+            "hubSignature": in_header("X-Hub-Signature-256"),
+            "gitlabToken": in_header("X-Gitlab-Token"),
+            "giteaSignature": in_header("X-Gitea-Signature"),
+            "skepSignature": in_header("X-Skep-Signature-256"),
+            "queryToken": {"type": "apiKey", "in": "query", "name": "token"},
+        }},
     })
+}
+
+fn in_header(name: &str) -> Value {
+    json!({"type": "apiKey", "in": "header", "name": name})
 }
 
 fn parameter(name: &str, place: &str) -> Value {

@@ -9,13 +9,16 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::config::Hook;
 use crate::controller::orders::Orders;
 use crate::events::{Kind, Reason};
+use crate::image::Repository;
 use crate::memory::InMemory;
 
 const TOKEN: &str = "canary-token";
 
 mod api;
+mod hooks;
 use crate::registry::RateLimit;
 
 struct Server {
@@ -23,6 +26,7 @@ struct Server {
     state: HttpState,
     api: Arc<Api>,
     woken: tokio::sync::mpsc::Receiver<crate::controller::Wake>,
+    asked: tokio::sync::mpsc::Receiver<BTreeSet<Repository>>,
     #[expect(dead_code, reason = "the event log lives as long as the server")]
     dir: tempfile::TempDir,
     stop: oneshot::Sender<()>,
@@ -30,11 +34,21 @@ struct Server {
 }
 
 async fn start(heartbeat_max: Duration) -> Server {
+    start_with(heartbeat_max, BTreeSet::new(), |_| {}, &[]).await
+}
+
+/// One whose specs use these repositories, and that listens to these webhooks, which `change` may limit.
+async fn start_with(
+    heartbeat_max: Duration,
+    known: BTreeSet<Repository>,
+    change: impl FnOnce(&mut Hooks),
+    secrets: &[(Hook, &str)],
+) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let state = HttpState { metrics: Arc::new(Metrics::new()), health: Arc::new(Health::new(heartbeat_max)) };
     let dir = tempfile::tempdir().unwrap();
-    let (poke, woken, _) = crate::controller::wakeups::Poke::detached(BTreeSet::new());
+    let (poke, woken, asked) = crate::controller::wakeups::Poke::detached(known);
     let api = Arc::new(Api {
         token: Secret::new(TOKEN).unwrap(),
         hosts: Hosts::default(),
@@ -47,11 +61,14 @@ async fn start(heartbeat_max: Duration) -> Server {
         stop: Default::default(),
         limits: Limits::default(),
     });
-    let served = Served { state: state.clone(), api: Arc::clone(&api) };
+    let secrets = secrets.iter().map(|(hook, secret)| (*hook, Secret::new(secret).unwrap())).collect();
+    let mut hooks = Hooks::new(secrets, None, api.poke.clone(), Arc::clone(&state.metrics));
+    change(&mut hooks);
+    let served = Served { state: state.clone(), api: Arc::clone(&api), hooks: Arc::new(hooks) };
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move { drop(stopped.await) };
     let serving = tokio::spawn(serve(Listener::Tcp(listener), served, shutdown));
-    Server { address, state, api, woken, dir, stop, serving }
+    Server { address, state, api, woken, asked, dir, stop, serving }
 }
 
 /// The customer's name, and how many steps were taken.
@@ -153,6 +170,7 @@ fn the_contracts_metrics_have_its_names_and_labels() {
     metrics.registry_allowance("docker.io", allowance);
     metrics.swarm_request("service_list", Some(200));
     metrics.event(Kind::Warning, Reason::TagMoved);
+    metrics.hook("registry/harbor", "woken");
     let page = metrics.encode();
     for line in [
         "skep_service_highest{customer=\"acme\",service=\"frontend\"} 1",
@@ -170,6 +188,7 @@ fn the_contracts_metrics_have_its_names_and_labels() {
         "skep_registry_ratelimit_remaining{registry=\"docker.io\"} 76",
         "skep_swarm_requests_total{op=\"service_list\",code=\"200\"} 1",
         "skep_events_total{type=\"Warning\",reason=\"TagMoved\"} 1",
+        "skep_hooks_total{provider=\"registry/harbor\",outcome=\"woken\"} 1",
     ] {
         assert!(page.lines().any(|have| have == line), "{line} is not in\n{page}");
     }

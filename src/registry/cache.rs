@@ -92,7 +92,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
         Self { slots: Mutex::new(Bounded::new(capacity)), error_ttl }
     }
 
-    /// The answer for `key`: one younger than `max_age`, or one that came while we waited for
+    /// The answer for `key`: one asked for at most `max_age` before we came, or while we waited for
     /// whoever was asking already, or else a new one. `ask` is given the last good answer;
     /// an error does not displace that. While one caller tries again what failed, the others
     /// are told of the failure at once: a registry that hangs holds up one. If the caller that asks goes away, the next one in
@@ -149,7 +149,9 @@ impl<V: Clone> Slot<V> {
         // Answers that came while this caller waited: the last one counts.
         let shared_bad = self.bad.as_ref().filter(|bad| bad.answered > arrived);
         if let Some(good) = &self.good {
-            let shared = good.answered > arrived && shared_bad.is_none();
+            // What was asked for before that may lack what we were told of.
+            let young = arrived.saturating_duration_since(good.asked) <= max_age;
+            let shared = good.answered > arrived && young && shared_bad.is_none();
             if shared || now.duration_since(good.asked) < max_age {
                 return Some(Ok(good.value.clone()));
             }
@@ -198,6 +200,28 @@ mod tests {
         assert_eq!(get(5).await.unwrap(), 0);
         assert_eq!(get(4).await.unwrap(), 1);
         assert_eq!(get(0).await.unwrap(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_later_is_not_given_what_was_asked_for_before() {
+        let flights: Flights<&str, usize> = Flights::new(8, Duration::ZERO);
+        let count = AtomicUsize::new(0);
+        let ask = |_| async {
+            let answer = count.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            Ok(answer)
+        };
+        let after = |key: &'static str, wait: u64, max_age: u64| {
+            let flights = &flights;
+            async move {
+                tokio::time::sleep(Duration::from_secs(wait)).await;
+                flights.get(&key, Duration::from_secs(max_age), ask).await.unwrap()
+            }
+        };
+        let answers = tokio::join!(after("k", 0, 0), after("k", 1, 0), after("k", 1, 0));
+        assert_eq!(answers, (0, 1, 1), "those that came together share the second request");
+        let answers = tokio::join!(after("l", 0, 0), after("l", 1, 1), after("l", 1, 60));
+        assert_eq!(answers, (2, 2, 2), "unless it is young enough for them");
     }
 
     #[tokio::test(start_paused = true)]

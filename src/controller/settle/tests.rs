@@ -195,6 +195,54 @@ async fn a_change_found_applied_is_told_as_its_outcome_would_have_been() {
     }
 }
 
+/// An intent is closed when nobody wants its change any more; not when its step is only held back,
+/// nor when nobody can tell what is wanted.
+#[tokio::test]
+async fn an_intent_is_abandoned_only_when_its_change_is_no_longer_wanted() {
+    use crate::plan::{Cause, Write};
+    let step = |target: &str| Step {
+        action: Action::Create,
+        kind: ObjectKind::Service,
+        name: "acme_web".into(),
+        service: Some("web".into()),
+        cause: Cause::Missing,
+        from: None,
+        to: None,
+        changes: Vec::new(),
+        drift: Vec::new(),
+        message: String::new(),
+        warnings: Vec::new(),
+        target: target.into(),
+        spec_hash: String::new(),
+        write: Write::CreateService { spec: serde_json::Value::Null },
+    };
+    let waits = |reason| Waiting { service: "web".into(), reason, message: String::new() };
+    // what is planned, held back, and waited for; whether the intent stays open
+    let cases = [
+        (vec![step("made")], vec![], vec![], true),
+        (vec![], vec![step("made")], vec![], true),
+        (vec![], vec![step("made")], vec![waits(WaitingReason::RolloutInProgress)], true),
+        (vec![step("another")], vec![], vec![], false),
+        (vec![], vec![step("another")], vec![], false),
+        (vec![], vec![], vec![], false),
+        (vec![], vec![], vec![waits(WaitingReason::RegistryUnavailable)], true),
+        (vec![], vec![], vec![waits(WaitingReason::Suspended)], true),
+        (vec![], vec![], vec![waits(WaitingReason::NotOwned)], false),
+        (vec![], vec![], vec![Waiting { service: "api".into(), ..waits(WaitingReason::Suspended) }], false),
+    ];
+    for (at, (steps, held, waiting, stays)) in cases.into_iter().enumerate() {
+        let scene = Scene::new();
+        let event = scene.about.event(Kind::Normal, Reason::ServiceCreated, Some("web"), "web created");
+        let event = NewEvent { target: Some("made".into()), phase: Some(Phase::Intent), ..event };
+        scene.settler.recorder.record(vec![event]).await.unwrap();
+        let plan = Plan { customer: "acme".into(), steps, waiting, ..Plan::default() };
+        scene.settler.abandon(&scene.about, "acme", &plan, &held).await;
+        let open = scene.settler.recorder.open_intents("acme").len();
+        let failed = scene.told().contains(&(Reason::ServiceCreated, Some(Phase::Failed)));
+        assert_eq!((open == 1, failed), (stays, !stays), "case {at}");
+    }
+}
+
 /// A call without an answer, taken back by Swarm before anybody looked: its intent is done, not abandoned.
 #[tokio::test]
 async fn what_swarm_took_back_was_made() {

@@ -84,9 +84,11 @@ async fn customers_are_as_status_has_them_and_unknown_before_the_first_pass() {
 async fn every_route_of_the_description_answers_and_every_change_needs_the_token() {
     let server = known().await;
     let (_, described) = look(server.address, "/api/v1/openapi.json").await;
-    let paths = described["paths"].as_object().unwrap();
+    // Those of webhooks are held against the handlers in `hooks.rs`.
+    let paths = described["paths"].as_object().unwrap().iter();
+    let paths = paths.filter(|(path, _)| !path.starts_with("/hooks/"));
     let handlers: BTreeSet<_> =
-        routes::table().iter().map(|r| (r.path.to_owned(), r.method.to_owned())).collect();
+        routes::table().iter().map(|r| (r.path.clone(), r.method.to_owned())).collect();
     let mut told = BTreeSet::new();
     for (path, methods) in paths {
         for (method, operation) in methods.as_object().unwrap() {
