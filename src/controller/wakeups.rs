@@ -94,12 +94,6 @@ impl Poke {
         self.wakes.send(Wake::Prune(customer)).await.is_ok()
     }
 
-    /// The specs are to be read again.
-    pub fn specs(&self) {
-        // With a full backlog the loop is busy looking already.
-        let _ = self.wakes.try_send(Wake::Specs(Trigger::Spec));
-    }
-
     /// The source of the specs may have something new. False: too much waits already.
     pub fn pushed(&self) -> bool {
         self.wakes.try_send(Wake::Pushed).is_ok()

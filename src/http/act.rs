@@ -198,7 +198,8 @@ impl Api {
     /// Has the specs read, and waits for that: a file may be newer than what is known.
     async fn read_specs(&self) {
         let (mut changed, since) = (self.board.watch(), Instant::now());
-        self.poke.specs();
+        // With a full backlog the loop is busy reading already.
+        let _ = self.poke.pushed();
         let read = async { while !self.board.is_read_since(since) && changed.changed().await.is_ok() {} };
         // Whoever is not known then is not known.
         let _ = tokio::time::timeout(READ_WITHIN, read).await;
