@@ -25,7 +25,7 @@ use crate::http::{
     self, Api, Board, GitSource, Health, Highest, Hooks, Hosts, HttpState, Ledger, Metrics, Part, Served,
 };
 use crate::plan::Plan;
-use crate::source;
+use crate::source::{self, Touched};
 use crate::state::WaitingReason;
 use crate::state_dir::StateDir;
 use crate::swarm::{self, SwarmError};
@@ -218,7 +218,8 @@ async fn run_with(
     let hooks = Hooks::new(secrets.hooks.clone(), source, api.poke.clone(), metrics);
     let served = Served { state: watcher.state.clone(), api: Arc::new(api), hooks: Arc::new(hooks) };
     let server = tokio::spawn(http::serve(shared, served, stop_http.clone().cancelled_owned()));
-    tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
+    let specs = config.git.as_ref().map_or(config.specs_dir.display().to_string(), |git| git.shown_url());
+    tracing::info!(specs, listen = %config.http_listen, "running");
     let next = Mutex::new(None);
     let shutdown = async {
         let told = until_told(ctx, (config, &secrets), signals, &hangup, listener).await;
@@ -270,7 +271,7 @@ pub(super) fn assemble(
 }
 
 /// Where specs come from, and what says that they may have changed.
-fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, ()>) {
+fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, Touched>) {
     match &config.git {
         None => {
             let files = source::watch(&config.specs_dir, source::Debounce::default()).boxed();
@@ -279,7 +280,7 @@ fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, ()>
         Some(git) => {
             let repository = source::git::Repository::new(git, &config.state_dir);
             let feed = source::git::Fetcher::start(repository, git.interval);
-            let changes = feed.changes().boxed();
+            let changes = feed.changes().map(|()| Touched::Anywhere).boxed();
             (Specs::from_git(feed, &config.state_dir, writer.sealing.clone()), changes)
         }
     }

@@ -34,6 +34,7 @@ use crate::swarm::SwarmError;
 
 pub use jitter::Jitter;
 pub use once::{Applied, ApplyOnce, apply_once};
+pub use prune::RemovedObjects;
 pub use queue::Queue;
 pub use reading::SpecsRead;
 pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
@@ -273,6 +274,10 @@ impl Controller {
     async fn woken(&mut self, wake: Wake, wakeups: &Wakeups) {
         match wake {
             Wake::Specs(trigger) => self.read_specs(trigger, wakeups).await,
+            Wake::Files(files) => {
+                let read = self.specs.read_touched(&files, self.reconciler.recorder.now());
+                self.take_specs(read, Trigger::Spec, wakeups).await;
+            }
             Wake::Pushed => {
                 self.specs.poke();
                 self.read_specs(Trigger::Spec, wakeups).await;

@@ -12,6 +12,7 @@ mod api;
 mod bed;
 mod bed_itself;
 mod deploy;
+mod door;
 mod fail;
 mod faults;
 mod fields;
@@ -19,6 +20,7 @@ mod follow;
 mod look;
 mod many;
 mod postmortem;
+mod prune;
 mod renew;
 mod runner;
 mod running;
@@ -106,6 +108,25 @@ fn cases() -> Vec<Case> {
         Case::new("api::streams_of_events", ONE, api::streams_of_events),
         Case::new("api::a_registry_that_is_away_is_told", ONE, api::a_registry_that_is_away_is_told),
         Case::new("token::a_private_image_by_tokens", own(1, 1), token::a_private_image_by_tokens),
+        Case::new("prune::what_a_spec_no_longer_names_goes", ONE, prune::what_a_spec_no_longer_names_goes),
+        Case::new("prune::kept::what_is_in_use_stays", ONE, prune::kept::what_is_in_use_stays),
+        Case::new("prune::a_stack_goes_after_its_file", own(1, 1), prune::a_stack_goes_after_its_file),
+        Case::new(
+            "prune::kept::unreadable_specs_remove_nothing",
+            own(1, 1),
+            prune::kept::unreadable_specs_remove_nothing,
+        ),
+        Case::new(
+            "prune::too_much_at_once_waits_for_a_person",
+            own(1, 1),
+            prune::too_much_at_once_waits_for_a_person,
+        ),
+        Case::new(
+            "prune::kept::an_owner_that_changed_meanwhile_keeps_it",
+            ONE,
+            prune::kept::an_owner_that_changed_meanwhile_keeps_it,
+        ),
+        Case::new("prune::kept::prune_false_keeps_all", own(1, 1), prune::kept::prune_false_keeps_all),
         Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
         Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),
         Case::new(
