@@ -72,8 +72,11 @@ impl Door {
 
     /// Back with the same address and content.
     pub fn start(&self) {
+        self.start_in(if self.address.starts_with("unix:") { "-" } else { "registry" });
+    }
+
+    fn start_in(&self, namespace: &str) {
         let before = self.log().len();
-        let namespace = if self.address.starts_with("unix:") { "-" } else { "registry" };
         self.control.run(&format!("registry_up {} {namespace}", self.name));
         wait_until(Duration::from_secs(20), "the registry listens", || {
             let log = self.log();
@@ -142,6 +145,22 @@ impl Registry {
         fs::write(self.private.dir.join("htpasswd"), NEXT_HTPASSWD).expect("the bed's directory is ours");
         self.private.stop();
         self.private.start();
+    }
+
+    /// From now on what is pushed is told to a URL of the client's network, by docker-registry itself.
+    pub fn notify(&self, url: &str, authorization: &str) {
+        let path = self.push.dir.join("push.yml");
+        let text = fs::read(&path).expect("it was configured");
+        let mut config: serde_json::Value = serde_json::from_slice(&text).expect("we wrote JSON");
+        config["notifications"] = json!({"endpoints": [{
+            "name": "skep", "url": url, "headers": {"Authorization": [authorization]},
+            "timeout": "5s", "threshold": 3, "backoff": "1s",
+        }]});
+        fs::write(&path, config.to_string()).expect("the bed's directory is ours");
+        self.push.stop();
+        let socket = self.push.dir.join("push.sock");
+        fs::remove_file(&socket).unwrap_or_else(|e| panic!("{}: {e}", socket.display()));
+        self.push.start_in("client");
     }
 
     /// A request past all doors: any method, no password.

@@ -180,7 +180,8 @@ async fn a_git_that_outlives_a_killed_skep_is_ended() {
     origin.file("token", CANARY);
     let bridge = Bridge::new(origin);
     let url = bridge.serve().await;
-    fleet.configure(&url, "token_file = \"token\"");
+    // So long that nothing of all this ends by itself.
+    fleet.configure(&url, "token_file = \"token\"\ntimeout = \"1h\"");
     let apply = fleet.skep("apply --no-wait").await;
     assert_eq!(apply.status, Some(0), "{}", apply.all());
     bridge.mood(Mood::Silent);
@@ -195,16 +196,25 @@ async fn a_git_that_outlives_a_killed_skep_is_ended() {
     assert!(is_alive(orphan), "git outlives skep; else this shows nothing");
     let second = origin.push("specs/acme.toml", &fleet.spec(TWICE), "two of them");
     bridge.mood(Mood::Honest);
-    // What a git killed at a bad moment would have left.
-    for lock in ["shallow.lock", "packed-refs.lock", "config.lock", "HEAD.lock"] {
-        std::fs::write(origin.state().join("git").join(lock), "").unwrap();
-    }
+    leave_locks(&origin.state().join("git"));
     let _skep = fleet.run();
     fleet.until_replicas(2).await;
     assert_eq!(fleet.revision().as_deref(), Some(second.as_str()));
     fleet.until("the orphan ends", || (!is_alive(orphan)).then_some(())).await;
     let log = fleet.log() + &format!("{:?}", fleet.events());
     assert!(!log.contains(CANARY) && !log.contains(&bridge.pair()));
+}
+
+/// What a git that was killed at a bad moment leaves.
+fn leave_locks(git: &std::path::Path) {
+    for lock in ["shallow.lock", "packed-refs.lock", "config.lock", "HEAD.lock"] {
+        std::fs::write(git.join(lock), "").unwrap();
+    }
+    let sources: Vec<_> = std::fs::read_dir(git.join("refs/skep")).unwrap().flatten().collect();
+    assert_eq!(sources.len(), 1);
+    for name in ["seen.lock", "good.lock"] {
+        std::fs::write(sources[0].path().join(name), "").unwrap();
+    }
 }
 
 fn all_arguments() -> Vec<String> {

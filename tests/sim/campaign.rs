@@ -9,6 +9,7 @@ use skep::sim::wire::{EventFault, Exchange, Fault};
 
 use crate::bugs::{BUGS, Bug, MISSED};
 use crate::exceptions::excepted;
+use crate::hooks::WAYS;
 use crate::plan::{Plan, SWARM, faults, is_write};
 use crate::run::{Record, run};
 use crate::scenarios::{Scenario, all};
@@ -27,7 +28,8 @@ const TRACE: usize = 60;
 /// Failures shown in full.
 const SHOWN: usize = 5;
 
-const CAMPAIGNS: [&str; 7] = ["faults", "events", "stale", "random", "determinism", "bugs", NOT_BY_DEFAULT];
+const CAMPAIGNS: [&str; 8] =
+    ["faults", "events", "hooks", "stale", "random", "determinism", "bugs", NOT_BY_DEFAULT];
 /// For who wants to catch more.
 const NOT_BY_DEFAULT: &str = "missed-bugs";
 
@@ -117,6 +119,7 @@ fn plans(campaign: &str, cases: &[Case]) -> Vec<(usize, Plan)> {
                 let plan = skep::sim::wire::Plan::always(SWARM, Fault::Events(fault));
                 (at, Plan { faults: vec![plan], ..Plan::default() })
             })),
+            "hooks" => plans.extend(WAYS.map(|way| (at, Plan { hooks: Some(way), ..Plan::default() }))),
             "stale" => plans.extend((0..4).map(|seed| (at, Plan { stale: Some(seed), ..Plan::default() }))),
             "determinism" => plans.push((at, Plan { random: Some(1), stale: Some(1), ..Plan::default() })),
             _ => {}

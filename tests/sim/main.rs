@@ -9,6 +9,7 @@
 mod bugs;
 mod campaign;
 mod exceptions;
+mod hooks;
 mod normal;
 mod oracle;
 mod plan;

@@ -11,6 +11,8 @@ use rand::{Rng, SeedableRng};
 use skep::sim::wire::{self, Exchange, Fault, Tap};
 use tokio::time::Instant;
 
+use crate::hooks::Way;
+
 /// The names that the tap has for the two outside worlds.
 pub const SWARM: &str = "swarm";
 pub const REGISTRY: &str = "registry";
@@ -30,6 +32,8 @@ pub struct Plan {
     pub random: Option<u64>,
     /// Lists up to 20 s old, drawn at random, likewise.
     pub stale: Option<u64>,
+    /// Webhooks are sent, and this becomes of them; without it there are polls only.
+    pub hooks: Option<Way>,
 }
 
 impl Plan {
@@ -128,6 +132,7 @@ impl fmt::Display for Plan {
         let mut parts: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
         parts.extend(self.random.map(|seed| format!("random:{seed}")));
         parts.extend(self.stale.map(|seed| format!("stale:{seed}")));
+        parts.extend(self.hooks.map(|way| format!("hooks:{way}")));
         f.write_str(if parts.is_empty() { "none" } else { "" })?;
         f.write_str(&parts.join(","))
     }
@@ -143,6 +148,7 @@ impl FromStr for Plan {
             match part.split_once(':') {
                 Some(("random", of)) => plan.random = Some(seed(of)?),
                 Some(("stale", of)) => plan.stale = Some(seed(of)?),
+                Some(("hooks", way)) => plan.hooks = Some(way.parse()?),
                 _ => plan.faults.push(part.parse().map_err(|error| format!("{error}"))?),
             }
         }

@@ -8,6 +8,7 @@ use skep::sim::wire::Exchange;
 use tokio::time::Instant;
 
 use crate::bugs::Bug;
+use crate::hooks::Way;
 use crate::normal;
 use crate::oracle::{self, Told};
 use crate::plan::{Plan, Until};
@@ -64,7 +65,7 @@ impl Record {
 pub fn run(scenario: &Scenario, plan: &Plan, reference: Option<&Record>, bug: Option<Bug>) -> Record {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
-        let world = World::new(scenario.password, bug);
+        let world = World::new(scenario.password, bug, plan.hooks);
         let until = Until::default();
         (scenario.setup)(&world);
         plan.install(&world.tap, &until);
@@ -255,6 +256,12 @@ impl Run<'_> {
         {
             let problems = oracle::compare(&self.record, reference, allow);
             self.record.problems.extend(problems);
+        }
+        // Else nothing was shown of webhooks; what is late or lost may find nobody to wake.
+        if self.plan.hooks == Some(Way::Straight)
+            && world.hooks.as_ref().is_some_and(|hooks| hooks.woken() == 0)
+        {
+            self.record.problems.push("no webhook woke skep".to_owned());
         }
         if self.skep.as_ref().is_some_and(Skep::has_ended) {
             self.record.problems.push("skep ended by itself".to_owned());

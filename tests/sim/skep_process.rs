@@ -21,12 +21,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::bugs::{Bug, BuggyMemory, BuggyRegistry, BuggySwarm};
+use crate::hooks::Carrier;
 use crate::world::{POLL, REGISTRY_HOST, RESYNC, ROLLOUT_TIMEOUT, World};
 
 pub struct Skep {
     task: JoinHandle<()>,
     /// The far ends of its connections, which end with it.
     servers: [Arc<Server>; 2],
+    hooks: Option<Arc<Carrier>>,
 }
 
 impl Skep {
@@ -49,11 +51,14 @@ impl Skep {
             )),
         };
         let task = tokio::spawn(run(world, with_bug(world, clients)));
-        Self { task, servers }
+        Self { task, servers, hooks: world.hooks.clone() }
     }
 
     /// `kill -9`: nothing of it goes on.
     pub async fn kill(self) {
+        if let Some(hooks) = &self.hooks {
+            hooks.hang_up();
+        }
         self.task.abort();
         self.servers.iter().for_each(|server| server.close());
         assert!(self.task.await.is_err_and(|error| error.is_cancelled()), "skep ended by itself");
@@ -127,6 +132,7 @@ fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'st
     let jitter = Jitter::seeded(1);
     let specs = Specs::new(&world.specs_dir(), Some(&world.state_dir()), Sealing::controller(content_key()));
     let files = world.file_changes().boxed();
+    let hooks = world.hooks.clone();
     async move {
         let wakeups = Wakeups::start(wakeups::Sources {
             files,
@@ -138,6 +144,9 @@ fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'st
             jitter: jitter.clone(),
             hangup: Arc::new(Notify::new()),
         });
+        if let Some(hooks) = hooks {
+            hooks.serve(wakeups.poke());
+        }
         let settings = Settings { concurrency: 8, poll_registry: POLL, resync: RESYNC, jitter };
         let controller =
             Controller::new(Arc::clone(&writer.reconciler), specs, settings, Arc::new(Unwatched));

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::bugs::Bug;
+use crate::hooks::{self, Carrier, Way};
 use crate::plan::{REGISTRY, SWARM};
 use crate::witness::{Noted, Witness, Witnessed};
 
@@ -54,6 +55,9 @@ pub struct World {
     pushes: AtomicU64,
     /// What skep does wrong.
     pub bug: Option<Bug>,
+    /// Tells skep of what is pushed; `None`: it has to find out.
+    pub hooks: Option<Arc<Carrier>>,
+    _door: Option<Server>,
 }
 
 pub fn epoch() -> Timestamp {
@@ -62,7 +66,7 @@ pub fn epoch() -> Timestamp {
 
 impl World {
     /// A Swarm of three hosts, an empty registry (with a password, perhaps), no specs.
-    pub fn new(password: Option<&str>, bug: Option<Bug>) -> Self {
+    pub fn new(password: Option<&str>, bug: Option<Bug>, way: Option<Way>) -> Self {
         let memory = PathBuf::from("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         for folder in ["specs/templates", "specs/eu", "specs/us", "state"] {
@@ -72,8 +76,10 @@ impl World {
             None => Auth::None,
             Some(password) => Auth::Basic { user: "ci".to_owned(), password: password.to_owned() },
         };
+        let hooks = way.map(Carrier::new);
+        let (hook, door) = hooks.as_ref().map(Carrier::of_registry).unzip();
         let options =
-            registry::Options { host: REGISTRY_HOST.to_owned(), auth, ..registry::Options::default() };
+            registry::Options { host: REGISTRY_HOST.to_owned(), auth, hook, ..registry::Options::default() };
         let registry = Registry::new(options);
         let hosts = vec![
             HostOptions::new("manager", Role::Manager),
@@ -102,9 +108,11 @@ impl World {
             files: watch::Sender::default(),
             down: Mutex::default(),
             servers: Mutex::default(),
-            canaries: Mutex::new(password.into_iter().map(str::to_owned).collect()),
+            canaries: Mutex::new(password.into_iter().chain([hooks::SECRET]).map(str::to_owned).collect()),
             pushes: AtomicU64::new(0),
             bug,
+            hooks,
+            _door: door,
         }
     }
 
@@ -199,6 +207,9 @@ impl World {
         self.files.send_modify(|files| {
             files.insert(file.to_owned());
         });
+        if let Some(hooks) = &self.hooks {
+            hooks.specs_pushed();
+        }
     }
 
     pub fn push(&self, repository: &str, tag: &str) {

@@ -17,6 +17,7 @@ mod fail;
 mod faults;
 mod fields;
 mod follow;
+mod hooks;
 mod look;
 mod many;
 mod postmortem;
@@ -98,6 +99,12 @@ fn cases() -> Vec<Case> {
         Case::new("follow::a_quiet_resync", ONE, follow::a_quiet_resync),
         Case::new("follow::no_calls_between_resyncs", own(1, 1), follow::no_calls_between_resyncs),
         Case::new("follow::http_and_signals", ONE, follow::http_and_signals),
+        Case::new(
+            "hooks::the_registrys_own_notifications",
+            own(1, 1),
+            hooks::the_registrys_own_notifications,
+        ),
+        Case::new("hooks::a_git_push", ONE, hooks::a_git_push),
         Case::new(
             "renew::a_task_is_made_after_the_first_token_died",
             own(2, 1),

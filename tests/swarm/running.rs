@@ -20,7 +20,13 @@ impl<'a> Controller<'a> {
     /// Starts `skep run`, and waits until it says that it is ready.
     #[track_caller]
     pub fn start(ws: &'a Workspace<'a>) -> Self {
-        let controller = Controller { ws, run: ws.skep_spawn(&["run"]) };
+        Self::start_by(ws, &mut ws.skep_command(&["run"]))
+    }
+
+    /// The same with another environment.
+    #[track_caller]
+    pub fn start_by(ws: &'a Workspace<'a>, command: &mut std::process::Command) -> Self {
+        let controller = Controller { ws, run: ws.spawn(command) };
         wait_until(SOON, "skep run is ready", || {
             let answer = ws.http("GET", "/readyz", &[], b"").map_err(|e| e.to_string())?;
             check(answer.status == 200, || format!("{}\n{}", answer.text(), controller.run.stderr()))
