@@ -45,11 +45,16 @@ impl Workspace<'_> {
     }
 }
 
+/// A line that whoever started this program reads.
+fn tell(line: &str) {
+    writeln!(std::io::stdout(), "{line}").ok();
+}
+
 /// Never returns but by an error.
 pub fn serve(life: &str) -> ExitCode {
     let life = life.parse().expect("a number of seconds");
     let listener = TcpListener::bind(ADDRESS).expect("the registry's address is this namespace's");
-    println!("tokens are given");
+    tell("tokens are given");
     for stream in listener.incoming().flatten() {
         std::thread::spawn(move || answer(stream, life).ok());
     }
@@ -78,7 +83,8 @@ fn answer(mut stream: TcpStream, life: i64) -> std::io::Result<()> {
     let known = format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}")));
     let is_known = header("authorization") == known;
     let scope = asked("scope");
-    println!("{} {} {scope}", if is_known { "given" } else { "refused" }, header("user-agent"));
+    let outcome = if is_known { "given" } else { "refused" };
+    tell(&format!("{outcome} {} {scope}", header("user-agent")));
     let (status, body) = match is_known {
         true => ("200 OK", json!({"access_token": token(&scope, life), "expires_in": TOLD_LIFE}).to_string()),
         false => ("401 Unauthorized", "{}".to_owned()),
