@@ -82,6 +82,20 @@ pub(super) const REGISTRY_KEYS: &[(&str, Set<RegistryConfig>)] = &[
     ("username", |r, v| v.text().map(|name| r.username = Some(name))),
     ("password_file", |r, v| v.path().map(|path| r.password_file = Some(path))),
     ("credential_helper", |r, v| v.text().map(|name| r.credential_helper = Some(name))),
+    ("credentials", |r, v| match v.text()?.as_str() {
+        "aws-environment" => {
+            r.aws_environment = true;
+            Ok(())
+        }
+        other => Err(format!("is `{}`; known is \"aws-environment\"", crate::text::printable(other, 80))),
+    }),
+    ("realm", |r, v| {
+        let host = v.text()?.to_ascii_lowercase();
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        let is_host = !host.is_empty() && host.len() <= 253 && host.chars().all(known);
+        let wrong = || "is to be the host's name alone, such as \"auth.example.com\"".to_owned();
+        is_host.then(|| r.realm = Some(host)).ok_or_else(wrong)
+    }),
     ("ca", |r, v| v.path().map(|path| r.ca = Some(path))),
     ("renew", |r, v| v.duration(SECOND, DAY).map(|every| r.renew = Some(every))),
     ("mirrors", |r, v| {

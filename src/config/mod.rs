@@ -112,8 +112,12 @@ pub struct RegistryConfig {
     pub password_file: Option<PathBuf>,
     /// The `NAME` of `docker-credential-NAME`.
     pub credential_helper: Option<String>,
+    /// Credentials of ECR's, by the AWS keys in the environment.
+    pub aws_environment: bool,
     /// An additional trusted certificate authority, PEM.
     pub ca: Option<PathBuf>,
+    /// The host of a token server in another domain, which credentials are shown too.
+    pub realm: Option<String>,
     /// How often credentials that expire are given to the nodes anew; `None`: by the helper.
     pub renew: Option<Duration>,
     /// Where lists and digests are asked for first, in order: `host[:port][/prefix]`.

@@ -67,6 +67,12 @@ fn read(
 /// What cannot be meant together.
 fn contradiction(registry: &RegistryConfig) -> Option<(&'static str, &'static str)> {
     let helper = registry.credential_helper.as_deref();
+    if registry.aws_environment && (registry.username.is_some() || helper.is_some()) {
+        return Some((
+            "has credentials from the environment and others too",
+            "keep either `credentials` or the others",
+        ));
+    }
     match (&registry.username, &registry.password_file, helper) {
         (Some(_), None, None) => {
             Some(("has a username but no password", "add password_file or credential_helper"))

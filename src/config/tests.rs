@@ -239,7 +239,19 @@ fn mistakes_in_the_file_are_told_with_their_place_and_mend() {
         ),
         (
             "[registries.r]\nuser = 'x'",
-            "2:1: unknown key `user` in [registries.\"r\"] (known here: plain_http, username, password_file, credential_helper, ca, renew, mirrors)",
+            "2:1: unknown key `user` in [registries.\"r\"] (known here: plain_http, username, password_file, credential_helper, credentials, realm, ca, renew, mirrors)",
+        ),
+        (
+            "[registries.r]\ncredentials = 'aws'",
+            "2:15: `registries.\"r\".credentials` is `aws`; known is \"aws-environment\"",
+        ),
+        (
+            "[registries.r]\nrealm = 'https://auth.example.com/token'",
+            "2:9: `registries.\"r\".realm` is to be the host's name alone, such as \"auth.example.com\"",
+        ),
+        (
+            "[registries.r]\ncredentials = 'aws-environment'\ncredential_helper = 'ecr-login'",
+            "1:13: the registry `r` has credentials from the environment and others too (keep either `credentials` or the others)",
         ),
         (
             "[registries.r]\nmirrors = ['https://m.io']",

@@ -57,9 +57,7 @@ impl Controller {
         if next != Next::Again {
             self.conflicts.remove(key);
         }
-        if matches!(next, Next::Settled | Next::Retry(_)) {
-            self.pruning.remove(key);
-        }
+        self.bound_pruning(key, &next);
         match next {
             Next::Settled => self.retries.succeeded(key),
             Next::Rolling => {
@@ -84,6 +82,22 @@ impl Controller {
                 self.want(key, Trigger::Resync, now + delay);
             }
         }
+    }
+}
+
+impl Controller {
+    /// A person's permission ends when the customer has come to rest, or fails again and again.
+    fn bound_pruning(&mut self, key: &str, next: &Next) {
+        let Some(tries) = self.pruning.get_mut(key) else { return };
+        match next {
+            Next::Rolling | Next::Again => return,
+            Next::Retry(_) if *tries > 1 => {
+                *tries -= 1;
+                return;
+            }
+            Next::Settled | Next::Retry(_) => {}
+        }
+        self.pruning.remove(key);
     }
 }
 

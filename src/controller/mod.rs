@@ -53,6 +53,8 @@ const ROLLING_BESIDE_FAILURE: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A pass only makes calls that are bounded themselves; this bounds their sum at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
+/// Failed tries before a person's permission to remove all is used up, as `apply` has it.
+const PRUNE_TRIES_MAX: u32 = 5;
 /// Up to so many customers are each looked at alone; more share one look at the whole Swarm.
 const ALONE_MAX: usize = 8;
 
@@ -94,8 +96,8 @@ pub struct Controller {
     retries: Retries,
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
-    /// Customers for whom a person asked for all removals, until they come to rest.
-    pruning: BTreeSet<String>,
+    /// Customers for whom a person asked for all removals, and how often these may fail.
+    pruning: BTreeMap<String, u32>,
     specs_failed: bool,
     /// The observer has heard of all customers.
     told_of_specs: bool,
@@ -135,7 +137,7 @@ impl Controller {
             settings,
             conflicts: HashMap::new(),
             quarantined: HashMap::new(),
-            pruning: BTreeSet::new(),
+            pruning: BTreeMap::new(),
             specs_failed: false,
             told_of_specs: false,
             repositories: BTreeMap::new(),
@@ -222,7 +224,7 @@ impl Controller {
     /// What may be removed of a customer.
     fn inventory(&self, key: &str) -> Arc<Inventory> {
         let mut inventory = Arc::clone(self.specs.inventory());
-        if self.pruning.contains(key) {
+        if self.pruning.contains_key(key) {
             Arc::make_mut(&mut inventory).allowed = true;
         }
         inventory
@@ -338,7 +340,7 @@ impl Controller {
         let inventory = Arc::clone(self.specs.inventory());
         let is_meant = |name: &&String| only.is_none_or(|only| only == *name);
         let all = inventory.customers.keys().chain(inventory.gone.keys());
-        self.pruning.extend(all.filter(is_meant).cloned());
+        self.pruning.extend(all.filter(is_meant).map(|name| (name.clone(), PRUNE_TRIES_MAX)));
         for name in inventory.gone.keys().filter(is_meant) {
             self.want(name, Trigger::Manual, Instant::now());
         }

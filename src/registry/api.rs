@@ -15,7 +15,7 @@ pub(super) struct Api {
     pub(super) settings: Arc<Settings>,
     pub(super) credentials: Credentials,
     pub(super) auth: Auth,
-    pub(super) transport: Transport,
+    pub(super) transport: Arc<Transport>,
 }
 
 /// An answer, and what is needed to tell of it.

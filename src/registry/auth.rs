@@ -188,6 +188,9 @@ async fn fetch_token(
     let mut parameters = vec![("scope", scope.as_str())];
     parameters.extend(service.map(|service| ("service", service)));
     let what = "a token";
+    if found.is_some() && !endpoint.may_show_to(realm) {
+        return Err(foreign(endpoint, realm));
+    }
     let asked = Instant::now();
     let mut ask = Ask::new(Method::GET, realm.clone(), what.to_owned(), transport.limits().token_bytes);
     ask.follow = false;
@@ -199,7 +202,7 @@ async fn fetch_token(
                 ("refresh_token", token.expose()),
             ]);
             ask.method = Method::POST;
-            ask.form =
+            ask.body =
                 Some(form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish());
         }
         credential => {
@@ -232,6 +235,15 @@ async fn fetch_token(
     let token = answer.token.filter(|t| !t.is_empty()).or(answer.access_token).ok_or_else(untrusted)?;
     let header = sensitive(&format!("Bearer {token}")).ok_or_else(untrusted)?;
     Ok((header, asked + life - TOKEN_MARGIN.min(life / 2)))
+}
+
+fn foreign(endpoint: &Endpoint, realm: &Url) -> RegistryError {
+    let (registry, host) = (endpoint.registry(), realm.host_str().unwrap_or_default());
+    let message = format!(
+        "its token server is at {host}, for which its credentials are not: if that is meant, set \
+         `realm = \"{host}\"` under [registries.\"{registry}\"] in skep.toml"
+    );
+    RegistryError::new(Kind::Untrusted, registry, &message)
 }
 
 /// `expires_in` in seconds; some servers write it as text.

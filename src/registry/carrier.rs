@@ -71,8 +71,11 @@ async fn network(client: &reqwest::Client, ask: &Ask) -> Result<Reply, Broken> {
     if let Some(authorization) = &ask.authorization {
         request = request.header(header::AUTHORIZATION, authorization.clone());
     }
-    if let Some(form) = &ask.form {
-        request = request.header(header::CONTENT_TYPE, FORM).body(form.clone());
+    if let Some(body) = &ask.body {
+        if !ask.headers.contains_key(header::CONTENT_TYPE) {
+            request = request.header(header::CONTENT_TYPE, FORM);
+        }
+        request = request.body(body.clone());
     }
     let mut response = request.send().await.map_err(|e| Broken::network(&e))?;
     Ok(Reply {
@@ -111,7 +114,7 @@ impl Dialed {
 
     /// With the headers that reqwest would add; no compression, which nothing here undoes.
     fn request(&self, ask: &Ask) -> Result<http::Request<Full<Bytes>>, http::Error> {
-        let body = ask.form.clone().unwrap_or_default();
+        let body = ask.body.clone().unwrap_or_default();
         let mut request = http::Request::builder()
             .method(ask.method.clone())
             .uri(&ask.url[Position::BeforePath..Position::AfterQuery])
@@ -125,7 +128,7 @@ impl Dialed {
         add(header::HOST, &ask.url[Position::BeforeHost..Position::AfterPort])?;
         add(header::USER_AGENT, &self.user_agent)?;
         add(header::ACCEPT, "*/*")?;
-        if ask.form.is_some() {
+        if ask.body.is_some() {
             add(header::CONTENT_TYPE, FORM)?;
         }
         if let Some(authorization) = &ask.authorization {

@@ -12,6 +12,7 @@ use super::api::Api;
 use super::auth::Auth;
 use super::cache::{Bounded, Flights};
 use super::credentials::{self, Credentials};
+use super::ecr::{AwsEnvironment, Ecr};
 use super::endpoint::{Endpoint, Settings};
 use super::limits::{REFERENCES_MAX, REPOSITORIES_MAX};
 use super::resolve::{self, Platforms};
@@ -32,6 +33,8 @@ pub struct Options {
     pub docker_config: Option<PathBuf>,
     /// Where credential helpers are looked for before the `PATH`.
     pub helper_dirs: Vec<PathBuf>,
+    /// AWS's variables, for registries of ECR's.
+    pub aws: AwsEnvironment,
     /// Told of each HTTP request, for the metrics.
     pub observer: Option<Observer>,
     pub limits: Limits,
@@ -48,6 +51,7 @@ impl Default for Options {
             user_agent: concat!("skep/", env!("CARGO_PKG_VERSION")).to_owned(),
             docker_config: set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker"))),
             helper_dirs: Vec::new(),
+            aws: AwsEnvironment::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty())),
             observer: None,
             limits: Limits::default(),
             dial: None,
@@ -79,10 +83,11 @@ impl Client {
     /// A client for the `[registries]` of the configuration, by `host[:port][/prefix]`.
     pub fn new(registries: &BTreeMap<String, RegistryConfig>, options: Options) -> Self {
         let settings = Arc::new(Settings::new(registries));
-        let Options { user_agent, docker_config, helper_dirs, observer, limits, dial } = options;
-        let credentials = Credentials::new(Arc::clone(&settings), docker_config, helper_dirs, limits.clone());
+        let Options { user_agent, docker_config, helper_dirs, aws, observer, limits, dial } = options;
         let error_ttl = limits.error_ttl;
-        let transport = Transport::new(user_agent, observer, limits, dial);
+        let transport = Arc::new(Transport::new(user_agent, observer, limits, dial));
+        let ecr = Ecr::new(aws, Arc::clone(&transport));
+        let credentials = Credentials::new(Arc::clone(&settings), docker_config, helper_dirs, ecr);
         Self {
             api: Api { settings, credentials, auth: Auth::new(), transport },
             tags: Flights::new(REPOSITORIES_MAX, error_ttl),

@@ -1,4 +1,4 @@
-//! Where credentials come from: `skep.toml`, else docker's `config.json`, else nowhere.
+//! Where credentials come from: `skep.toml`, else docker's `config.json`, else (for ECR) the environment.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::cache::{Bounded, Flights, lock};
 use super::docker_config::{self, DockerConfig};
+use super::ecr::Ecr;
 use super::endpoint::{Entry, Settings, server_address};
 use super::limits::REPOSITORIES_MAX;
 use super::secret::{Credential, Found, Secret};
@@ -25,6 +26,7 @@ pub(super) struct Credentials {
     /// The directory of docker's `config.json`.
     docker_config: Option<PathBuf>,
     helper_dirs: Vec<PathBuf>,
+    ecr: Ecr,
     limits: Limits,
     /// What helpers said, by helper and server.
     helped: Flights<(String, String), Option<Credential>>,
@@ -37,11 +39,12 @@ impl Credentials {
         settings: Arc<Settings>,
         docker_config: Option<PathBuf>,
         helper_dirs: Vec<PathBuf>,
-        limits: Limits,
+        ecr: Ecr,
     ) -> Self {
+        let limits = ecr.limits().clone();
         let helped = Flights::new(REPOSITORIES_MAX, limits.error_ttl);
         let renewals = Mutex::new(Bounded::new(REPOSITORIES_MAX));
-        Self { settings, docker_config, helper_dirs, limits, helped, renewals }
+        Self { settings, docker_config, helper_dirs, ecr, limits, helped, renewals }
     }
 
     /// The credentials for a repository; files are read again each time. A source that is
@@ -52,7 +55,19 @@ impl Credentials {
                 return Ok(Some(found));
             }
         }
-        self.docker_login(repository).await
+        if let Some(found) = self.docker_login(repository).await? {
+            return Ok(Some(found));
+        }
+        match self.ecr.serves(repository.registry()) {
+            true => self.aws(repository).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// A token for the keys in the environment.
+    async fn aws(&self, repository: &Repository) -> Result<Found, RegistryError> {
+        let credential = self.ecr.credential(&self.settings.endpoint(repository)?).await?;
+        Ok(Found { credential, source: "the AWS keys in the environment".to_owned() })
     }
 
     /// How often what nodes were given is to be replaced: as the configuration says, else by the
@@ -74,6 +89,9 @@ impl Credentials {
             if config.renew.is_some() {
                 return config.renew;
             }
+            if config.aws_environment {
+                return Some(self.ecr.renewal());
+            }
             if let Some(helper) = &config.credential_helper {
                 return Some(helper_renewal(helper));
             }
@@ -81,13 +99,17 @@ impl Credentials {
                 return None;
             }
         }
-        let path = self.docker_config.as_ref()?.join("config.json");
-        let text = read_bounded(&path, docker_config::FILE_MAX).await.ok()??;
-        DockerConfig::parse(&text).ok()?.expiring_helper(repository).map(helper_renewal)
+        let config = self.docker_config().await.ok()?.unwrap_or_default();
+        if let Some(helper) = config.expiring_helper(repository) {
+            return Some(helper_renewal(helper));
+        }
+        let is_stored = matches!(config.stored(repository), Ok(Some(_)));
+        (!is_stored && self.ecr.serves(repository.registry())).then(|| self.ecr.renewal())
     }
 
     /// Forgets what helpers said of a registry, since that was refused.
     pub(super) fn forget(&self, repository: &Repository) {
+        self.ecr.forget();
         self.helped.retain(|(_, server)| server != server_address(repository));
     }
 
@@ -100,6 +122,9 @@ impl Credentials {
         let place = format!("[registries.\"{}\"] in skep.toml", entry.key);
         let wrong = |why: &str| Err(unreadable(repository, &format!("{place} {why}")));
         let config = &entry.config;
+        if config.aws_environment {
+            return self.aws(repository).await.map(Some);
+        }
         if let Some(name) = &config.credential_helper {
             let source = format!("docker-credential-{name}, named by {place}");
             return match self.ask_helper(name, repository).await? {
@@ -126,14 +151,9 @@ impl Credentials {
 
     /// As docker finds them: a helper for the registry, the store for all, the file itself.
     async fn docker_login(&self, repository: &Repository) -> Result<Option<Found>, RegistryError> {
-        let Some(dir) = &self.docker_config else { return Ok(None) };
-        let path = dir.join("config.json");
+        let Some(path) = self.docker_config_path() else { return Ok(None) };
         let wrong = |why: &str| unreadable(repository, &format!("{} {why}", path.display()));
-        let Some(text) = read_bounded(&path, docker_config::FILE_MAX).await.map_err(|why| wrong(&why))?
-        else {
-            return Ok(None);
-        };
-        let config = DockerConfig::parse(&text).map_err(|why| wrong(&why))?;
+        let Some(config) = self.docker_config().await.map_err(|why| wrong(&why))? else { return Ok(None) };
         if let Some(name) = config.helper(repository)
             && let Some(credential) = self.ask_helper(name, repository).await?
         {
@@ -142,6 +162,17 @@ impl Credentials {
         }
         let stored = config.stored(repository).map_err(|why| wrong(&why))?;
         Ok(stored.map(|credential| Found { credential, source: path.display().to_string() }))
+    }
+
+    fn docker_config_path(&self) -> Option<PathBuf> {
+        self.docker_config.as_ref().map(|dir| dir.join("config.json"))
+    }
+
+    /// The error is a clause for a message.
+    async fn docker_config(&self) -> Result<Option<DockerConfig>, String> {
+        let Some(path) = self.docker_config_path() else { return Ok(None) };
+        let text = read_bounded(&path, docker_config::FILE_MAX).await?;
+        text.map(|text| DockerConfig::parse(&text)).transpose()
     }
 
     async fn ask_helper(

@@ -102,7 +102,7 @@ fn best<'a, V>(
 }
 
 /// Base64 of `user:password`. The password may hold colons; docker pads it with NULs.
-fn decode(auth: &str) -> Option<Credential> {
+pub(super) fn decode(auth: &str) -> Option<Credential> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     // Some tools write the URL-safe alphabet.
     let text: String = auth

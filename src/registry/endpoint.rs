@@ -45,6 +45,8 @@ pub(super) struct Endpoint {
     pub(super) base: Url,
     /// An additional certificate authority.
     pub(super) ca: Option<PathBuf>,
+    /// The host of a token server elsewhere, which credentials are for too.
+    pub(super) realm: Option<String>,
 }
 
 impl Scope {
@@ -124,8 +126,18 @@ impl Settings {
             https
         };
         let ca = self.of(repository).find_map(|entry| entry.config.ca.clone());
-        Ok(Endpoint { repository: repository.clone(), base, ca })
+        let realm = self.of(repository).find_map(|entry| entry.config.realm.clone());
+        Ok(Endpoint { repository: repository.clone(), base, ca, realm })
     }
+}
+
+fn is_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// `example.com` of `registry.example.com`; what is left of `quay.io` is nobody's domain.
+fn parent(host: &str) -> Option<&str> {
+    host.split_once('.').map(|(_, parent)| parent).filter(|parent| parent.contains('.'))
 }
 
 fn not_a_host(repository: &Repository) -> RegistryError {
@@ -167,6 +179,21 @@ impl Endpoint {
             return Err("to this machine's loopback");
         }
         Ok(())
+    }
+
+    /// Whether a token server is shown the registry's credentials: on the registry's own host, in the
+    /// domain of that, or named by the configuration. Docker shows them to whoever the registry says.
+    pub(super) fn may_show_to(&self, realm: &Url) -> bool {
+        let (Some(home), Some(host)) = (self.base.host(), realm.host()) else { return false };
+        let named = self.realm.as_deref().is_some_and(|named| Some(named) == realm.host_str());
+        named
+            || match (home, host) {
+                (Host::Domain(home), Host::Domain(host)) => {
+                    let in_domain = |domain: &str| host == domain || is_below(host, domain);
+                    in_domain(home) || parent(home).is_some_and(in_domain)
+                }
+                (home, host) => home == host,
+            }
     }
 
     /// Whether the URL is on the registry's own scheme, host and port.
@@ -268,6 +295,30 @@ mod tests {
             ("r.io/team", "r.io", "team"),
         ] {
             assert_eq!(Scope::parse(key), Scope { host: host.into(), prefix: prefix.into() }, "{key}");
+        }
+    }
+
+    #[test]
+    fn credentials_stay_in_the_registrys_domain() {
+        let named = RegistryConfig { realm: Some("login.example.net".into()), ..Default::default() };
+        let set = settings(&[("named.example.com", named)]);
+        for (image, realm, shown) in [
+            ("nginx", "https://auth.docker.io/token", true),
+            ("registry.gitlab.com/a/b", "https://gitlab.com/jwt/auth", true),
+            ("registry.example.com/a", "https://gitlab.example.com/jwt/auth", true),
+            ("ghcr.io/a/b", "https://ghcr.io/token", true),
+            ("quay.io/a/b", "https://auth.quay.io/token", true),
+            ("192.168.1.2:5000/a", "https://192.168.1.2:5001/token", true),
+            ("named.example.com/a", "https://login.example.net/token", true),
+            ("quay.io/a/b", "https://evil.io/token", false),
+            ("registry.example.com/a", "https://login.example.net/token", false),
+            ("registry.example.com/a", "https://evilexample.com/token", false),
+            ("registry.example.com/a", "https://example.com.evil.net/token", false),
+            ("192.168.1.2:5000/a", "https://192.168.1.3/token", false),
+            ("127.0.0.1:5000/a", "http://localhost:5000/token", false),
+        ] {
+            let endpoint = set.endpoint(&image.parse().unwrap()).unwrap();
+            assert_eq!(endpoint.may_show_to(&Url::parse(realm).unwrap()), shown, "{image} {realm}");
         }
     }
 

@@ -21,6 +21,7 @@ mod challenge;
 mod client;
 mod credentials;
 mod docker_config;
+mod ecr;
 mod endpoint;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -32,12 +33,14 @@ mod manifest;
 mod rate_limit;
 mod resolve;
 mod secret;
+mod sigv4;
 mod tags;
 #[cfg(test)]
 mod tests;
 mod transport;
 
 pub use client::{Client, Options};
+pub use ecr::AwsEnvironment;
 pub use limits::Limits;
 pub use rate_limit::RateLimit;
 pub use transport::Observer;

@@ -37,8 +37,8 @@ pub(super) struct Ask {
     pub(super) headers: HeaderMap,
     /// Sent to the URL's own scheme, host and port only.
     pub(super) authorization: Option<HeaderValue>,
-    /// A form to send.
-    pub(super) form: Option<String>,
+    /// What is sent along: a form, unless the headers say otherwise.
+    pub(super) body: Option<String>,
     /// Bytes of the body, and what it means when there are more.
     pub(super) limit: usize,
     pub(super) too_long: Kind,
@@ -53,7 +53,7 @@ impl Ask {
             what,
             headers: HeaderMap::new(),
             authorization: None,
-            form: None,
+            body: None,
             limit,
             too_long: Kind::Untrusted,
             follow: true,

@@ -45,6 +45,7 @@ mod leftovers;
 mod node;
 pub mod process;
 mod registry;
+pub mod token;
 mod wait;
 mod workspace;
 

@@ -1,7 +1,8 @@
-//! docker-registry: one storage behind three doors.
+//! docker-registry: one storage behind four doors.
 //!
 //! - `open`: anybody may read and write, `192.168.77.2:5000`.
 //! - `private`: the same repositories for whoever knows [`USER`] and [`PASSWORD`], `192.168.77.2:5001`.
+//! - `token`: the same for whoever has a token of [`super::token`]'s, `192.168.77.2:5003`; shut until it is started.
 //! - a unix socket, by which the tests push, also while the other doors are shut.
 
 use std::fs;
@@ -14,6 +15,7 @@ use serde_json::json;
 use super::control::Control;
 use super::http::{Answer, Request, over_socket};
 use super::image::{Blob, Image};
+use super::token;
 use super::wait::{check, wait_until};
 
 pub const USER: &str = "ci";
@@ -49,6 +51,14 @@ impl Door {
         if name == "private" {
             fs::write(dir.join("htpasswd"), HTPASSWD).expect("the bed's directory is ours");
             config["auth"] = json!({"htpasswd": {"realm": "skep-bed", "path": dir.join("htpasswd")}});
+        }
+        if name == "token" {
+            config["auth"] = json!({"token": {
+                "realm": format!("http://{}/token", token::ADDRESS),
+                "service": token::SERVICE,
+                "issuer": token::ISSUER,
+                "rootcertbundle": token::AUTHORITY,
+            }});
         }
         // JSON is YAML.
         fs::write(dir.join(format!("{name}.yml")), config.to_string()).expect("the bed's directory is ours");
@@ -110,6 +120,8 @@ pub struct Pushed {
 pub struct Registry {
     pub open: Door,
     pub private: Door,
+    /// Shut at first, like the token server that it needs.
+    pub token: Door,
     push: Door,
 }
 
@@ -119,6 +131,7 @@ impl Registry {
         let registry = Registry {
             open: Door::configure(control, dir, "open", "192.168.77.2:5000"),
             private: Door::configure(control, dir, "private", "192.168.77.2:5001"),
+            token: Door::configure(control, dir, "token", "192.168.77.2:5003"),
             push: Door::configure(control, dir, "push", "unix:push.sock"),
         };
         for door in [&registry.open, &registry.private, &registry.push] {

@@ -180,6 +180,10 @@ const CHALLENGES: &[Deed] = &[
     }),
     deed("a realm that is a script", Then::Kept, |_, _| challenge("Bearer realm=\"javascript:alert(1)\"")),
     deed("a realm in a file", Then::Kept, |_, _| challenge("Bearer realm=\"file:///etc/passwd\"")),
+    deed("a realm at the neighbour's", Then::Kept, |_, s| {
+        let port = s.neighbour.rsplit(':').next().unwrap_or_default();
+        challenge(&format!("Bearer realm=\"http://localhost:{port}/token\""))
+    }),
     deed("a way of its own", Then::Kept, |_, _| challenge("Negotiate oRQwEqADCgEBoQsGCSqGSIb3EgECAg==")),
     deed("a token that is none", Then::Kept, |r, _| token(r, "<html>")),
     deed("a token with a header in it", Then::Kept, |r, _| token(r, r#"{"token":"x\r\nX-Evil: 1"}"#)),

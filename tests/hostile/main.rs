@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
 mod deeds;
+mod proxy;
 mod world;
 
 use std::time::{Duration, Instant};

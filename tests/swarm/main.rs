@@ -28,6 +28,7 @@ mod renew;
 mod runner;
 mod running;
 mod secrets;
+mod token;
 
 use std::time::Duration;
 
@@ -115,6 +116,7 @@ fn cases() -> Vec<Case> {
         Case::new("api::commands_ask_the_controller", ONE, api::commands_ask_the_controller),
         Case::new("api::streams_of_events", ONE, api::streams_of_events),
         Case::new("api::a_registry_that_is_away_is_told", ONE, api::a_registry_that_is_away_is_told),
+        Case::new("token::a_private_image_by_tokens", own(1, 1), token::a_private_image_by_tokens),
         Case::new("prune::what_a_spec_no_longer_names_goes", ONE, prune::what_a_spec_no_longer_names_goes),
         Case::new("prune::kept::what_is_in_use_stays", ONE, prune::kept::what_is_in_use_stays),
         Case::new("prune::a_stack_goes_after_its_file", own(1, 1), prune::a_stack_goes_after_its_file),
@@ -155,6 +157,9 @@ const THREADS: usize = 3;
 fn main() -> std::process::ExitCode {
     if let Some(bed) = std::env::var_os("SKEP_BED_HOLD") {
         return bed_itself::hold_a_bed(&bed);
+    }
+    if let Ok(life) = std::env::var(bed::token::LIFE_VARIABLE) {
+        return bed::token::serve(&life);
     }
     runner::run(cases(), THREADS)
 }

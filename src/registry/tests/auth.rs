@@ -3,8 +3,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::prelude::*;
+use rstest::rstest;
 
 use super::fake::*;
+use crate::config::RegistryConfig;
 use crate::registry::{Registry as _, RegistryErrorKind as Kind};
 
 const NOW: Duration = Duration::ZERO;
@@ -199,4 +201,99 @@ async fn token_servers_misbehave() {
         let error = client.tags(&fake.repository(name), NOW).await.unwrap_err();
         assert_eq!(error.kind, *kind, "{name}: {error}");
     }
+}
+
+/// Challenges and answers of token servers as the registries that people have write them.
+#[rstest]
+#[case::docker_hub(
+    r#"Bearer realm="REALM",service="registry.docker.io",scope="repository:team/app:pull""#,
+    "registry.docker.io",
+    r#"{"token":"t","access_token":"t","expires_in":300,"issued_at":"2026-11-23T10:00:00Z"}"#
+)]
+#[case::ghcr(
+    r#"Bearer realm="REALM",service="ghcr.io",scope="repository:team/app:pull""#,
+    "ghcr.io",
+    r#"{"token":"t"}"#
+)]
+#[case::gitlab(r#"Bearer realm="REALM",service="container_registry",scope="repository:team/app:pull",error="invalid_token""#, "container_registry", r#"{"token":"t"}"#)]
+#[case::quay(
+    r#"Bearer realm="REALM",service="quay.io",scope="repository:team/app:pull""#,
+    "quay.io",
+    r#"{"token":"t"}"#
+)]
+#[case::harbor(
+    r#"Bearer realm="REALM",service="harbor-registry",scope="repository:team/app:pull""#,
+    "harbor-registry",
+    r#"{"token":"t","access_token":"","expires_in":1800,"issued_at":"2026-11-23T10:00:00Z"}"#
+)]
+#[case::google(
+    r#"Bearer realm="REALM",service="europe-docker.pkg.dev",scope="repository:team/app:pull""#,
+    "europe-docker.pkg.dev",
+    r#"{"expires_in":3600,"issued_at":"x","token":"t"}"#
+)]
+#[case::azure(
+    r#"Bearer realm="REALM",service="r.azurecr.io",scope="repository:team/app:metadata_read""#,
+    "r.azurecr.io",
+    r#"{"access_token":"t"}"#
+)]
+#[case::two_challenges(
+    r#"Basic realm="x", Bearer realm="REALM", service="s""#,
+    "s",
+    r#"{"token":"","access_token":"t","expires_in":"60"}"#
+)]
+#[case::no_scope(r#"Bearer realm="REALM",service="s""#, "s", r#"{"token":"t","expires_in":0}"#)]
+#[tokio::test]
+async fn registries_as_people_have_them(
+    #[case] challenge: &'static str,
+    #[case] service: &'static str,
+    #[case] token: &'static str,
+) {
+    let fake = Fake::start(|host| {
+        let challenge = challenge.replace("REALM", &format!("http://{host}/auth/token"));
+        move |seen| match (seen.path.as_str(), seen.header("authorization")) {
+            ("/auth/token", Some(header)) if header == basic() => json(token),
+            ("/auth/token", _) => answer(401, &[], ""),
+            (_, Some("Bearer t")) => listing(&["1.0.0"]),
+            _ => answer(401, &[("www-authenticate", &challenge)], ""),
+        }
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let client = configured(&fake.host, login(dir.path()), options());
+    for _ in 0..3 {
+        client.tags(&fake.repository("team/app"), NOW).await.unwrap();
+    }
+    let asked: Vec<Seen> = fake.seen().into_iter().filter(|seen| seen.path == "/auth/token").collect();
+    assert_eq!(asked.len(), 1, "the token serves again");
+    // Whatever scope the challenge names, only this one is asked for.
+    let expected = [("scope", "repository:team/app:pull"), ("service", service)];
+    let query: Vec<_> = url::form_urlencoded::parse(asked[0].query.as_bytes()).into_owned().collect();
+    assert_eq!(query, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[tokio::test]
+async fn a_realm_elsewhere_is_shown_nothing_unless_it_is_named() {
+    let elsewhere = Fake::start(|_| |_| json(r#"{"token":"t"}"#)).await;
+    let port = elsewhere.host.rsplit(':').next().unwrap().to_owned();
+    let challenge = format!("Bearer realm=\"http://localhost:{port}/token\"");
+    let registry = Fake::start(|_| {
+        move |seen| match seen.header("authorization") {
+            Some("Bearer t") => listing(&["1.0.0"]),
+            _ => answer(401, &[("www-authenticate", &challenge)], ""),
+        }
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let tags = async |config: RegistryConfig| {
+        configured(&registry.host, config, options()).tags(&registry.repository("a"), NOW).await
+    };
+    let error = tags(login(dir.path())).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Untrusted);
+    assert!(error.message.contains("set `realm = \"localhost\"`"), "{error}");
+    assert!(elsewhere.seen().is_empty());
+    tags(RegistryConfig { realm: Some("localhost".into()), ..login(dir.path()) }).await.unwrap();
+    assert_eq!(elsewhere.seen()[0].header("authorization"), Some(basic().as_str()));
+    // Nothing is there to be shown.
+    tags(RegistryConfig::default()).await.unwrap();
+    assert_eq!(elsewhere.seen()[1].header("authorization"), None);
 }

@@ -11,7 +11,7 @@ use http::HeaderMap;
 
 use crate::config::RegistryConfig;
 use crate::image::Repository;
-use crate::registry::{Client, Limits, Options};
+use crate::registry::{AwsEnvironment, Client, Limits, Options};
 
 /// The password of all tests; never to be seen in an error.
 pub(super) const CANARY: &str = "CANARY:pass wörd/+_-";
@@ -113,7 +113,7 @@ pub(super) fn listing(tags: &[&str]) -> Response {
 
 /// Small limits, no credentials of docker's.
 pub(super) fn options() -> Options {
-    Options { docker_config: None, ..Options::default() }
+    Options { docker_config: None, aws: AwsEnvironment::default(), ..Options::default() }
 }
 
 pub(super) fn limits(change: impl FnOnce(&mut Limits)) -> Options {

@@ -3,6 +3,7 @@
 mod auth;
 mod carriers;
 mod credentials;
+mod ecr;
 mod fake;
 mod faults;
 mod mirrors;

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use rstest::rstest;
+
 use super::fake::*;
 use crate::registry::{Registry as _, RegistryErrorKind as Kind};
 
@@ -175,4 +177,33 @@ async fn asks_conditionally() {
         assert_eq!(client.tags(&fake.repository("paged"), NOW).await.unwrap().len(), 2);
     }
     assert_eq!(fake.seen().iter().filter(conditional).count(), 2);
+}
+
+/// The way to the second page, as the registries that people have write it.
+#[rstest]
+#[case::harbor(r#"</v2/team/app/tags/list?last=b&n=2>; rel="next""#)]
+#[case::quay(r#"</v2/team/app/tags/list?n=50&next_page=gAAAAABk-_x%3D%3D>; rel="next""#)]
+#[case::ecr(r#"<http://HOST/v2/team/app/tags/list?n=1000&last=Zm9v%2FYmFy%3D>; rel="next""#)]
+#[case::gitlab(r#"<http://HOST/v2/team/app/tags/list?last=b&n=2>; rel="next""#)]
+#[case::github(r#"</v2/team/app/tags/list?last=b&n=0>; rel="next""#)]
+#[case::two_values(
+    r#"</v2/team/app/tags/list?n=1>; rel="first", </v2/team/app/tags/list?last=b>; rel="next""#
+)]
+#[case::no_path(r#"<?last=b&n=2>; rel="next""#)]
+#[tokio::test]
+async fn next_pages_are_found_as_registries_name_them(#[case] link: &'static str) {
+    let fake = Fake::start(|host| {
+        let link = link.replace("HOST", &host);
+        move |seen| match seen.query.as_str() {
+            "n=1000" => answer(200, &[("link", &link)], r#"{"tags":["1.0.0"]}"#),
+            _ => listing(&["1.1.0"]),
+        }
+    })
+    .await;
+    let tags = client(options()).tags(&fake.repository("team/app"), NOW).await.unwrap();
+    assert_eq!(*tags, ["1.0.0", "1.1.0"].map(String::from), "{link}");
+    // What the link says is asked for as it stands.
+    let (_, query) = link.rsplit_once('?').unwrap();
+    assert_eq!(fake.seen()[1].query, query.split('>').next().unwrap());
+    assert_eq!(fake.seen()[1].path, "/v2/team/app/tags/list");
 }
