@@ -2,7 +2,8 @@
 
 mod secrets;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -17,14 +18,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::session::{Observers, Writer};
-use super::{Context, convert};
+use super::{Context, apply, convert};
 use crate::config::{Config, Listen};
 use crate::controller::{Controller, Jitter, Observer, Report, Settings, Specs, SpecsRead, Wakeups, wakeups};
 use crate::http::{
-    self, Api, Board, GitSource, Health, Highest, Hooks, Hosts, HttpState, Metrics, Part, Served,
+    self, Api, Board, GitSource, Health, Highest, Hooks, Hosts, HttpState, Ledger, Metrics, Part, Served,
 };
 use crate::plan::Plan;
-use crate::source;
+use crate::source::{self, Touched};
 use crate::state::WaitingReason;
 use crate::state_dir::StateDir;
 use crate::swarm::{self, SwarmError};
@@ -123,6 +124,26 @@ impl Socket {
         })
     }
 
+    /// Where this machine reaches it.
+    fn url(&self) -> std::io::Result<String> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let mut address = listener.local_addr()?;
+                match address.ip() {
+                    IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+                    IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+                    _ => {}
+                }
+                format!("http://{address}")
+            }
+            Self::Unix(listener) => {
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().unwrap_or(Path::new(""));
+                format!("unix://{}", std::path::absolute(path)?.display())
+            }
+        })
+    }
+
     fn shared(&self) -> std::io::Result<http::Listener> {
         Ok(match self.try_clone()? {
             Self::Tcp(listener) => http::Listener::Tcp(tokio::net::TcpListener::from_std(listener)?),
@@ -175,6 +196,7 @@ async fn run_with(
 ) -> anyhow::Result<Option<Next>> {
     let shared = listener.shared().context("cannot use the listening socket")?;
     let secrets = Secrets::read(config)?;
+    tell_api(&writer, listener);
     let stop_http = CancellationToken::new();
     let hangup = Arc::new(Notify::new());
     let (controller, wakeups) = assemble(config, &writer, &hangup, Arc::<Watcher>::clone(watcher));
@@ -182,6 +204,7 @@ async fn run_with(
         token: secrets.token.clone(),
         hosts: Hosts(config.http_hosts.clone()),
         board: Arc::clone(&watcher.board),
+        ledger: Arc::clone(&watcher.ledger),
         events: StateDir::existing(&config.state_dir)?.events(),
         memory: Arc::clone(&writer.session.memory),
         orders: writer.reconciler.orders.clone(),
@@ -195,7 +218,8 @@ async fn run_with(
     let hooks = Hooks::new(secrets.hooks.clone(), source, api.poke.clone(), metrics);
     let served = Served { state: watcher.state.clone(), api: Arc::new(api), hooks: Arc::new(hooks) };
     let server = tokio::spawn(http::serve(shared, served, stop_http.clone().cancelled_owned()));
-    tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
+    let specs = config.git.as_ref().map_or(config.specs_dir.display().to_string(), |git| git.shown_url());
+    tracing::info!(specs, listen = %config.http_listen, "running");
     let next = Mutex::new(None);
     let shutdown = async {
         let told = until_told(ctx, (config, &secrets), signals, &hangup, listener).await;
@@ -208,6 +232,14 @@ async fn run_with(
     stop_http.cancel();
     server.await.context("the HTTP server panicked")??;
     Ok(next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// For commands that find the state directory in use.
+fn tell_api(writer: &Writer, listener: &Socket) {
+    let told = listener.url().and_then(|url| writer.tell_api(&url));
+    if let Err(error) = told {
+        tracing::warn!(%error, "cannot note where the API is; commands need --server to find it");
+    }
 }
 
 /// The controller and what wakes it, as the configuration has them; `hangup` does what SIGHUP does.
@@ -239,7 +271,7 @@ pub(super) fn assemble(
 }
 
 /// Where specs come from, and what says that they may have changed.
-fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, ()>) {
+fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, Touched>) {
     match &config.git {
         None => {
             let files = source::watch(&config.specs_dir, source::Debounce::default()).boxed();
@@ -248,7 +280,7 @@ fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, ()>
         Some(git) => {
             let repository = source::git::Repository::new(git, &config.state_dir);
             let feed = source::git::Fetcher::start(repository, git.interval);
-            let changes = feed.changes().boxed();
+            let changes = feed.changes().map(|()| Touched::Anywhere).boxed();
             (Specs::from_git(feed, &config.state_dir, writer.sealing.clone()), changes)
         }
     }
@@ -341,6 +373,7 @@ fn observers(state: &HttpState) -> Observers {
 struct Watcher {
     state: HttpState,
     board: Arc<Board>,
+    ledger: Arc<Ledger>,
     /// The services of each customer at its last pass.
     known: Mutex<HashMap<String, Vec<String>>>,
     /// Customers for whom a registry does not answer, and why.
@@ -350,9 +383,6 @@ struct Watcher {
 impl Observer for Watcher {
     fn pass(&self, customer: &str, duration: Duration, result: Result<&Report, &SwarmError>) {
         self.state.metrics.reconciled(duration);
-        let begun = tokio::time::Instant::now() - duration;
-        let shown = result.map(|report| convert::status(&report.plan, report.revision.as_deref()));
-        self.board.pass(customer, begun, shown.map_err(|error| error.message.as_str()));
         match result {
             Ok(report) => {
                 self.state.health.seen(Part::Swarm, Ok(()));
@@ -372,7 +402,7 @@ impl Observer for Watcher {
     fn specs_read(&self, result: Result<&SpecsRead, &str>) {
         let health = &self.state.health;
         health.seen(Part::Specs, result.map(drop));
-        let Ok(read) = result else { return };
+        let Ok(read) = result else { return self.board.specs_were_read() };
         if read.customers == 0 {
             // Without a customer there is nothing more to see.
             health.seen(Part::Swarm, Ok(()));
@@ -382,8 +412,20 @@ impl Observer for Watcher {
         self.seed(read);
     }
 
+    fn specs_gone(&self, gone: &BTreeSet<String>) {
+        self.board.set_gone(gone);
+    }
+
+    fn did(&self, customer: &str, begun: tokio::time::Instant, result: Result<&Report, &SwarmError>) {
+        self.ledger.pass(customer, begun, result);
+        let shown = result.map(|report| convert::status(&report.plan, report.revision.as_deref()));
+        self.board.pass(customer, begun, shown.map_err(|error| error.message.as_str()));
+    }
+
     fn specs_invalid(&self, invalid: &BTreeMap<String, String>) {
         self.board.invalid(invalid);
+        // The last that is told of a reading.
+        self.board.specs_were_read();
     }
 
     fn forget(&self, customer: &str) {
@@ -402,7 +444,8 @@ impl Observer for Watcher {
 
 impl Watcher {
     fn new(state: HttpState) -> Self {
-        Self { state, board: Arc::default(), known: Mutex::default(), dark: Mutex::default() }
+        let ledger = Arc::new(Ledger::new(apply::customer));
+        Self { state, board: Arc::default(), ledger, known: Mutex::default(), dark: Mutex::default() }
     }
 
     /// Nobody can tell of a service until its first pass, and that must be seen too: an
@@ -546,6 +589,25 @@ mod tests {
         let error = bind(&config).unwrap_err().to_string();
         assert!(error.contains("http.allow_remote = true"), "{error}");
         assert!(bind(&Config { http_allow_remote: true, ..config }).is_ok());
+    }
+
+    #[test]
+    fn others_are_told_an_address_that_leads_here() {
+        let listen = |address: &str| {
+            let config = Config {
+                http_listen: Listen::Tcp(address.parse().unwrap()),
+                http_allow_remote: true,
+                ..Config::default()
+            };
+            bind(&config).unwrap().url().unwrap()
+        };
+        assert!(
+            listen("0.0.0.0:0").starts_with("http://127.0.0.1:") && !listen("127.0.0.1:0").ends_with(":0")
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("skep.sock");
+        let config = Config { http_listen: Listen::Unix(path.clone()), ..Config::default() };
+        assert_eq!(bind(&config).unwrap().url().unwrap(), format!("unix://{}", path.display()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the controller makes of a reading of the specs: whom to look at, whom to forget, which repositories to ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -25,11 +25,23 @@ pub struct SpecsRead {
 
 impl Controller {
     pub(super) async fn read_specs(&mut self, trigger: Trigger, wakeups: &Wakeups) {
-        match self.specs.read(trigger, self.reconciler.recorder.now()) {
+        let read = self.specs.read(trigger, self.reconciler.recorder.now());
+        self.take_specs(read, trigger, wakeups).await;
+    }
+
+    /// Takes up what a reading of the specs brought.
+    pub(super) async fn take_specs(
+        &mut self,
+        read: Result<Changes, SourceError>,
+        trigger: Trigger,
+        wakeups: &Wakeups,
+    ) {
+        match read {
             Ok(changes) => {
                 self.specs_failed = false;
                 self.count_repositories(&changes);
                 let read = self.read_now(&changes);
+                self.observer.specs_gone(&self.gone());
                 self.observer.specs_read(Ok(&read));
                 self.observer.specs_invalid(&self.specs.invalid_messages());
                 self.reconciler.recorder.tell(changes.events).await;
@@ -68,6 +80,12 @@ impl Controller {
             false => changes.changed.iter().filter_map(|name| self.specs.get(name)).map(keys).collect(),
         };
         SpecsRead { services, all, customers: self.specs.customers().len() }
+    }
+
+    /// The customers whose file is gone and whose stack may be removed.
+    pub(super) fn gone(&self) -> BTreeSet<String> {
+        let inventory = self.specs.inventory();
+        inventory.gone.keys().filter(|key| inventory.due(key).is_some()).cloned().collect()
     }
 
     fn count_repositories(&mut self, changes: &Changes) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::prune::RemovedObjects;
 use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, Seen, ServiceMemory};
@@ -24,6 +25,7 @@ pub struct Settler {
     pub memory: Arc<dyn Memory>,
     pub recorder: Recorder,
     pub rollout_timeout: Duration,
+    pub removed: RemovedObjects,
 }
 
 impl Settler {
@@ -204,7 +206,7 @@ impl Settler {
 
     fn is_older_view(&self, customer: &str, step: &Step, observed: &ObservedState) -> bool {
         if step.kind != ObjectKind::Service {
-            return false;
+            return self.removed.has(step, self.recorder.now());
         }
         let memory = self.memory.service(&step.name);
         if step.action == Action::Remove {
