@@ -13,6 +13,7 @@ mod bed;
 mod bed_itself;
 mod deploy;
 mod door;
+mod equal;
 mod fail;
 mod faults;
 mod fields;
@@ -53,6 +54,11 @@ fn cases() -> Vec<Case> {
         Case::new("deploy::first_deploy", ONE, deploy::first_deploy),
         Case::new("fields::every_key_survives_the_engine", ONE, fields::every_key_survives_the_engine),
         Case::new("fields::the_docker_cli_makes_the_same", ONE, fields::the_docker_cli_makes_the_same),
+        Case::new(
+            "equal::docker_stack_deploy_makes_the_same",
+            own(1, 1),
+            equal::docker_stack_deploy_makes_the_same,
+        ),
         Case::new("secrets::they_rotate_and_are_never_shown", ONE, secrets::they_rotate_and_are_never_shown),
         Case::new("fail::swarm_rolls_back", ONE, fail::swarm_rolls_back),
         Case::new("fail::skep_rolls_back_after_a_pause", ONE, fail::skep_rolls_back_after_a_pause),
