@@ -24,7 +24,7 @@ use crate::http::{
     self, Api, Board, GitSource, Health, Highest, Hooks, Hosts, HttpState, Metrics, Part, Served,
 };
 use crate::plan::Plan;
-use crate::source;
+use crate::source::{self, Touched};
 use crate::state::WaitingReason;
 use crate::state_dir::StateDir;
 use crate::swarm::{self, SwarmError};
@@ -239,7 +239,7 @@ pub(super) fn assemble(
 }
 
 /// Where specs come from, and what says that they may have changed.
-fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, ()>) {
+fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, Touched>) {
     match &config.git {
         None => {
             let files = source::watch(&config.specs_dir, source::Debounce::default()).boxed();
@@ -248,7 +248,7 @@ fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, ()>
         Some(git) => {
             let repository = source::git::Repository::new(git, &config.state_dir);
             let feed = source::git::Fetcher::start(repository, git.interval);
-            let changes = feed.changes().boxed();
+            let changes = feed.changes().map(|()| Touched::Anywhere).boxed();
             (Specs::from_git(feed, &config.state_dir, writer.sealing.clone()), changes)
         }
     }

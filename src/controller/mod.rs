@@ -257,6 +257,10 @@ impl Controller {
                 self.specs.poke();
                 self.read_specs(Trigger::Spec, wakeups).await;
             }
+            Wake::Files(files) => {
+                let read = self.specs.read_touched(&files, self.reconciler.recorder.now());
+                self.take_specs(read, Trigger::Spec, wakeups).await;
+            }
             Wake::Resync => self.want_all(Trigger::Resync),
             Wake::Swarm => self.want_all(Trigger::Swarm),
             Wake::Service(name) => {

@@ -25,7 +25,18 @@ pub struct SpecsRead {
 
 impl Controller {
     pub(super) async fn read_specs(&mut self, trigger: Trigger, wakeups: &Wakeups) {
-        match self.specs.read(trigger, self.reconciler.recorder.now()) {
+        let read = self.specs.read(trigger, self.reconciler.recorder.now());
+        self.take_specs(read, trigger, wakeups).await;
+    }
+
+    /// Takes up what a reading of the specs brought.
+    pub(super) async fn take_specs(
+        &mut self,
+        read: Result<Changes, SourceError>,
+        trigger: Trigger,
+        wakeups: &Wakeups,
+    ) {
+        match read {
             Ok(changes) => {
                 self.specs_failed = false;
                 self.count_repositories(&changes);

@@ -12,8 +12,8 @@ mod told;
 mod trouble;
 
 pub use reading::{Read, read_configured, read_dir, read_tree};
-use reading::{all_files, concerned, customer_of, load, name_of, rules_unread};
-use told::Told;
+use reading::{came_or_went, concerned, files_of, load, name_of, names_of, parts, rules_unread};
+use told::{Ledger, Told};
 use trouble::GitTrouble;
 
 use crate::events::{NewEvent, Reason, Trigger};
@@ -57,11 +57,11 @@ pub struct Specs {
     revision: Option<Revision>,
     git_trouble: GitTrouble,
     sealing: Sealing,
-    /// What was told before a restart, so that an unchanged world is not told again.
-    told_file: Option<PathBuf>,
     customers: BTreeMap<String, Arc<Customer>>,
-    told: BTreeMap<String, Told>,
+    told: Ledger,
     reader: Reader,
+    /// Of all customers that have a file.
+    names: BTreeSet<String>,
     /// Something could not be read the last time; so what is missing may have been missing before.
     had_problems: bool,
     /// The fleet's rules could not be read the last time.
@@ -83,25 +83,22 @@ pub struct Changes {
     pub removed: BTreeSet<String>,
     /// What was in force of those until now.
     pub replaced: Vec<Arc<Customer>>,
-    /// What is known of removals is to be put on disk.
-    is_noted: bool,
+    /// All that were read, changed or not.
+    read: BTreeSet<String>,
 }
 
 impl Specs {
     /// `state_dir` holds what was told before a restart; without one everything is new.
     pub fn new(dir: &Path, state_dir: Option<&Path>, sealing: Sealing) -> Self {
-        let told_file = state_dir.map(|dir| dir.join("specs.json"));
-        let told = told_file.as_ref().and_then(|file| std::fs::read(file).ok());
-        let told = told.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         Self {
             source: Source::Directory(dir.to_owned()),
             revision: None,
             git_trouble: GitTrouble::default(),
             sealing,
-            told_file,
             customers: BTreeMap::new(),
-            told,
+            told: Ledger::open(state_dir.map(|dir| dir.join("specs.jsonl"))),
             reader: Reader::default(),
+            names: BTreeSet::new(),
             had_problems: false,
             rules_unread: false,
             first: true,
@@ -158,11 +155,33 @@ impl Specs {
     /// # Errors
     /// When it cannot be read: that never means that there are no specs, so all stay in force.
     pub fn read(&mut self, trigger: Trigger, now: Timestamp) -> Result<Changes, SourceError> {
+        self.read_where(None, trigger, now)
+    }
+
+    /// The same where only these files changed. Their list is a hint to look there first, no more: what it
+    /// does not settle has the whole directory listed.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_touched(
+        &mut self,
+        touched: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<Changes, SourceError> {
+        self.read_where(Some(touched), Trigger::Spec, now)
+    }
+
+    fn read_where(
+        &mut self,
+        touched: Option<&BTreeSet<String>>,
+        trigger: Trigger,
+        now: Timestamp,
+    ) -> Result<Changes, SourceError> {
         let read = match &self.source {
             Source::Directory(dir) => {
                 let dir = dir.clone();
                 let contents = Beside::new(&dir, self.sealing.standing);
-                let found = self.read_files(&dir, trigger);
+                let found = self.read_files(&dir, touched, trigger);
                 found.map(|(found, all)| self.take(&found, all, &contents, trigger, now))
             }
             Source::Git(feed) => {
@@ -208,7 +227,12 @@ impl Specs {
     }
 
     /// What changed, and whether all files are to be taken up again.
-    fn read_files(&mut self, dir: &Path, trigger: Trigger) -> Result<(source::Changes, bool), SourceError> {
+    fn read_files(
+        &mut self,
+        dir: &Path,
+        touched: Option<&BTreeSet<String>>,
+        trigger: Trigger,
+    ) -> Result<(source::Changes, bool), SourceError> {
         if trigger == Trigger::Manual {
             // Stands in for what was read only if it can be read itself.
             let mut reader = Reader::default();
@@ -218,7 +242,10 @@ impl Specs {
             self.rules_unread = rules_unread(&found.problems).is_some();
             return Ok((found, true));
         }
-        let found = self.reader.read(dir)?;
+        let found = match touched {
+            Some(touched) => self.reader.read_touched(dir, touched)?,
+            None => self.reader.read(dir)?,
+        };
         // The rules are everybody's, also when they can be read again or not any more.
         let unread = rules_unread(&found.problems).is_some();
         let rules = unread
@@ -236,31 +263,46 @@ impl Specs {
         trigger: Trigger,
         now: Timestamp,
     ) -> Changes {
-        let files =
-            if all { all_files(&self.reader) } else { concerned(&self.reader, found, &self.with_contents()) };
+        let moved = self.take_names(found, all);
         // Nothing can be missing that was there the last time.
         let complete = all || self.had_problems || !found.gone.is_empty() || !found.problems.is_empty();
         self.had_problems = !found.problems.is_empty();
-        let customers = self.reader.files().filter_map(|(file, _)| customer_of(file)).collect();
-        let read = load(files, found.problems.clone(), &customers, contents, &self.sealing);
-        // A change of the rules has everything read.
-        if all {
-            self.take_rules(&read);
+        let names = std::mem::take(&mut self.names);
+        let customers: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let mut changes = Changes::default();
+        for part in if all { parts(&customers) } else { vec![None] } {
+            let files = match part {
+                Some(part) => files_of(&self.reader, &part),
+                None => concerned(&self.reader, found, &moved, &self.with_contents()),
+            };
+            let read = load(files, found.problems.clone(), &customers, contents, &self.sealing);
+            // A change of the rules has everything read.
+            if all {
+                self.take_rules(&read);
+            }
+            self.merge(read, trigger, &mut changes);
         }
-        let mut changes = self.merge(read, trigger);
+        self.names = names;
         if complete {
-            let files = self.reader.files().filter_map(|(file, _)| customer_of(file)).map(str::to_owned);
-            let there = files.chain(found.problems.iter().map(name_of)).collect();
+            let there = self.names.iter().cloned().chain(found.problems.iter().map(name_of)).collect();
             self.drop_missing(&there, &found.problems, now, &mut changes);
         }
-        self.take_inventory(found.problems.is_empty());
+        self.take_inventory(found.problems.is_empty(), (!complete).then_some(&changes.read));
         changes.events.extend(changes.removed.iter().map(|name| self.spec_removed(name, trigger)));
-        if (changes.is_noted || !changes.events.is_empty())
-            && let Err(error) = self.save()
-        {
+        if let Err(error) = self.told.save() {
             tracing::warn!(%error, "cannot remember which specs were told of");
         }
         changes
+    }
+
+    /// Takes up who has a file now, and says who of the changed ones had none before or has none any more.
+    fn take_names(&mut self, found: &source::Changes, all: bool) -> BTreeSet<String> {
+        let moved = came_or_went(&self.names, &self.reader, found);
+        match all || !found.gone.is_empty() {
+            true => self.names = names_of(&self.reader).map(str::to_owned).collect(),
+            false => self.names.extend(moved.iter().cloned()),
+        }
+        moved
     }
 
     /// Customers whose spec may mean something else although no spec file changed: those that name
@@ -275,9 +317,10 @@ impl Specs {
         let there = read.customers.keys().chain(read.invalid.keys()).cloned().collect();
         let problems = read.problems.clone();
         self.take_rules(&read);
-        let mut changes = self.merge(read, Trigger::Manual);
+        let mut changes = Changes::default();
+        self.merge(read, Trigger::Manual, &mut changes);
         self.drop_missing(&there, &problems, now, &mut changes);
-        self.take_inventory(problems.is_empty());
+        self.take_inventory(problems.is_empty(), None);
     }
 
     /// The rules for removal. Where nobody knows them, nothing is removed.

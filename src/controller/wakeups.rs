@@ -14,6 +14,7 @@ use super::poll::{self, Poller, Watched};
 use crate::events::Trigger;
 use crate::image::Repository;
 use crate::registry::Registry;
+use crate::source::Touched;
 use crate::swarm::{Swarm, Wakeup};
 
 /// Wake-ups that may wait; more are dropped, as the loop looks at everything anyway.
@@ -28,6 +29,8 @@ const REREAD: Duration = Duration::from_secs(30);
 pub enum Wake {
     /// The specs directory changed, or it is time to read it again.
     Specs(Trigger),
+    /// At these paths of the specs directory something changed.
+    Files(BTreeSet<String>),
     /// Compare everything again.
     Resync,
     /// Something that concerns all services, or the event stream is new.
@@ -108,8 +111,8 @@ impl Poke {
 
 /// What to listen to.
 pub struct Sources {
-    /// Says when the specs directory may have changed.
-    pub files: BoxStream<'static, ()>,
+    /// Says when and where the specs may have changed.
+    pub files: BoxStream<'static, Touched>,
     pub swarm: Arc<dyn Swarm>,
     pub registry: Arc<dyn Registry>,
     pub watched: Watched,
@@ -165,9 +168,13 @@ impl Wakeups {
     }
 }
 
-async fn files(mut changes: BoxStream<'static, ()>, send: mpsc::Sender<Wake>) {
-    while changes.next().await.is_some() {
-        if send.send(Wake::Specs(Trigger::Spec)).await.is_err() {
+async fn files(mut changes: BoxStream<'static, Touched>, send: mpsc::Sender<Wake>) {
+    while let Some(touched) = changes.next().await {
+        let wake = match touched {
+            Touched::Anywhere => Wake::Specs(Trigger::Spec),
+            Touched::Files(files) => Wake::Files(files),
+        };
+        if send.send(wake).await.is_err() {
             return;
         }
     }

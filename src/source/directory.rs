@@ -14,6 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Problem, Snapshot, SourceError};
 
+mod touched;
+
 /// The largest fleet that is measured has ten thousand customers; more than twice that is a wrong
 /// directory. Counts everything listed.
 const ENTRIES_MAX: usize = 20_000;
@@ -43,6 +45,8 @@ pub fn read(dir: &Path) -> Result<Snapshot, SourceError> {
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
     known: BTreeMap<String, Known>,
+    /// The directory without symlinks, if every file beneath it has one name only and could be read.
+    plain: Option<PathBuf>,
 }
 
 /// What a reading found to be otherwise.
@@ -70,6 +74,7 @@ impl Reader {
     /// # Errors
     /// As [`read`]; what was read before stays.
     pub fn read(&mut self, dir: &Path) -> Result<Changes, SourceError> {
+        self.plain = None;
         let mut before = list(dir)?;
         let mut tries = 1;
         let (known, problems) = loop {
@@ -84,6 +89,7 @@ impl Reader {
             before = after;
             tries += 1;
         };
+        self.plain = (problems.is_empty() && !before.has_symlinks).then_some(before.root);
         let before = std::mem::replace(&mut self.known, known);
         Ok(self.since(before, problems))
     }
@@ -94,6 +100,7 @@ impl Reader {
         let known = |text: String| Known { stamp, settled: false, text: Arc::from(text) };
         let files = snapshot.files.into_iter().map(|(file, text)| (file, known(text))).collect();
         let before = std::mem::replace(&mut self.known, files);
+        self.plain = None;
         self.since(before, snapshot.problems)
     }
 
@@ -164,6 +171,9 @@ fn without_moving(
 /// What the tree looks like without its text.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Listing {
+    /// Without symlinks.
+    root: PathBuf,
+    has_symlinks: bool,
     files: BTreeMap<String, Found>,
     problems: Vec<Problem>,
 }
@@ -203,7 +213,7 @@ fn list(dir: &Path) -> Result<Listing, SourceError> {
     let entries = fs::read_dir(&root).map_err(|e| whole(dir, e))?;
     let folders = vec![root.clone()];
     match walk.folder("", entries, &folders) {
-        Ok(()) => Ok(walk.listing),
+        Ok(()) => Ok(Listing { root: root.clone(), ..walk.listing }),
         Err(Stop::TooMany) => Err(SourceError::TooMany { path: dir.to_owned(), limit: ENTRIES_MAX }),
         Err(Stop::Root(source)) => Err(whole(dir, source)),
     }
@@ -270,6 +280,7 @@ impl Walk<'_> {
             // The folder is named without symlinks.
             false => Ok((path.to_owned(), metadata)),
         });
+        self.listing.has_symlinks |= entry.file_type().is_ok_and(|kind| kind.is_symlink());
         let (real, metadata) = match resolved {
             Ok(found) => found,
             Err(error) => {

@@ -5,7 +5,7 @@ mod directory;
 pub mod git;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use contents::{Beside, Standing};
@@ -19,6 +19,15 @@ pub struct Snapshot {
     pub files: BTreeMap<String, String>,
     /// What could not be read; the rest is good.
     pub problems: Vec<Problem>,
+}
+
+/// Where something may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// Nobody knows.
+    Anywhere,
+    /// At these paths only, as in [`Snapshot::files`]; not each need be of a spec.
+    Files(BTreeSet<String>),
 }
 
 /// A file or folder that could not be read.

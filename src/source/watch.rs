@@ -1,12 +1,13 @@
-//! Tells that something in the specs directory may have changed: a wake-up, no more.
+//! Tells that something in the specs directory may have changed, and where: a wake-up, no more.
 //!
 //! Bursts (a `git pull`, an editor's write-and-rename) come as one. The watch is on the
 //! directory's tree and on the folder that holds it, so that a directory or symlink put in
 //! its place is seen; now and then it looks whether it still watches the right one.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::Stream;
@@ -15,9 +16,14 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::Touched;
+
 /// How often to look whether the directory is still the one that is watched. Most
 /// replacements are seen at once; this is for those further up the path.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// More paths than these are not remembered one by one: then everything is to be read.
+const TOUCHED_MAX: usize = 64;
 
 /// How changes are gathered into one wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +41,11 @@ impl Default for Debounce {
 }
 
 /// A stream of wake-ups for changes beneath `dir`; see [`Watch`].
-pub fn watch(dir: &Path, debounce: Debounce) -> impl Stream<Item = ()> + Send + Unpin + use<> {
+pub fn watch(dir: &Path, debounce: Debounce) -> impl Stream<Item = Touched> + Send + Unpin + use<> {
     let watch = Watch::new(dir, debounce);
     Box::pin(futures::stream::unfold(watch, |mut watch| async {
-        watch.changed().await;
-        Some(((), watch))
+        let touched = watch.changed().await;
+        Some((touched, watch))
     }))
 }
 
@@ -48,11 +54,42 @@ pub fn watch(dir: &Path, debounce: Debounce) -> impl Stream<Item = ()> + Send + 
 pub struct Watch {
     dir: PathBuf,
     debounce: Debounce,
-    /// Told by the watcher's thread; holds one wake-up at most.
-    changes: Arc<Notify>,
+    /// Told by the watcher's thread.
+    changes: Arc<Heard>,
     armed: Option<Armed>,
     warned: bool,
     next_look: Instant,
+}
+
+/// What was heard and not yet told.
+#[derive(Default)]
+struct Heard {
+    /// Holds one wake-up at most.
+    wake: Notify,
+    touched: Mutex<Option<Touched>>,
+}
+
+impl Heard {
+    fn hear(&self, touched: Touched) {
+        self.add(touched);
+        self.wake.notify_one();
+    }
+
+    fn add(&self, touched: Touched) {
+        let mut held = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(match (held.take(), touched) {
+            (Some(Touched::Files(mut held)), Touched::Files(more)) => {
+                held.extend(more);
+                if held.len() > TOUCHED_MAX { Touched::Anywhere } else { Touched::Files(held) }
+            }
+            (None, touched) => touched,
+            (Some(_), _) => Touched::Anywhere,
+        });
+    }
+
+    fn take(&self) -> Touched {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(Touched::Anywhere)
+    }
 }
 
 struct Armed {
@@ -70,7 +107,7 @@ impl Watch {
         let mut watch = Self {
             dir: dir.to_owned(),
             debounce,
-            changes: Arc::new(Notify::new()),
+            changes: Arc::default(),
             armed: None,
             warned: false,
             next_look: Instant::now() + LOOK_EVERY,
@@ -79,31 +116,35 @@ impl Watch {
         watch
     }
 
-    /// Waits for the next change. May be cancelled; a change is not lost by that.
-    pub async fn changed(&mut self) {
+    /// Waits for the next change, and says where. May be cancelled; a change is not lost by that.
+    pub async fn changed(&mut self) -> Touched {
         loop {
             tokio::select! {
-                () = self.changes.notified() => break,
+                () = self.changes.wake.notified() => break,
                 () = tokio::time::sleep_until(self.next_look) => {
                     self.next_look = Instant::now() + LOOK_EVERY;
                     if self.arm() {
+                        self.changes.add(Touched::Anywhere);
                         break;
                     }
                 }
             }
         }
         // From here on a cancelled call must leave the wake-up for the next one.
-        let unfinished = Unfinished(&self.changes);
+        let unfinished = Unfinished(&self.changes.wake);
         let until = Instant::now() + self.debounce.most;
         while Instant::now() < until {
             let quiet = (Instant::now() + self.debounce.quiet).min(until);
-            if tokio::time::timeout_at(quiet, self.changes.notified()).await.is_err() {
+            if tokio::time::timeout_at(quiet, self.changes.wake.notified()).await.is_err() {
                 break;
             }
         }
         std::mem::forget(unfinished);
         // If the directory itself was replaced, what comes next happens in another one.
-        self.arm();
+        if self.arm() {
+            self.changes.add(Touched::Anywhere);
+        }
+        self.changes.take()
     }
 
     /// Watches what is at the path now; false if that is what was watched already.
@@ -145,8 +186,9 @@ impl Watch {
             entry: parent.as_ref().zip(self.dir.file_name()).map(|(p, name)| p.join(name)),
         };
         let handler = move |event: notify::Result<notify::Event>| {
-            if event.as_ref().map_or(true, |e| interest.covers(e)) {
-                changes.notify_one();
+            let touched = event.map_or(Some(Touched::Anywhere), |event| interest.touched_by(&event));
+            if let Some(touched) = touched {
+                changes.hear(touched);
             }
         };
         // A symlink may lead anywhere, and what lies outside is refused anyway.
@@ -194,23 +236,39 @@ struct Interest {
 }
 
 impl Interest {
-    fn covers(&self, event: &notify::Event) -> bool {
+    /// Where something may be otherwise by this event; `None`: nowhere that matters.
+    fn touched_by(&self, event: &notify::Event) -> Option<Touched> {
         // Our own reading must not wake us.
         let reading =
             matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
         if reading {
-            return false;
+            return None;
         }
-        event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|p| self.covers_path(p))
+        if event.need_rescan() || event.paths.is_empty() {
+            return Some(Touched::Anywhere);
+        }
+        let mut files = BTreeSet::new();
+        for path in &event.paths {
+            match self.touched_at(path) {
+                Touched::Files(more) => files.extend(more),
+                Touched::Anywhere => return Some(Touched::Anywhere),
+            }
+        }
+        (!files.is_empty()).then_some(Touched::Files(files))
     }
 
-    fn covers_path(&self, path: &Path) -> bool {
+    fn touched_at(&self, path: &Path) -> Touched {
         if self.entry.as_deref() == Some(path) {
-            return true;
+            return Touched::Anywhere;
         }
-        let Some(inside) = self.root.as_ref().and_then(|r| path.strip_prefix(r).ok()) else { return false };
+        let inside = self.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
         // git works in there without end; what it means for us happens outside.
-        !inside.components().any(|c| c.as_os_str() == ".git")
+        let inside = inside.filter(|inside| !inside.components().any(|part| part.as_os_str() == ".git"));
+        let Some(inside) = inside else { return Touched::Files(BTreeSet::new()) };
+        match inside.to_str() {
+            Some(file) if !file.is_empty() => Touched::Files([file.to_owned()].into()),
+            _ => Touched::Anywhere,
+        }
     }
 }
 

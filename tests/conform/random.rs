@@ -38,6 +38,7 @@ impl Random {
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 const CONFIGS: [&str; 2] = ["k", "l"];
+const NETWORK: &str = "n";
 const API_OPS: usize = 14;
 
 /// Of the API alone: no service has replicas.
@@ -57,7 +58,7 @@ pub fn api(seed: u64) -> Sequence {
 
 fn api_op(random: &mut Random) -> Op {
     let key = random.pick(&KEYS);
-    match random.below(24) {
+    match random.below(26) {
         0..=3 => create(key, spec(random, key)),
         4..=8 => update(key, spec(random, key)),
         9 => update_stale(key, spec(random, key)),
@@ -79,7 +80,8 @@ fn api_op(random: &mut Random) -> Op {
         16 => get(&format!("/services{}", filters(&list_filter(random)))).into(),
         17 => get(&format!("/tasks{}", filters(&json!({"service": [format!("{{p}}{key}")]})))).into(),
         18 => registry("GET", "/v2/{name}app/tags/list").into(),
-        _ => object_op(random),
+        19..=23 => object_op(random),
+        _ => network_op(random),
     }
 }
 
@@ -87,12 +89,39 @@ fn object_op(random: &mut Random) -> Op {
     let kind = random.pick(&["configs", "secrets"]);
     let key = if kind == "configs" { CONFIGS[0] } else { CONFIGS[1] };
     let body = json!({"Name": format!("{{p}}{key}"), "Data": random.pick(&["eA==", "eA==", "eQ=="]), "Labels": labels(random)});
-    match random.below(6) {
+    match random.below(9) {
         0..=1 => post(&format!("/{kind}/create"), body).named(key).into(),
         2 => post(&format!("/{kind}/{{id:{key}}}/update?version={{index:{key}}}"), body).into(),
         3 => post(&format!("/{kind}/{{id:{key}}}/update?version={{stale:{key}}}"), body).into(),
         4 => get(&format!("/{kind}/{{id:{key}}}")).into(),
+        5 => {
+            let filter = json!({"name": [format!("{{p}}{}", random.pick(&["", key, "z"]))],
+                "label": [random.pick(&["x", "x=1", "y=2"])]});
+            get(&format!("/{kind}{}", filters(&filter))).into()
+        }
+        6 => {
+            let more = random.pick(&[
+                json!({"Templating": {"Name": "golang"}}),
+                json!({"Driver": {}}),
+                json!({"Data": null}),
+                json!({"Data": "nonsense"}),
+            ]);
+            post(&format!("/{kind}/create"), with(body, more)).named(key).into()
+        }
         _ => delete(&format!("/{kind}/{{id:{key}}}")).into(),
+    }
+}
+
+fn network_op(random: &mut Random) -> Op {
+    match random.below(6) {
+        0..=2 => {
+            let body =
+                json!({"Name": format!("{{p}}{NETWORK}"), "Driver": "overlay", "Labels": labels(random)});
+            post("/networks/create", body).named(NETWORK).into()
+        }
+        3 => get(&format!("/networks/{{id:{NETWORK}}}")).into(),
+        4 => get(&format!("/networks{}", filters(&json!({"name": [format!("{{p}}{NETWORK}")]})))).into(),
+        _ => delete(&format!("/networks/{{id:{NETWORK}}}")).into(),
     }
 }
 
@@ -193,6 +222,11 @@ const PARTS: &[(usize, Part)] = &[
         json!({"TaskTemplate": {"ContainerSpec": {"Configs": [{
         "ConfigID": "{id:k}", "ConfigName": "{p}k", "File": {"Name": "x", "UID": "0", "GID": "0", "Mode": 292}}]}}})
     }),
+    (6, |_| {
+        json!({"TaskTemplate": {"ContainerSpec": {"Secrets": [{
+        "SecretID": "{id:l}", "SecretName": "{p}l", "File": {"Name": "x", "UID": "0", "GID": "0", "Mode": 292}}]}}})
+    }),
+    (4, |random| json!({"TaskTemplate": {"Networks": [{"Target": random.pick(&["{id:n}", "{p}n"])}]}})),
 ];
 
 const IMAGES: [(&str, Does); 5] = [

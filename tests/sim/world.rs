@@ -1,5 +1,6 @@
 //! What outlives skep: a Swarm, a registry, the specs and the state directory.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use skep::sim::handler::Handler;
 use skep::sim::registry::{Auth, ImageSpec, Misbehaviour};
 use skep::sim::wire::{Memory as Server, Tap};
 use skep::sim::{Engine, Registry, Request, registry};
+use skep::source::Touched;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -42,7 +44,8 @@ pub struct World {
     pub crash: Arc<Notify>,
     dir: tempfile::TempDir,
     begun: Instant,
-    files: watch::Sender<()>,
+    /// The spec files that were written or removed.
+    files: watch::Sender<BTreeSet<String>>,
     /// Refuse connections.
     down: Mutex<Vec<&'static str>>,
     /// The far ends of the connections of the skep that is alive.
@@ -96,7 +99,7 @@ impl World {
             crash,
             dir,
             begun: Instant::now(),
-            files: watch::Sender::new(()),
+            files: watch::Sender::default(),
             down: Mutex::default(),
             servers: Mutex::default(),
             canaries: Mutex::new(password.into_iter().map(str::to_owned).collect()),
@@ -128,11 +131,12 @@ impl World {
     }
 
     /// Says that the specs changed, as the watcher of the directory does.
-    pub fn file_changes(&self) -> impl Stream<Item = ()> + Send + use<> {
+    pub fn file_changes(&self) -> impl Stream<Item = Touched> + Send + use<> {
         let seen = self.files.subscribe();
         futures::stream::unfold(seen, |mut seen| async move {
             seen.changed().await.ok()?;
-            Some(((), seen))
+            let files = seen.borrow_and_update().clone();
+            Some((Touched::Files(files), seen))
         })
     }
 
@@ -183,12 +187,18 @@ impl World {
         let new = path.with_extension("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(&new, path).unwrap();
-        self.files.send_replace(());
+        self.touch(file);
     }
 
     pub fn remove_spec(&self, file: &str) {
         std::fs::remove_file(self.specs_dir().join(file)).unwrap();
-        self.files.send_replace(());
+        self.touch(file);
+    }
+
+    fn touch(&self, file: &str) {
+        self.files.send_modify(|files| {
+            files.insert(file.to_owned());
+        });
     }
 
     pub fn push(&self, repository: &str, tag: &str) {

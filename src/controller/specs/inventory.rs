@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Changes, Specs, told};
+use super::{Changes, Specs, Told, told};
 use crate::events::{Kind, NewEvent, Reason, Trigger};
 use crate::plan::prune::{Gone, Inventory};
 use crate::source::Problem;
+use crate::spec::Customer;
 
 impl Specs {
     /// The stack of a customer whose file is gone is gone too.
@@ -16,29 +17,26 @@ impl Specs {
         if self.told.get(name).is_none_or(|told| told.gone.is_none()) {
             return;
         }
-        self.told.remove(name);
+        self.told.forget(name);
         Arc::make_mut(&mut self.inventory).gone.remove(name);
-        if let Err(error) = self.save() {
+        if let Err(error) = self.told.save() {
             tracing::warn!(%error, "cannot remember that the stack is gone");
         }
     }
 
-    pub(super) fn take_inventory(&mut self, complete: bool) {
-        let valid = self.customers.iter().map(|(name, spec)| (name.clone(), Some(Arc::clone(spec))));
-        let complete = complete && self.rules_known;
-        let mut inventory = Inventory { complete, policy: self.policy.clone(), ..Inventory::default() };
-        for (name, told) in &self.told {
-            match told.gone {
-                Some(since) => {
-                    inventory.gone.insert(name.clone(), Gone { since, keep: told.keep });
-                }
-                None => {
-                    inventory.customers.insert(name.clone(), None);
-                }
-            }
+    /// Takes up what is known now: of those that were read, or of all.
+    pub(super) fn take_inventory(&mut self, complete: bool, read: Option<&BTreeSet<String>>) {
+        if read.is_none() {
+            self.inventory = Arc::default();
         }
-        inventory.customers.extend(valid);
-        self.inventory = Arc::new(inventory);
+        let inventory = Arc::make_mut(&mut self.inventory);
+        inventory.complete = complete && self.rules_known;
+        inventory.policy = self.policy.clone();
+        let all = || self.told.iter().map(|(name, _)| name).chain(self.customers.keys());
+        let names: Vec<&String> = read.map_or_else(|| all().collect(), |read| read.iter().collect());
+        for name in names {
+            place(inventory, name, self.told.get(name), self.customers.get(name));
+        }
     }
 
     pub(super) fn spec_removed(&self, name: &str, trigger: Trigger) -> NewEvent {
@@ -64,24 +62,35 @@ impl Specs {
             // A customer of before a restart stood in some folder that nobody remembers.
             file.map_or(!problems.is_empty(), |file| problems.iter().any(|problem| problem.covers(file)))
         };
-        let missing = self.told.keys().filter(|name| !there.contains(*name) && !unknown(name));
+        let names = self.told.iter().map(|(name, _)| name);
+        let missing = names.filter(|name| !there.contains(*name) && !unknown(name));
         let missing: Vec<String> = missing.cloned().collect();
         for name in missing {
             changes.replaced.extend(self.customers.remove(&name));
-            let Some(told) = self.told.get_mut(&name) else { continue };
-            match &mut told.gone {
+            let Some(told) = self.told.get(&name).cloned() else { continue };
+            match told.gone {
                 // A clock that was put back puts nothing off.
                 Some(since) => {
-                    *since = now.min(*since);
+                    self.told.set(&name, Told { gone: Some(now.min(since)), ..told });
                     continue;
                 }
                 // Nothing was ever made of what was never valid.
-                None if told.hash.is_none() => {
-                    self.told.remove(&name);
-                }
-                None => told.gone = Some(now),
+                None if told.hash.is_none() => self.told.forget(&name),
+                None => drop(self.told.set(&name, Told { gone: Some(now), ..told })),
             }
             changes.removed.insert(name);
         }
+    }
+}
+
+fn place(inventory: &mut Inventory, name: &str, told: Option<&Told>, spec: Option<&Arc<Customer>>) {
+    let gone = told.and_then(|told| Some(Gone { since: told.gone?, keep: told.keep }));
+    inventory.customers.remove(name);
+    if spec.is_some() || (told.is_some() && gone.is_none()) {
+        inventory.customers.insert(name.to_owned(), spec.cloned());
+    }
+    match gone {
+        Some(gone) => drop(inventory.gone.insert(name.to_owned(), gone)),
+        None => drop(inventory.gone.remove(name)),
     }
 }

@@ -92,14 +92,49 @@ pub(super) fn load(
     Read { customers: loaded.customers, invalid, problems, prune, revision: None }
 }
 
-pub(super) fn all_files(reader: &Reader) -> BTreeMap<String, String> {
-    reader.files().map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
+/// Customers that are read at a time where all are: read at once, a large fleet would stand here twice.
+const PART_MAX: usize = 500;
+
+/// All customers in parts; one of none where there are none, for the rules are read all the same.
+pub(super) fn parts<'a>(customers: &BTreeSet<&'a str>) -> Vec<Option<BTreeSet<&'a str>>> {
+    let all: Vec<&str> = customers.iter().copied().collect();
+    match all.is_empty() {
+        true => vec![Some(BTreeSet::new())],
+        false => all.chunks(PART_MAX).map(|part| Some(part.iter().copied().collect())).collect(),
+    }
+}
+
+/// The files of these customers, and what all share.
+pub(super) fn files_of(reader: &Reader, customers: &BTreeSet<&str>) -> BTreeMap<String, String> {
+    let is_wanted =
+        |(file, _): &(&str, &str)| customer_of(file).is_none_or(|customer| customers.contains(customer));
+    reader.files().filter(is_wanted).map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
+}
+
+/// The customers that have files, each as often as it has.
+pub(super) fn names_of(reader: &Reader) -> impl Iterator<Item = &str> {
+    reader.files().filter_map(|(file, _)| customer_of(file))
+}
+
+/// Of the customers whose files changed, those that had none before (`names` had one) or have none now.
+pub(super) fn came_or_went(
+    names: &BTreeSet<String>,
+    reader: &Reader,
+    found: &source::Changes,
+) -> BTreeSet<String> {
+    let now: BTreeSet<&str> =
+        if found.gone.is_empty() { BTreeSet::new() } else { names_of(reader).collect() };
+    let came =
+        found.changed.iter().filter_map(|file| customer_of(file)).filter(|name| !names.contains(*name));
+    let went = found.gone.iter().filter_map(|file| customer_of(file)).filter(|name| !now.contains(name));
+    came.chain(went).map(str::to_owned).collect()
 }
 
 /// The files that what changed may make mean something else, with what they share.
 pub(super) fn concerned(
     reader: &Reader,
     found: &source::Changes,
+    moved: &BTreeSet<String>,
     always: &BTreeSet<String>,
 ) -> BTreeMap<String, String> {
     let changed = || found.changed.iter().chain(&found.gone).map(String::as_str);
@@ -109,7 +144,7 @@ pub(super) fn concerned(
     // Of two files with one name each is an error of the other's.
     let names: BTreeSet<&str> = changed().filter_map(customer_of).collect();
     // What begins with a customer's name is that customer's, from when it is there until it is gone.
-    let prefixes: Vec<String> = names.iter().map(|name| format!("{name}_")).collect();
+    let prefixes: Vec<String> = moved.iter().map(|name| format!("{name}_")).collect();
     let is_named = |text: &str| prefixes.iter().any(|prefix| text.contains(prefix.as_str()));
     let shared = || reader.files().filter(|(file, _)| customer_of(file).is_none());
     let shared_changed =
@@ -125,7 +160,7 @@ pub(super) fn concerned(
 }
 
 /// The customer that a file is of; `None` for what customers share.
-pub(super) fn customer_of(file: &str) -> Option<&str> {
+fn customer_of(file: &str) -> Option<&str> {
     if parse::is_shared(file) {
         return None;
     }

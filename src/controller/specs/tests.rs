@@ -59,8 +59,43 @@ impl Place {
     fn parsed(&self) -> Vec<String> {
         let mut reader = self.specs.reader.clone();
         let found = reader.read(&self.dir.path().join("specs")).unwrap();
-        concerned(&reader, &found, &self.specs.with_contents()).into_keys().collect()
+        let moved = came_or_went(&self.specs.names, &reader, &found);
+        concerned(&reader, &found, &moved, &self.specs.with_contents()).into_keys().collect()
     }
+}
+
+/// The list of what changed is a hint: what it leaves out is found by the next reading of everything.
+#[test]
+fn what_was_named_is_read_alone() {
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD), ("initech.toml", GOOD)]);
+    let read = |place: &mut Place, files: &[&str]| {
+        let files = files.iter().map(|file| (*file).to_owned()).collect();
+        let changes = place.specs.read_touched(&files, now()).unwrap();
+        let known = place.specs.inventory().customers.keys().cloned().collect::<Vec<String>>();
+        ([changes.changed, changes.removed].map(|names| names.into_iter().collect::<Vec<_>>()), known)
+    };
+    let other = GOOD.replace("web\"", "other\"");
+    place.write("acme.toml", &other);
+    place.write("globex.toml", &other);
+    let ([changed, _], _) = read(&mut place, &["globex.toml"]);
+    assert_eq!(changed, ["globex"]);
+    let held = place.specs.inventory().customers["globex"].clone();
+    assert_eq!(held.as_ref(), place.specs.get("globex"), "what is removed is decided by what is in force");
+    place.write("new.toml", GOOD);
+    let ([changed, _], known) = read(&mut place, &["new.toml"]);
+    assert_eq!(
+        (changed, known),
+        (vec!["new".to_owned()], ["acme", "globex", "initech", "new"].map(str::to_owned).to_vec())
+    );
+    place.remove("initech.toml");
+    let ([changed, removed], known) = read(&mut place, &["initech.toml"]);
+    assert_eq!((changed, removed), (vec!["acme".to_owned()], vec!["initech".to_owned()]), "all is listed");
+    assert_eq!(known, ["acme", "globex", "new"]);
+    assert_eq!(place.specs.inventory().gone.len(), 1);
+    let dir = place.dir.path();
+    let mut again =
+        Place { specs: Specs::new(&dir.join("specs"), Some(dir), Sealing::visitor(dir)), ..place };
+    assert_eq!(again.read(Trigger::Startup)[0], Vec::<String>::new(), "all was told before the restart");
 }
 
 fn three(told: &[&str], changed: &[&str], removed: &[&str]) -> [Vec<String>; 3] {
@@ -182,7 +217,7 @@ fn a_new_customer_concerns_who_names_what_is_its_own() {
     place.write("acme.toml", &format!("\n{acme}"));
     assert_eq!(place.parsed(), ["acme.toml"]);
     place.read(Trigger::Spec);
-    let told = place.specs.told["acme"].invalid.clone().unwrap();
+    let told = place.specs.told.get("acme").unwrap().invalid.clone().unwrap();
     assert!(told.starts_with("acme.toml:4:11") && told.contains("belongs to customer globex"), "{told}");
 }
 

@@ -1,16 +1,20 @@
 //! What was told of each customer's spec, and what is to be told of it now.
 
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{Changes, Read, Specs};
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
 use crate::spec::Customer;
 
 /// What was last told of a customer.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Told {
     /// Hash of what the spec means.
     pub(super) hash: Option<String>,
@@ -25,70 +29,147 @@ pub(super) struct Told {
     pub(super) keep: bool,
 }
 
+/// The file may have so many lines more than twice the customers before it is written anew.
+const LINES_SPARE: usize = 1_000;
+
+/// What was told of all customers, so that after a restart an unchanged world is not told again. On disk each
+/// change is a line, of which a customer's last one holds: what it costs does not grow with the fleet.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    file: Option<PathBuf>,
+    told: BTreeMap<String, Told>,
+    /// Customers of whom the file says something else.
+    changed: BTreeSet<String>,
+    /// How many lines the file has; `None`: it is to be written anew.
+    lines: Option<usize>,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    customer: String,
+    /// `None`: forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Told>,
+}
+
+impl Ledger {
+    /// Without a file nothing was told, and nothing is kept.
+    pub(super) fn open(file: Option<PathBuf>) -> Self {
+        let text = file.as_ref().and_then(|file| fs::read(file).ok()).unwrap_or_default();
+        let mut ledger = Self { file, lines: Some(0), ..Self::default() };
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            // A crash may have cut off what came last.
+            let whole = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Line>(line).ok());
+            let Some(Line { customer, told }) = whole else {
+                ledger.lines = None;
+                break;
+            };
+            match told {
+                Some(told) => drop(ledger.told.insert(customer, told)),
+                None => drop(ledger.told.remove(&customer)),
+            }
+            ledger.lines = ledger.lines.map(|lines| lines + 1);
+        }
+        ledger
+    }
+
+    pub(super) fn get(&self, customer: &str) -> Option<&Told> {
+        self.told.get(customer)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Told)> {
+        self.told.iter()
+    }
+
+    /// Gives back what was told before.
+    pub(super) fn set(&mut self, customer: &str, told: Told) -> Option<Told> {
+        let before = self.told.insert(customer.to_owned(), told);
+        if before.as_ref() != self.told.get(customer) {
+            self.changed.insert(customer.to_owned());
+        }
+        before
+    }
+
+    pub(super) fn forget(&mut self, customer: &str) {
+        if self.told.remove(customer).is_some() {
+            self.changed.insert(customer.to_owned());
+        }
+    }
+
+    /// Puts on disk what is not there yet.
+    pub(super) fn save(&mut self) -> io::Result<()> {
+        let Some(file) = self.file.clone().filter(|_| !self.changed.is_empty()) else { return Ok(()) };
+        let lines_max = 2 * self.told.len() + LINES_SPARE;
+        // If this breaks off, nobody knows what the file holds.
+        let lines = match self.lines.take().map(|lines| lines + self.changed.len()) {
+            Some(lines) if lines <= lines_max => {
+                let text = self.text(self.changed.iter())?;
+                fs::OpenOptions::new().append(true).create(true).open(&file)?.write_all(&text)?;
+                lines
+            }
+            _ => {
+                let new = file.with_extension("new");
+                fs::write(&new, self.text(self.told.keys())?)?;
+                fs::rename(&new, &file)?;
+                self.told.len()
+            }
+        };
+        self.lines = Some(lines);
+        self.changed.clear();
+        Ok(())
+    }
+
+    fn text<'a>(&self, customers: impl Iterator<Item = &'a String>) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        for customer in customers {
+            let line = Line { customer: customer.clone(), told: self.told.get(customer).cloned() };
+            serde_json::to_writer(&mut text, &line)?;
+            text.push(b'\n');
+        }
+        Ok(text)
+    }
+}
+
 impl Specs {
     /// Takes up what was read, which may be of some customers only.
-    pub(super) fn merge(&mut self, read: Read, trigger: Trigger) -> Changes {
-        let mut changes = Changes::default();
+    pub(super) fn merge(&mut self, read: Read, trigger: Trigger, changes: &mut Changes) {
         for (name, message) in read.invalid {
-            let told = self.told.entry(name.clone()).or_default();
+            let mut told = self.told.get(&name).cloned().unwrap_or_default();
             if told.gone.take().is_some() {
-                changes.is_noted = true;
                 changes.events.push(back(&name, trigger));
             }
             if told.invalid.as_ref() != Some(&message) {
                 told.invalid = Some(message.clone());
                 changes.events.push(event(&name, trigger, Kind::Warning, Reason::SpecInvalid, message));
             }
+            self.told.set(&name, told);
+            changes.read.insert(name);
         }
         for (name, customer) in read.customers {
-            let hash = hash(&customer);
-            let told = Told { hash: Some(hash.clone()), keep: !customer.prune, ..Told::default() };
-            let before = self.told.insert(name.clone(), told);
-            changes.is_noted |= before.as_ref().is_some_and(|told| told.keep == customer.prune);
-            match before {
-                Some(told) if told.gone.is_some() => changes.events.push(back(&name, trigger)),
-                None => changes.events.push(event(
-                    &name,
-                    trigger,
-                    Kind::Normal,
-                    Reason::SpecAdded,
-                    format!("{} read", customer.file),
-                )),
-                Some(told) if told.invalid.is_some() && told.hash.as_ref() == Some(&hash) => {
-                    changes.events.push(event(
-                        &name,
-                        trigger,
-                        Kind::Normal,
-                        Reason::Recovered,
-                        format!("{} is valid again", customer.file),
-                    ));
-                }
-                Some(told) if told.hash.as_ref() != Some(&hash) => {
-                    changes.events.push(event(
-                        &name,
-                        trigger,
-                        Kind::Normal,
-                        Reason::SpecChanged,
-                        format!("{} changed", customer.file),
-                    ));
-                }
-                Some(_) => {}
-            }
+            let told = Told { hash: Some(hash(&customer)), keep: !customer.prune, ..Told::default() };
+            let before = self.told.set(&name, told.clone());
+            changes.events.extend(news(before.as_ref(), &told, &customer, trigger));
             if self.customers.get(&name).is_none_or(|held| **held != customer) {
                 changes.replaced.extend(self.customers.insert(name.clone(), Arc::new(customer)));
-                changes.changed.insert(name);
+                changes.changed.insert(name.clone());
             }
+            changes.read.insert(name);
         }
-        changes
     }
+}
 
-    /// Writes down what was told, for the next start.
-    pub(super) fn save(&self) -> io::Result<()> {
-        let Some(file) = &self.told_file else { return Ok(()) };
-        let new = file.with_extension("new");
-        std::fs::write(&new, serde_json::to_vec(&self.told)?)?;
-        std::fs::rename(&new, file)
-    }
+/// What is to be told of a spec that is valid.
+fn news(before: Option<&Told>, now: &Told, customer: &Customer, trigger: Trigger) -> Option<NewEvent> {
+    let (name, file) = (customer.name.as_str(), &customer.file);
+    let (reason, message) = match before {
+        None => (Reason::SpecAdded, format!("{file} read")),
+        Some(told) if told.gone.is_some() => return Some(back(name, trigger)),
+        Some(told) if told.hash != now.hash => (Reason::SpecChanged, format!("{file} changed")),
+        Some(told) if told.invalid.is_some() => (Reason::Recovered, format!("{file} is valid again")),
+        Some(_) => return None,
+    };
+    Some(event(name, trigger, Kind::Normal, reason, message))
 }
 
 fn hash(customer: &Customer) -> String {
@@ -103,3 +184,6 @@ fn back(name: &str, trigger: Trigger) -> NewEvent {
 pub(super) fn event(name: &str, trigger: Trigger, kind: Kind, reason: Reason, message: String) -> NewEvent {
     About { customer: Some(name.to_owned()), trigger, revision: None }.event(kind, reason, None, message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,5 +216,42 @@ async fn gives_a_stream() {
     let (_dir, specs) = specs();
     let mut wakeups = watch(&specs, Debounce::default());
     fs::write(specs.join("acme.toml"), "one").unwrap();
-    assert_eq!(tokio::time::timeout(PATIENCE, wakeups.next()).await.unwrap(), Some(()));
+    let touched = Touched::Files(["acme.toml".to_owned()].into());
+    assert_eq!(tokio::time::timeout(PATIENCE, wakeups.next()).await.unwrap(), Some(touched));
+}
+
+/// Gathers what is told until nothing more comes.
+async fn touched(watch: &mut Watch) -> Vec<Touched> {
+    let mut told = Vec::new();
+    while let Ok(touched) = tokio::time::timeout(Duration::from_millis(500), watch.changed()).await {
+        told.push(touched);
+    }
+    told
+}
+
+#[tokio::test]
+async fn says_where() {
+    let (_dir, specs) = specs();
+    fs::create_dir(specs.join("eu")).unwrap();
+    let mut watch = Watch::new(&specs, Debounce::default());
+    touched(&mut watch).await;
+    fs::write(specs.join("new"), "one").unwrap();
+    fs::rename(specs.join("new"), specs.join("eu/acme.toml")).unwrap();
+    let files = BTreeSet::from(["new".to_owned(), "eu/acme.toml".to_owned()]);
+    let told = touched(&mut watch).await;
+    let all = told.into_iter().fold(BTreeSet::new(), |mut all, touched| {
+        let Touched::Files(files) = touched else { panic!("{touched:?}") };
+        all.extend(files);
+        all
+    });
+    assert_eq!(all, files);
+    // More than anybody wants one by one.
+    for number in 0..=TOUCHED_MAX {
+        fs::write(specs.join(format!("c{number}.toml")), "one").unwrap();
+    }
+    assert!(touched(&mut watch).await.contains(&Touched::Anywhere));
+    // Another directory in its place.
+    fs::rename(&specs, specs.with_extension("old")).unwrap();
+    fs::create_dir(&specs).unwrap();
+    assert!(touched(&mut watch).await.contains(&Touched::Anywhere));
 }

@@ -320,3 +320,37 @@ pub fn ports_and_secrets_of_tasks() -> Vec<Op> {
         delete("/secrets/{id:s}").into(),
     ]
 }
+
+pub fn networks_of_tasks() -> Vec<Op> {
+    let more =
+        json!({"TaskTemplate": {"Networks": [{"Target": "{id:n}"}]}, "EndpointSpec": {"Mode": "dnsrr"}});
+    vec![
+        push("app", "1.0.0", Does::Runs),
+        post("/networks/create", json!({"Name": "{p}n", "Driver": "overlay"})).named("n").into(),
+        create("a", with(running("a", ONE, 2), more)),
+        Op::Settle,
+        delete("/networks/{id:n}").into(),
+        remove("a"),
+        Op::Settle,
+        Op::Settle,
+        // How long its nodes still show it is chance.
+        delete("/networks/{id:n}").into(),
+    ]
+}
+
+/// Its name is free at once, and its tasks go by themselves.
+pub fn a_service_goes_while_tasks_run() -> Vec<Op> {
+    vec![
+        push("app", "1.0.0", Does::Runs),
+        create("a", running("a", ONE, 3)),
+        Op::Settle,
+        remove("a"),
+        inspect("a"),
+        get(&format!("/tasks{}", filters(&json!({"service": ["{p}a"]})))).into(),
+        remove("a"),
+        post("/services/create", running("a", ONE, 1)).named("again").into(),
+        Op::Settle,
+        inspect("again"),
+        Op::Events,
+    ]
+}

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Code, Refusal, created, empty, ok};
-use super::typed::Type::{Struct as One, Text, TextMap};
+use super::typed::Type::{Bytes, Struct as One, Text, TextMap};
 use super::typed::{self, Struct, always, given, opt};
 use super::{Call, query, view};
 use crate::sim::engine::options::new_object;
@@ -30,7 +30,7 @@ static CONFIG: Kind = Kind {
         fields: &[
             always("Name", Text),
             always("Labels", TextMap),
-            opt("Data", Text),
+            opt("Data", Bytes),
             given("Templating", One(&DRIVER)),
         ],
     },
@@ -45,7 +45,7 @@ static SECRET: Kind = Kind {
         fields: &[
             always("Name", Text),
             always("Labels", TextMap),
-            opt("Data", Text),
+            opt("Data", Bytes),
             given("Driver", One(&DRIVER)),
             given("Templating", One(&DRIVER)),
         ],
@@ -82,11 +82,13 @@ impl Kind {
         // Only secrets can be asked for by whole names.
         let filters = call.query.filters(&accepted[..if self.shows_data { 3 } else { 4 }])?;
         call.engine.with_read(|state| {
+            // One by one they choose more; labels choose among those.
+            let all = ["name", "names", "id"].iter().all(|filter| !filters.has(filter));
             let fits = |object: &&Object| {
-                filters.prefix("name", name(object))
-                    && filters.exact("names", name(object))
-                    && filters.prefix("id", &object.id)
-                    && filters.labels("label", object.spec.get("Labels"))
+                let named = (filters.has("name") && filters.prefix("name", name(object)))
+                    || (filters.has("names") && filters.exact("names", name(object)))
+                    || (filters.has("id") && filters.prefix("id", &object.id));
+                (all || named) && filters.labels("label", object.spec.get("Labels"))
             };
             ok(&Value::Array(self.of(state).values().filter(fits).map(|object| self.shown(object)).collect()))
         })
@@ -126,13 +128,7 @@ impl Kind {
         let spec = self.read(call)?;
         let name = spec["Name"].as_str().unwrap_or_default().to_owned();
         check_name(&name)?;
-        let data = spec.get("Data").and_then(Value::as_str).unwrap_or_default();
-        let bytes = STANDARD.decode(data).map_or(0, |bytes| bytes.len());
-        if (bytes == 0 && spec.get("Driver").is_none()) || bytes >= self.bytes_max {
-            let (kind, max) = (self.name, self.bytes_max);
-            let message = format!("{kind} data must be larger than 0 and less than {max} bytes");
-            return Err(Refusal::invalid(message));
-        }
+        self.check_content(&spec)?;
         let now = call.engine.now();
         call.engine.with(|state| {
             let taken = |object: &Object| self::name(object).eq_ignore_ascii_case(&name);
@@ -146,6 +142,24 @@ impl Kind {
             state.tell(self.name, "create", &id, &name, now);
             created(&json!({ "ID": id }))
         })
+    }
+
+    fn check_content(&self, spec: &Map<String, Value>) -> Result<(), Refusal> {
+        // Drivers are plugins, of which there are none.
+        if let Some(driver) = spec.get("Driver").map(|driver| driver["Name"].as_str().unwrap_or_default()) {
+            return Err(match driver {
+                "" => Refusal::invalid("secret driver must have a name"),
+                name => Refusal::swarm(Code::Unknown, format!("plugin {name:?} not found")),
+            });
+        }
+        let data = spec.get("Data").and_then(Value::as_str).unwrap_or_default();
+        let bytes = STANDARD.decode(data).map_or(0, |bytes| bytes.len());
+        if bytes == 0 || bytes >= self.bytes_max {
+            let (kind, max) = (self.name, self.bytes_max);
+            let message = format!("{kind} data must be larger than 0 and less than {max} bytes");
+            return Err(Refusal::invalid(message));
+        }
+        Ok(())
     }
 
     /// Only labels may change.

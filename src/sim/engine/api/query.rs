@@ -98,7 +98,7 @@ impl Filters {
             Value::Null => serde_json::Map::new(),
             other => return Err(misfit(&other, "map[string]map[string]bool")),
         };
-        // One form has maps to true, the older one has lists; the first one's faults are told.
+        // One form has maps to flags, the older one has lists; the first one's faults are told.
         let old = map.values().all(|value| texts(value).is_some());
         let filters = map.iter().map(|(name, value)| {
             let values = if old { texts(value).unwrap_or_default() } else { flags(value)? };
@@ -146,7 +146,7 @@ fn texts(value: &Value) -> Option<BTreeSet<String>> {
     value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
-/// The names in a map to true.
+/// The names in a map to flags, whatever these say.
 fn flags(value: &Value) -> Result<BTreeSet<String>, String> {
     let map = match value {
         Value::Object(map) => map,
@@ -156,7 +156,7 @@ fn flags(value: &Value) -> Result<BTreeSet<String>, String> {
     if let Some(other) = map.values().find(|value| !value.is_boolean()) {
         return Err(misfit(other, "bool"));
     }
-    Ok(map.iter().filter(|(_, on)| **on == Value::Bool(true)).map(|(name, _)| name.clone()).collect())
+    Ok(map.keys().cloned().collect())
 }
 
 fn misfit(value: &Value, wanted: &str) -> String {
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn filters_have_two_forms() {
-        for text in [r#"{"name":["a","b"]}"#, r#"{"name":{"a":true,"b":true,"c":false}}"#] {
+        for text in [r#"{"name":["a","b"]}"#, r#"{"name":{"a":true,"b":false}}"#] {
             let filters = filters(text).unwrap();
             assert_eq!(filters.get("name").collect::<Vec<_>>(), ["a", "b"]);
             assert!(filters.prefix("name", "abc") && !filters.exact("name", "abc"));

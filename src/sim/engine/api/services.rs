@@ -138,7 +138,6 @@ pub(super) fn create(call: &Call<'_>, _: &str) -> Answer {
             return Err(Refusal::swarm(Code::AlreadyExists, message));
         }
         let id = insert(state, spec, auth, now);
-        state.tell("service", "create", &id, &name, now);
         created(&json!({ "ID": id }))
     })
 }
@@ -166,7 +165,9 @@ fn insert(state: &mut State, spec: Value, auth: Option<String>, now: Timestamp) 
         job_iteration: 0,
         job_began: job.then_some(now),
     };
+    let name = service.name().to_owned();
     state.services.insert(id.clone(), service);
+    state.tell("service", "create", &id, &name, now);
     allocate::allocate(state, &id, now);
     state.touch_service(&id);
     id

@@ -7,6 +7,8 @@ use serde_json::{Map, Number, Value};
 #[derive(Clone, Copy)]
 pub enum Type {
     Text,
+    /// In base64; whether it is that is not looked at here.
+    Bytes,
     Bool,
     /// Integers and floats, with the name of the Go type for messages.
     Int(&'static str),
@@ -144,8 +146,9 @@ fn read_struct(given: &Map<String, Value>, shape: &Struct, path: &str) -> Result
 
 fn read_value(value: &Value, kind: Type, place: &Place<'_>) -> Result<Value, String> {
     match (kind, value) {
-        (Type::Text, Value::String(_)) | (Type::Bool, Value::Bool(_)) => Ok(value.clone()),
+        (Type::Text | Type::Bytes, Value::String(_)) | (Type::Bool, Value::Bool(_)) => Ok(value.clone()),
         (Type::Text, other) => Err(place.refuse(other, "string")),
+        (Type::Bytes, other) => Err(place.refuse(other, "[]uint8")),
         (Type::Bool, other) => Err(place.refuse(other, "bool")),
         (Type::Int(_), Value::Number(number)) if number.is_i64() => Ok(value.clone()),
         (Type::Int(name), other) => Err(place.refuse(other, name)),
@@ -207,7 +210,7 @@ fn short_float(number: &Number) -> Value {
 
 fn zero(kind: Type, place: &Place<'_>) -> Result<Value, String> {
     Ok(match kind {
-        Type::Text => Value::String(String::new()),
+        Type::Text | Type::Bytes => Value::String(String::new()),
         Type::Bool => Value::Bool(false),
         Type::Int(_) | Type::Uint(..) | Type::Float => Value::from(0),
         Type::Texts | Type::List(_) => Value::Null,

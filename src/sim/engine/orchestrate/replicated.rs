@@ -58,7 +58,8 @@ impl Pass<'_> {
         if !live.is_empty() || update.is_some_and(|update| update.state == "rollback_started") {
             return live;
         }
-        let newest = tasks().max_by_key(|task| (task.since, task.object.created)).cloned();
+        // By when it was made: of a rolling update's two tasks the new one may end before the old one has stopped.
+        let newest = tasks().max_by_key(|task| task.object.created).cloned();
         match newest {
             Some(task) if task.desired != TaskState::Remove && !self.should_restart(&task) => {
                 vec![task.object.id]

@@ -123,6 +123,27 @@ fn a_spec_that_only_looks_different_restarts_nothing() {
     assert_eq!(world.tasks(&id).len(), 1);
 }
 
+/// The new task is rejected before the old one has stopped: the slot's last task is the one that was made last.
+#[test]
+fn back_to_the_image_of_before_after_one_that_is_not_there() {
+    let mut world = World::new(1);
+    let mut spec = service("good:1", 1);
+    spec["TaskTemplate"]["RestartPolicy"] = json!({"Condition": "none"});
+    let id = world.create(spec);
+    world.run(secs(10));
+    world.update(&id, |spec| set_image(spec, "nobody:1"));
+    world.run(secs(10));
+    assert_eq!(world.lines(&id), ["1 shutdown shutdown", "1 shutdown rejected No such image: nobody:1"]);
+    let stopped: Vec<_> = world.tasks(&id).iter().map(|task| task.since).collect();
+    assert!(stopped[0] > stopped[1], "else this shows nothing");
+    world.update(&id, |spec| set_image(spec, "good:1"));
+    world.run(secs(10));
+    assert_eq!(
+        (world.status(&id).as_str(), world.says(&id)),
+        ("completed: update completed", vec!["good:1".to_owned()])
+    );
+}
+
 #[rstest]
 #[case::still_fits("node.role==manager", false)]
 #[case::fits_no_longer("node.role==worker", true)]

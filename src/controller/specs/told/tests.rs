@@ -1,0 +1,96 @@
+use super::*;
+
+fn told(hash: &str) -> Told {
+    Told { hash: Some(hash.to_owned()), ..Told::default() }
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("specs.jsonl")
+    }
+
+    fn open(&self) -> Ledger {
+        Ledger::open(Some(self.file()))
+    }
+
+    fn lines(&self) -> usize {
+        fs::read_to_string(self.file()).unwrap().lines().count()
+    }
+}
+
+fn place() -> Place {
+    Place { dir: tempfile::tempdir().unwrap() }
+}
+
+#[test]
+fn each_change_is_a_line_and_the_last_one_holds() {
+    let place = place();
+    let mut ledger = place.open();
+    for name in ["acme", "globex", "initech"] {
+        assert_eq!(ledger.set(name, told("one")), None);
+    }
+    ledger.save().unwrap();
+    assert_eq!(place.lines(), 3);
+    assert_eq!(ledger.set("acme", told("two")), Some(told("one")));
+    ledger.set("globex", told("one"));
+    ledger.forget("initech");
+    ledger.forget("nobody");
+    ledger.save().unwrap();
+    assert_eq!(place.lines(), 5, "what is as it was has no line");
+    ledger.save().unwrap();
+    assert_eq!(place.lines(), 5);
+    let again = place.open();
+    let all: Vec<(&str, Told)> = again.iter().map(|(name, told)| (name.as_str(), told.clone())).collect();
+    assert_eq!(all, [("acme", told("two")), ("globex", told("one"))]);
+}
+
+#[test]
+fn what_a_crash_cut_off_is_dropped_and_written_over() {
+    let place = place();
+    let mut ledger = place.open();
+    ledger.set("acme", told("one"));
+    ledger.set("globex", told("one"));
+    ledger.save().unwrap();
+    let whole = fs::read(place.file()).unwrap();
+    for length in 0..whole.len() {
+        fs::write(place.file(), &whole[..length]).unwrap();
+        let mut cut = place.open();
+        let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(cut.iter().count(), lines, "{length}");
+        cut.set("initech", told("one"));
+        cut.save().unwrap();
+        let again = place.open();
+        assert_eq!((again.iter().count(), place.lines()), (lines + 1, lines + 1), "{length}");
+    }
+}
+
+#[test]
+fn the_file_does_not_grow_without_end() {
+    let place = place();
+    let mut ledger = place.open();
+    for round in 0..3 * LINES_SPARE {
+        ledger.set("acme", told(&round.to_string()));
+        ledger.save().unwrap();
+    }
+    assert!(place.lines() <= LINES_SPARE + 2, "{}", place.lines());
+    assert_eq!(place.open().get("acme"), Some(&told(&(3 * LINES_SPARE - 1).to_string())));
+}
+
+#[test]
+fn what_could_not_be_written_is_written_later() {
+    let place = place();
+    let mut ledger = place.open();
+    ledger.set("acme", told("one"));
+    ledger.save().unwrap();
+    fs::remove_file(place.file()).unwrap();
+    fs::create_dir(place.file()).unwrap();
+    ledger.set("globex", told("one"));
+    ledger.save().unwrap_err();
+    fs::remove_dir(place.file()).unwrap();
+    ledger.save().unwrap();
+    assert_eq!(place.open().iter().count(), 2);
+}
