@@ -5,6 +5,7 @@
 
 mod finished;
 mod jitter;
+mod lanes;
 mod once;
 pub mod orders;
 pub mod poll;
@@ -18,6 +19,7 @@ mod retry;
 mod settle;
 mod snapshots;
 pub mod specs;
+mod stale;
 pub mod wakeups;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -32,6 +34,7 @@ use crate::image::Repository;
 use crate::swarm::SwarmError;
 
 pub use jitter::Jitter;
+use lanes::Lanes;
 pub use once::{Applied, ApplyOnce, apply_once};
 pub use queue::Queue;
 pub use reading::SpecsRead;
@@ -88,6 +91,7 @@ pub struct Controller {
     retries: Retries,
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
+    lanes: Lanes,
     specs_failed: bool,
     /// The observer has heard of all customers.
     told_of_specs: bool,
@@ -126,6 +130,7 @@ impl Controller {
             settings,
             conflicts: HashMap::new(),
             quarantined: HashMap::new(),
+            lanes: Lanes::default(),
             specs_failed: false,
             told_of_specs: false,
             repositories: BTreeMap::new(),
@@ -149,20 +154,16 @@ impl Controller {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(joined) = running.join_next_with_id() => self.finished(joined, &mut keys).await,
+                Some(joined) = running.join_next_with_id() => {
+                    self.finished(joined, &mut keys).await;
+                    while let Some(key) = self.lanes.next(self.settings.concurrency) {
+                        self.begin(key, &mut running, &mut keys, &wakeups).await;
+                    }
+                }
                 () = tokio::time::sleep(HEARTBEAT) => {}
                 wake = wakeups.next() => self.woken(wake, &wakeups).await,
                 key = self.queue.next(), if running.len() < self.settings.concurrency => {
-                    if self.specs.get(&key).is_none() {
-                        // Before a stack goes, its file is looked for once more.
-                        self.read_specs(Trigger::Resync, &wakeups).await;
-                    }
-                    if let Some(request) = self.request(&key) {
-                        let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), request));
-                        keys.insert(task.id(), key);
-                    } else {
-                        self.queue.done(&key);
-                    }
+                    self.begin(key, &mut running, &mut keys, &wakeups).await;
                 }
             }
         }
@@ -174,6 +175,29 @@ impl Controller {
             );
         }
         self.tell(Trigger::Manual, Kind::Normal, Reason::ControllerStopped, "skep stopped").await;
+    }
+
+    /// Begins a customer's pass, unless it has to wait for others.
+    async fn begin(
+        &mut self,
+        key: String,
+        running: &mut JoinSet<Done>,
+        keys: &mut HashMap<tokio::task::Id, String>,
+        wakeups: &Wakeups,
+    ) {
+        if !self.lanes.admit(&key, self.settings.concurrency) {
+            return;
+        }
+        if self.specs.get(&key).is_none() {
+            self.read_specs_once_more(wakeups).await;
+        }
+        if let Some(request) = self.request(&key) {
+            let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), request));
+            keys.insert(task.id(), key);
+        } else {
+            self.lanes.release(&key);
+            self.queue.done(&key);
+        }
     }
 
     fn request(&mut self, key: &str) -> Option<Request> {
@@ -319,6 +343,7 @@ impl Controller {
         self.wanted.remove(key);
         self.retries.succeeded(key);
         self.conflicts.remove(key);
+        self.lanes.forget(key);
         self.observer.forget(key);
         self.reconciler.snapshots.set_rolling(key, BTreeSet::new());
         if let Ok(mut conditions) = self.reconciler.conditions.lock() {

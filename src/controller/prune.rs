@@ -1,7 +1,7 @@
 //! What is remembered of removals.
 
 use super::Settler;
-use super::settle::OLDER_VIEW_MAX;
+use super::stale::OLDER_VIEW_MAX;
 use crate::memory::{self, Removed, ServiceMemory};
 use crate::plan::{Action, ObjectKind, Plan, Step, Write};
 

@@ -199,7 +199,7 @@ async fn a_change_found_applied_is_told_as_its_outcome_would_have_been() {
 /// nor when nobody can tell what is wanted.
 #[tokio::test]
 async fn an_intent_is_abandoned_only_when_its_change_is_no_longer_wanted() {
-    use crate::plan::{Cause, Write};
+    use crate::plan::{Action, Cause, ObjectKind, Write};
     let step = |target: &str| Step {
         action: Action::Create,
         kind: ObjectKind::Service,
