@@ -8,12 +8,16 @@
 
 mod bugs;
 mod campaign;
+mod containment;
+mod disk;
 mod exceptions;
 mod normal;
 mod oracle;
 mod plan;
 mod run;
 mod scenarios;
+mod shown;
+
 mod skep_process;
 mod witness;
 mod world;
