@@ -78,7 +78,7 @@ pub enum WaitingReason {
 
 impl WaitingReason {
     /// PascalCase, as plans and conditions show it.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotOwned => "NotOwned",
             Self::NoVersionFits => "NoVersionFits",

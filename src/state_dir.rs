@@ -13,6 +13,10 @@ use crate::spec::ContentKey;
 
 /// The file of the key that names of secrets and configs are made with.
 const CONTENT_KEY: &str = "content.key";
+/// The file that says where the holder of the lock serves its API.
+const API: &str = "api-address";
+/// More than a URL that anybody listens at.
+const API_BYTES_MAX: u64 = 4096;
 /// More than a process id and a command line that is fit to show.
 const HOLDER_BYTES_MAX: u64 = 512;
 
@@ -64,6 +68,28 @@ pub struct Holder {
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    /// Where the holder's API is told.
+    api: PathBuf,
+}
+
+impl Lock {
+    /// Tells others where the API of this process is, as long as it holds the lock.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn tell_api(&self, url: &str) -> io::Result<()> {
+        let new = self.api.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(format!("{url}\n").as_bytes())?;
+        std::fs::rename(&new, &self.api)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Whoever takes the lock next removes what a process left that was killed.
+        let _ = std::fs::remove_file(&self.api);
+    }
 }
 
 impl StateDir {
@@ -142,6 +168,13 @@ impl StateDir {
         read_key(&path.join(CONTENT_KEY)).ok().flatten()
     }
 
+    /// Where the process that holds the lock serves its API, if it serves one.
+    pub fn api(path: &Path) -> Option<String> {
+        let mut text = String::new();
+        File::open(path.join(API)).ok()?.take(API_BYTES_MAX).read_to_string(&mut text).ok()?;
+        Some(text.trim().to_owned()).filter(|url| !url.is_empty())
+    }
+
     /// Takes the directory for this process, without waiting.
     ///
     /// # Errors
@@ -169,7 +202,10 @@ impl StateDir {
         if let Err(error) = Holder::this_process().write(&mut file) {
             tracing::warn!(path = %path.display(), %error, "cannot note who holds the lock");
         }
-        Ok(Lock { _file: file })
+        let lock = Lock { _file: file, api: self.path.join(API) };
+        // Of one that died: nobody answers there, or somebody else does.
+        let _ = std::fs::remove_file(&lock.api);
+        Ok(lock)
     }
 }
 
@@ -271,6 +307,25 @@ mod tests {
         // Rubbish in the file hinders nobody.
         std::fs::write(dir.path().join("lock"), [0xff, 0x1b, b'[', 0]).unwrap();
         let _lock = state.lock().unwrap();
+    }
+
+    #[test]
+    fn the_api_is_told_as_long_as_the_lock_is_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        assert_eq!(StateDir::api(dir.path()), None);
+        let lock = state.lock().unwrap();
+        lock.tell_api("http://127.0.0.1:1").unwrap();
+        lock.tell_api("http://127.0.0.1:2").unwrap();
+        assert_eq!(StateDir::api(dir.path()).as_deref(), Some("http://127.0.0.1:2"));
+        assert!(state.lock().is_err());
+        assert!(StateDir::api(dir.path()).is_some(), "who was refused takes nothing away");
+        drop(lock);
+        assert_eq!(StateDir::api(dir.path()), None);
+        // What a killed process left is no word of the next holder's.
+        std::fs::write(dir.path().join(API), "http://127.0.0.1:3\n").unwrap();
+        let _lock = state.lock().unwrap();
+        assert_eq!(StateDir::api(dir.path()), None);
     }
 
     #[test]

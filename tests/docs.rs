@@ -4,10 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use clap::Parser as _;
 use serde_json::Value;
+use skep::cli::Cli;
+use skep::config::{Config, Flags, Sources};
 use skep::events::Reason;
 use skep::spec::parse::{SpecFiles, load};
 use skep::spec::schema::{json_schema, json_schema_of_fleet};
@@ -133,6 +137,80 @@ fn the_examples_of_specs_are_valid() {
         }
         let loaded = load(&files);
         assert!(loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
+    }
+}
+
+/// The blocks of a language in all pages, each with its page.
+fn blocks(language: &str) -> Vec<(String, String)> {
+    let mut pages = vec![root().join("README.md")];
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let begin = format!("```{language}\n");
+        let blocks = text.split(&begin).skip(1).map(|rest| rest.split("```\n").next().unwrap().to_owned());
+        found.extend(blocks.map(|block| (page.display().to_string(), block)));
+    }
+    found
+}
+
+/// What CI jobs in the pages call is there, with the arguments that they give.
+#[test]
+fn jobs_in_the_pages_can_be_read_and_call_what_there_is() {
+    let mut called = BTreeSet::new();
+    for (page, block) in blocks("yaml") {
+        let job: Value = serde_saphyr::from_str(&block).unwrap_or_else(|error| panic!("{page}: {error}"));
+        for line in scalars(&job).iter().flat_map(|text| text.lines()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if words.first() != Some(&"skep") || words.len() == 1 {
+                continue;
+            }
+            let end = words.iter().position(|word| matches!(*word, "||" | "&&" | ">" | "|"));
+            let parsed = Cli::try_parse_from(&words[..end.unwrap_or(words.len())]);
+            assert!(parsed.is_ok(), "{page}: `{line}`: {}", parsed.unwrap_err());
+            called.insert((page.rsplit('/').next().unwrap().to_owned(), words[1].to_owned()));
+        }
+    }
+    for page in ["github.md", "gitlab.md"] {
+        for command in ["lint", "plan", "audit"] {
+            assert!(
+                called.contains(&(page.to_owned(), command.to_owned())),
+                "{page} has no `skep {command}`"
+            );
+        }
+    }
+}
+
+fn scalars(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(list) => list.iter().flat_map(scalars).collect(),
+        Value::Object(map) => map.values().flat_map(scalars).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn configurations_in_the_pages_are_valid() {
+    let dir = tempfile::tempdir().unwrap();
+    let configs: Vec<_> =
+        blocks("toml").into_iter().filter(|(_, block)| block.contains("[source.git]")).collect();
+    assert!(configs.len() >= 5, "{}", configs.len());
+    for (page, block) in configs {
+        let file = dir.path().join("skep.toml");
+        std::fs::write(&file, block).unwrap();
+        let loaded = Config::load(&Sources::new(Some(file), [], Flags::default()));
+        assert!(loaded.unwrap_or_else(|error| panic!("{page}: {error}")).git.is_some(), "{page}");
     }
 }
 

@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::convert::{self, Ending};
+use super::remote::Remote;
 use super::session::{self, Observers, Writer};
-use super::{Context, Customers, FAILED};
+use super::{Context, Customers, handover};
+use crate::apply;
 use crate::controller::{Applied, ApplyOnce, Report, Request, Specs, apply_once};
 use crate::events::Trigger;
-use crate::plan::{Cause, Plan, Waiting};
+use crate::plan::{Action, Cause, Plan, Waiting};
 use crate::report::{Outcome, OutcomeState, PlanCustomer, PlanReport, PlanStep};
 use crate::state::WaitingReason;
-use crate::state_dir::LockError;
 
 /// Bring the Swarm to what the specs say, once, and wait until it has converged
 #[derive(Clone, Debug, clap::Args)]
@@ -39,23 +40,27 @@ Examples:
   skep apply acme --timeout 5m
   skep apply --allow-prune
 
+Beside a `skep run` on the same state directory, that controller is asked to do it (over its API), and what it
+does is told; --server names a controller that is elsewhere.
+
 Exit status:
   0  all converged, or there was nothing to do
   1  something did not converge, or is not ours to change
   2  an invalid spec, or the engine or a registry is out of reach";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
+    if ctx.config.server.is_some() {
+        return handover::apply(ctx, &args, &Remote::new(&ctx.config)).await;
+    }
     let names = &args.customers.customers;
     // Mistakes in names come before any lock; a repository is fetched only by who holds it.
     if ctx.config.git.is_none() {
         session::choose(&ctx.config, names)?;
     }
-    let writer =
-        Writer::open(&ctx.config, &Observers::default()).map_err(|error| match error.downcast_ref() {
-            Some(LockError::Held { .. }) => error
-                .context("another skep is at work here; a running controller is asked with `skep reconcile`"),
-            _ => error,
-        })?;
+    let writer = match Writer::open(&ctx.config, &Observers::default()) {
+        Ok(writer) => writer,
+        Err(error) => return handover::apply(ctx, &args, &handover::beside(ctx, error)?).await,
+    };
     let mut chosen = session::choose_newest(&ctx.config, names, true, &writer.sealing)?;
     session::complete_digests(&mut chosen, &writer.session).await;
     let mut specs = tell_specs(ctx, &writer, &chosen).await?;
@@ -80,7 +85,6 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
         specs.stack_removed(name);
     }
     let mut report = PlanReport::default();
-    let mut dark = false;
     for (name, message) in &chosen.invalid {
         report.customers.push(convert::customer(&session::invalid_plan(name, message)));
     }
@@ -91,22 +95,10 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
             progress.finish(&step.name, outcome.state.is_good(), &outcome.message);
         }
     }
-    for (name, applied) in &applied {
-        let Some(error) = &applied.error else { continue };
-        dark = true;
+    for (name, error) in applied.iter().filter_map(|(name, applied)| Some((name, applied.error.as_ref()?))) {
         tracing::error!("{name}: {error}");
-        let waiting = Waiting {
-            service: String::new(),
-            reason: WaitingReason::SwarmUnavailable,
-            message: error.to_string(),
-        };
-        let shown = report.customers.iter_mut().filter(|customer| customer.customer == *name);
-        shown.for_each(|customer| customer.waiting.push(convert::waiting(&waiting)));
     }
     ctx.print(&report, PlanReport::render)?;
-    if dark {
-        return Ok(FAILED);
-    }
     let unsettled = applied.values().any(|applied| applied.timed_out);
     Ok(report.apply_exit_status().max(u8::from(unsettled)))
 }
@@ -161,6 +153,14 @@ pub(super) fn customer(name: &str, applied: &Applied, no_wait: bool) -> PlanCust
     for (index, (step, outcome)) in applied.outcomes.iter().enumerate() {
         let view = step.service.as_ref().and_then(|key| last.services.get(key));
         let mut shown = convert::step(step);
+        // Nobody could say whether it went, but the last look did not find it any more.
+        let is_gone = step.action == Action::Remove
+            && applied.last.is_some()
+            && !last.steps.iter().any(|planned| planned.name == step.name);
+        let outcome = match outcome {
+            apply::Outcome::Unknown(_) if is_gone => &apply::Outcome::Applied,
+            outcome => outcome,
+        };
         shown.outcome = Some(convert::outcome(step, outcome, view, ending));
         // A later step of the same object says what became of it; the order stays. But the way
         // back is no success of the step that it undid.
@@ -170,5 +170,38 @@ pub(super) fn customer(name: &str, applied: &Applied, no_wait: bool) -> PlanCust
     }
     let mut ordered: Vec<_> = steps.into_values().collect();
     ordered.sort_by_key(|(index, _)| *index);
-    PlanCustomer { steps: ordered.into_iter().map(|(_, step)| step).collect(), ..convert::customer(&last) }
+    let mut shown = PlanCustomer {
+        steps: ordered.into_iter().map(|(_, step)| step).collect(),
+        ..convert::customer(&last)
+    };
+    // Whatever was seen before, nobody can tell how it stands now.
+    shown.waiting.extend(applied.error.as_ref().map(|error| {
+        let reason = WaitingReason::SwarmUnavailable;
+        convert::waiting(&Waiting { service: String::new(), reason, message: error.to_string() })
+    }));
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Step;
+
+    #[test]
+    fn a_removal_nobody_could_tell_of_is_done_when_nothing_is_left_of_it() {
+        let state = |action: Action, last: Option<Vec<Step>>| {
+            let step = Step { action, ..Step::example("acme_default") };
+            let outcomes = vec![(step, apply::Outcome::Unknown("not found (HTTP 500)".into()))];
+            let last = last.map(|steps| Plan { steps, ..Plan::default() });
+            let shown = customer("acme", &Applied { outcomes, last, ..Applied::default() }, false);
+            shown.steps[0].outcome.as_ref().map(|outcome| outcome.state)
+        };
+        let again = || vec![Step::example("acme_default")];
+        assert_eq!(state(Action::Remove, Some(Vec::new())), Some(OutcomeState::Converged));
+        for (action, last) in
+            [(Action::Remove, Some(again())), (Action::Remove, None), (Action::Update, Some(Vec::new()))]
+        {
+            assert_eq!(state(action, last), Some(OutcomeState::Unknown), "{action:?}");
+        }
+    }
 }

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use tokio::time::Instant;
 
 use super::{
     apply, audit, completions, demo, doctor, events, explain, history, import, lint, plan, reconcile, render,
     retry, run, schema, status, suspend, wait,
 };
-use crate::config::Flags;
+use crate::config::{Config, Flags};
 
 /// Keeps every Docker Swarm service at the highest semantic version its spec allows, by digest.
 #[derive(Debug, Parser)]
@@ -127,7 +129,8 @@ impl Command {
     pub fn takes_server(&self) -> bool {
         matches!(
             self,
-            Self::Reconcile(_)
+            Self::Apply(_)
+                | Self::Reconcile(_)
                 | Self::Suspend(_)
                 | Self::Resume(_)
                 | Self::Retry(_)
@@ -199,6 +202,22 @@ pub(super) fn customer_name(text: &str) -> Result<String, String> {
     })
 }
 
+/// Whom to wait for, and how long.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Awaited {
+    #[command(flatten)]
+    pub customers: Customers,
+    /// Give up after this time [default: rollout.timeout, 10m]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+impl Awaited {
+    pub fn deadline(&self, config: &Config) -> Instant {
+        Instant::now() + self.timeout.unwrap_or(config.rollout_timeout)
+    }
+}
+
 /// The customers to look at; none means all.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Customers {
@@ -208,6 +227,14 @@ pub struct Customers {
 }
 
 impl Customers {
+    /// Each by itself, or `None` for all.
+    pub fn each(&self) -> Vec<Option<&str>> {
+        match self.customers.as_slice() {
+            [] => vec![None],
+            names => names.iter().map(|name| Some(name.as_str())).collect(),
+        }
+    }
+
     pub fn includes(&self, name: &str) -> bool {
         self.customers.is_empty() || self.customers.iter().any(|customer| customer == name)
     }

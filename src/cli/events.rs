@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::listen::{self, LISTED_MAX, Listen};
 use super::remote::Remote;
 use super::{CLEAN, Context, args::customer_name};
 use crate::events::{self, Event, Filter, Follow, Head, Kind, Line, Reason, Since};
@@ -46,7 +47,7 @@ Examples:
   skep events -f
   skep events --customer acme --type Warning --since 2h
   skep events --reason RolloutFailed,RolledBack -n 20 --output json
-  skep events --server http://127.0.0.1:9741 -n 50
+  skep events --server http://127.0.0.1:9741 -n 50 -f
 
 Exit status:
   0  the events were shown
@@ -107,42 +108,50 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     Ok(CLEAN)
 }
 
-/// What `/api/v1/events` answers.
-#[derive(serde::Deserialize)]
-struct Listed {
-    events: Vec<serde_json::Value>,
-}
-
-/// The most that a controller gives at once.
-const LISTED_MAX: usize = 1000;
-
 /// Asks a running controller for its log.
 async fn ask(ctx: &mut Context, args: &Args) -> anyhow::Result<u8> {
-    if args.follow {
-        anyhow::bail!("--follow reads the log itself; follow GET /api/v1/events of the server as a stream");
+    let remote = Remote::new(&ctx.config);
+    let query = query(args, jiff::Timestamp::now());
+    let mut printer = Printer::new(ctx.json, ctx.style);
+    let mut seen = 0;
+    // Whoever follows and does not say how many wants all of them, as from the log itself.
+    if !args.follow || args.lines.is_some() {
+        let newest = listen::newest(&remote).await?;
+        let limit = args.lines.unwrap_or(LISTED_MAX).min(LISTED_MAX);
+        for line in listen::list(&remote, &query, limit).await? {
+            printer.print(&line, &mut ctx.out)?;
+            seen = line.head.seq;
+        }
+        ctx.out.flush()?;
+        // What was written meanwhile is in the list, or after it.
+        seen = seen.max(newest);
     }
+    if !args.follow {
+        return Ok(CLEAN);
+    }
+    let mut listening = Listen::new(&remote, query, seen);
+    loop {
+        printer.print(&listening.next().await?, &mut ctx.out)?;
+        ctx.out.flush()?;
+    }
+}
+
+/// The filter, as the API takes it.
+fn query(args: &Args, now: jiff::Timestamp) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    let since = args.since.map(|since| since.resolve(jiff::Timestamp::now()).to_string());
+    let since = args.since.map(|since| since.resolve(now).to_string());
     let reasons: Vec<&str> = args.reason.iter().map(|reason| reason.as_str()).collect();
     let reasons = Some(reasons.join(",")).filter(|reasons| !reasons.is_empty());
-    let limit = args.lines.unwrap_or(LISTED_MAX).min(LISTED_MAX).to_string();
     for (key, value) in [
         ("customer", args.customer.as_deref()),
         ("service", args.service.as_deref()),
         ("type", args.kind.map(Kind::as_str)),
         ("reason", reasons.as_deref()),
         ("since", since.as_deref()),
-        ("limit", Some(&limit)),
     ] {
         query.extend_pairs(value.map(|value| (key, value)));
     }
-    let listed: Listed = Remote::new(&ctx.config).get(&format!("/api/v1/events?{}", query.finish())).await?;
-    let mut printer = Printer::new(ctx.json, ctx.style);
-    for line in listed.events.iter().filter_map(|event| Line::parse(&event.to_string())) {
-        printer.print(&line, &mut ctx.out)?;
-    }
-    ctx.out.flush()?;
-    Ok(CLEAN)
+    query.finish()
 }
 
 /// Where the log is.

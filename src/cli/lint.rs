@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::{Context, FAILED};
 use crate::report::{LintReport, Style};
-use crate::source::{self, Beside, Standing};
+use crate::source::{self, Beside, Snapshot, Standing};
 use crate::spec::diagnostics::{self, Diagnostic, Severity};
 use crate::spec::parse::{Loaded, SpecFiles, load_with};
 
@@ -16,7 +16,7 @@ use crate::spec::parse::{Loaded, SpecFiles, load_with};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// Spec files, or directories of them [default: the specs directory]
+    /// Spec files, or directories of them [default: the specs directory, or the last commit fetched from git]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 }
@@ -50,8 +50,18 @@ struct Findings {
 /// When a path is not there or not a spec, or a directory cannot be read.
 pub fn run(ctx: &mut Context, args: &Args) -> anyhow::Result<u8> {
     let mut findings = Findings::default();
-    for (root, wanted) in roots(&args.paths, &ctx.config.specs_dir)? {
-        findings.add(&root, wanted.as_ref())?;
+    match &ctx.config.git {
+        Some(git) if args.paths.is_empty() => {
+            let tree = source::git::read_last(git, &ctx.config.state_dir)?;
+            let contents = Beside::of_commit(&tree, Standing::Visitor);
+            findings.add(Path::new(&git.path), tree.snapshot, &contents, None);
+        }
+        _ => {
+            for (root, wanted) in roots(&args.paths, &ctx.config.specs_dir)? {
+                let contents = Beside::new(&root, Standing::Visitor);
+                findings.add(&root, source::read(&root)?, &contents, wanted.as_ref());
+            }
+        }
     }
     let report = LintReport {
         files: findings.files,
@@ -110,8 +120,8 @@ fn slashed(path: &Path) -> String {
 }
 
 impl Findings {
-    fn add(&mut self, root: &Path, wanted: Option<&BTreeSet<String>>) -> anyhow::Result<()> {
-        let snapshot = source::read(root)?;
+    /// What the controller has in its environment is not known here, so `contents` is a visitor's.
+    fn add(&mut self, root: &Path, snapshot: Snapshot, contents: &Beside, wanted: Option<&BTreeSet<String>>) {
         let is_wanted = |file: &str| wanted.is_none_or(|wanted| wanted.contains(file));
         self.files += snapshot.files.keys().filter(|file| is_wanted(file)).count();
         let name = |file: &str| root.join(file).display().to_string();
@@ -123,14 +133,12 @@ impl Findings {
             }
         }
         let files = SpecFiles { files: snapshot.files };
-        // What the controller has in its environment is not known here.
-        let loaded = load_with(&files, &Beside::new(root, Standing::Visitor));
+        let loaded = load_with(&files, contents);
         for mut diagnostic in of_interest(loaded, wanted) {
             diagnostic.file = name(&diagnostic.file);
             self.diagnostics.push(diagnostic);
         }
         self.texts.files.extend(files.files.into_iter().map(|(file, text)| (name(&file), text)));
-        Ok(())
     }
 }
 

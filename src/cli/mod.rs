@@ -10,9 +10,11 @@ pub mod demo;
 pub mod doctor;
 pub mod events;
 pub mod explain;
+mod handover;
 pub mod history;
 pub mod import;
 pub mod lint;
+mod listen;
 mod output;
 pub mod plan;
 pub mod progress;
@@ -37,7 +39,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::Context as _;
 use serde::Serialize;
 
-pub use args::{Cli, Color, Command, Customers, Global, LogFormat, Output, ServiceName, not_yet};
+pub use args::{Awaited, Cli, Color, Command, Customers, Global, LogFormat, Output, ServiceName, not_yet};
 pub use output::{OutputClosed, Stdout, tell};
 
 use crate::config::{Config, Sources};
@@ -117,7 +119,7 @@ pub fn main(cli: Cli, env: &BTreeMap<String, String>) -> anyhow::Result<u8> {
     if named && !cli.command.takes_server() {
         anyhow::bail!(
             "this command asks the engine and the registries itself, not a server; leave out --server and \
-             SKEP_SERVER (reconcile, suspend, resume, retry, status, wait and events take them)"
+             SKEP_SERVER (apply, reconcile, suspend, resume, retry, status, wait and events take them)"
         );
     }
     let json = cli.global.output == Output::Json;

@@ -1,11 +1,8 @@
 //! `skep reconcile`: a running controller looks now.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
+use super::handover::{Asking, path};
 use super::remote::Remote;
-use super::{CLEAN, Context, Customers, FAILED, FOUND};
+use super::{Awaited, CLEAN, Context, FAILED, FOUND};
 use crate::http::Reconciled;
 use crate::report::StatusReport;
 
@@ -14,10 +11,7 @@ use crate::report::StatusReport;
 #[command(after_help = HELP)]
 pub struct Args {
     #[command(flatten)]
-    pub customers: Customers,
-    /// Give up after this time [default: rollout.timeout, 10m]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub timeout: Option<Duration>,
+    pub awaited: Awaited,
 }
 
 const HELP: &str = "\
@@ -30,20 +24,18 @@ Exit status:
   1  did not converge
   2  no controller answers, or nobody can tell";
 
-/// A controller holds a question no longer than four minutes.
-const ASK_FOR: Duration = Duration::from_secs(120);
-
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     let remote = Remote::new(&ctx.config);
-    let deadline = Instant::now() + args.timeout.unwrap_or(ctx.config.rollout_timeout);
-    let names: Vec<Option<&str>> = match args.customers.customers.as_slice() {
-        [] => vec![None],
-        names => names.iter().map(|name| Some(name.as_str())).collect(),
-    };
-    let asked = names.into_iter().map(|name| converge(&remote, name, deadline));
+    let deadline = args.awaited.deadline(&ctx.config);
     let mut report = StatusReport::default();
     let mut exit = CLEAN;
-    for answer in futures::future::try_join_all(asked).await? {
+    // All are woken before any is waited for.
+    let mut all = Vec::new();
+    for name in args.awaited.customers.each() {
+        all.push(Asking::begin(&remote, &path("reconcile", name, None), "", name).await?);
+    }
+    for asking in all {
+        let answer = asking.answer(deadline, |_| {}).await?;
         exit = exit.max(status(&answer));
         report.customers.extend(answer.status.customers);
     }
@@ -51,35 +43,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     Ok(exit)
 }
 
-/// Asks until it is told, or the time is over.
-async fn converge(remote: &Remote, name: Option<&str>, deadline: Instant) -> anyhow::Result<Reconciled> {
-    loop {
-        let wait = deadline.saturating_duration_since(Instant::now()).min(ASK_FOR);
-        let answer = ask(remote, &path("reconcile", name, None), "", wait).await?;
-        if !answer.timed_out || Instant::now() >= deadline {
-            return Ok(answer);
-        }
-    }
-}
-
-/// One question that may take `wait`.
-pub(super) async fn ask(
-    remote: &Remote,
-    path: &str,
-    query: &str,
-    wait: Duration,
-) -> anyhow::Result<Reconciled> {
-    let path = format!("{path}?wait={}ms{query}", wait.as_millis());
-    remote.post(&path, Vec::new(), wait).await
-}
-
-/// Names have no letters that mean something in a URL.
-pub(super) fn path(verb: &str, customer: Option<&str>, service: Option<&str>) -> String {
-    let parts = [customer, service].into_iter().flatten();
-    parts.fold(format!("/api/v1/{verb}"), |path, part| format!("{path}/{part}"))
-}
-
-pub(super) fn status(answer: &Reconciled) -> u8 {
+fn status(answer: &Reconciled) -> u8 {
     match answer.converged {
         Some(true) => CLEAN,
         Some(false) => FOUND,

@@ -7,7 +7,8 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode, header};
+use hyper::header::{self, HeaderName};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
@@ -15,12 +16,15 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::config::{Config, Listen};
 use crate::dial::Stream;
 use crate::http::{self, Secret};
+use crate::state_dir::StateDir;
 use crate::text::printable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For answers that wait for nothing.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+const JSON: (HeaderName, &str) = (header::ACCEPT, "application/json");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Where the controller is.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,14 +44,35 @@ pub struct Remote {
     no_token: String,
 }
 
+/// An answer that says what is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub status: StatusCode,
+    message: String,
+}
+
 impl Remote {
-    /// The one that `--server` names, else the one that this configuration would run.
+    /// The one that `--server` names, else the one at work on the state directory, else the one
+    /// that this configuration would run.
     pub fn new(config: &Config) -> Self {
-        let (place, name) = match (&config.server, &config.http_listen) {
-            (Some(server), _) => (place(server), server.clone()),
-            (None, Listen::Tcp(address)) => (Place::Tcp(address.to_string()), format!("http://{address}")),
-            (None, Listen::Unix(path)) => (Place::Unix(path.clone()), format!("unix://{}", path.display())),
-        };
+        let known = config.server.clone().or_else(|| StateDir::api(&config.state_dir));
+        Self::at(
+            config,
+            known.unwrap_or_else(|| match &config.http_listen {
+                Listen::Tcp(address) => format!("http://{address}"),
+                Listen::Unix(path) => format!("unix://{}", path.display()),
+            }),
+        )
+    }
+
+    /// The one at work on the state directory.
+    pub fn beside(config: &Config) -> Option<Self> {
+        StateDir::api(&config.state_dir).map(|url| Self::at(config, url))
+    }
+
+    fn at(config: &Config, name: String) -> Self {
+        let place = place(&name);
         let path = http::token_path(config.http_token_file.as_deref(), &config.state_dir);
         let (token, no_token) = match Secret::read(&path) {
             Ok(token) => (Some(token), String::new()),
@@ -56,12 +81,17 @@ impl Remote {
         Self { place, name, token, no_token }
     }
 
+    /// As it is told.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The answer to a look.
     ///
     /// # Errors
     /// When there is none, or it says what is wrong.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.answer(self.send("GET", path, Vec::new(), "application/json"), ANSWER_TIMEOUT).await
+        self.answer(self.send("GET", path, Vec::new(), &[JSON]), ANSWER_TIMEOUT).await
     }
 
     /// The answer to something asked for, which may take `within`.
@@ -77,7 +107,26 @@ impl Remote {
         if self.token.is_none() {
             bail!("no token for {}: {}; name it with http.token_file", self.name, self.no_token);
         }
-        self.answer(self.send("POST", path, body, "application/json"), within + ANSWER_TIMEOUT).await
+        self.answer(self.send("POST", path, body, &[JSON]), within + ANSWER_TIMEOUT).await
+    }
+
+    /// A stream of server-sent events after the one with the ID `last`; it comes as long as the
+    /// controller sends it.
+    ///
+    /// # Errors
+    /// When there is no answer, or (a [`Refusal`]) it says what is wrong.
+    pub async fn stream(&self, path: &str, last: u64) -> anyhow::Result<Incoming> {
+        let headers = [(header::ACCEPT, "text/event-stream"), (LAST_EVENT_ID, &last.to_string())];
+        let begun = async {
+            let response = self.send("GET", path, Vec::new(), &headers).await?;
+            if response.status().is_success() {
+                return Ok(response.into_body());
+            }
+            let (status, body) = self.read(response).await?;
+            Err(self.refusal(status, &body).into())
+        };
+        let begun = tokio::time::timeout(ANSWER_TIMEOUT, begun).await;
+        begun.with_context(|| format!("{} does not answer", self.name))?
     }
 
     async fn answer<T: DeserializeOwned>(
@@ -85,21 +134,25 @@ impl Remote {
         sent: impl Future<Output = anyhow::Result<Response<Incoming>>>,
         within: Duration,
     ) -> anyhow::Result<T> {
-        let read = async {
-            let response = sent.await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body =
-                body.map_err(|error| anyhow::anyhow!("{}: its answer broke off: {error}", self.name))?;
-            anyhow::Ok((status, body.to_bytes()))
-        };
+        let read = async { self.read(sent.await?).await };
         let answered = tokio::time::timeout(within, read).await;
         let (status, body) = answered.with_context(|| format!("{} does not answer", self.name))??;
         if !status.is_success() {
-            bail!("{}: {}", self.name, told(status, &body));
+            return Err(self.refusal(status, &body).into());
         }
         serde_json::from_slice(&body)
             .with_context(|| format!("{} is no skep: its answer cannot be read", self.name))
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> anyhow::Result<(StatusCode, Bytes)> {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("{}: its answer broke off: {error}", self.name))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> Refusal {
+        Refusal { message: format!("{}: {}", self.name, told(status, body)), status }
     }
 
     async fn send(
@@ -107,7 +160,7 @@ impl Remote {
         method: &str,
         path: &str,
         body: Vec<u8>,
-        accept: &str,
+        headers: &[(HeaderName, &str)],
     ) -> anyhow::Result<Response<Incoming>> {
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
         let connected = connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut));
@@ -124,7 +177,10 @@ impl Remote {
             Place::Unix(_) => "localhost",
         };
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, host);
-        request = request.header(header::ACCEPT, accept).header(header::CONTENT_TYPE, "application/json");
+        request = request.header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
         if let Some(token) = self.token.as_ref().filter(|_| method != "GET") {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
         }

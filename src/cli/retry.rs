@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::reconcile;
+use super::handover::{Asking, path};
 use super::remote::Remote;
 use super::session::{self, Observers, Writer};
-use super::{Context, FAILED, ServiceName, apply};
+use super::{Context, FAILED, ServiceName, apply, handover};
 use crate::controller::orders::{Retry, forget_refusals};
 use crate::controller::{ApplyOnce, apply_once};
 use crate::events::Trigger;
@@ -26,14 +26,13 @@ pub struct Args {
     pub version: Option<semver::Version>,
 }
 
-/// A controller holds a question no longer than four minutes.
-const ASK_FOR: Duration = Duration::from_secs(230);
-
 const HELP: &str = "\
 Examples:
   skep retry acme/frontend
   skep retry acme/frontend --version 1.10.0
-  skep retry acme/frontend --server http://127.0.0.1:9741   (beside `skep run`)
+  skep retry acme/frontend --server http://127.0.0.1:9741
+
+A controller that is at work on the same state directory is asked to do it.
 
 Exit status:
   0  converged
@@ -42,7 +41,7 @@ Exit status:
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     if ctx.config.server.is_some() {
-        return ask(ctx, &args).await;
+        return ask(ctx, &args, &Remote::new(&ctx.config)).await;
     }
     let ServiceName { customer, service } = &args.service;
     let chosen = session::choose(&ctx.config, std::slice::from_ref(customer))?;
@@ -53,7 +52,10 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
             .map_or_else(|| format!("has no service {service:?}"), |(_, why)| why.clone());
         anyhow::bail!("{customer}: {why}");
     };
-    let writer = Writer::open(&ctx.config, &Observers::default())?;
+    let writer = match Writer::open(&ctx.config, &Observers::default()) {
+        Ok(writer) => writer,
+        Err(error) => return ask(ctx, &args, &handover::beside(ctx, error)?).await,
+    };
     let name = service_name(customer, service);
     let retry = Retry { service: service.clone(), version: args.version.as_ref().map(ToString::to_string) };
     let count = forget_refusals(writer.session.memory.as_ref(), customer, &retry)?;
@@ -94,13 +96,14 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
 }
 
 /// Asks a running controller, and waits for what comes of it.
-async fn ask(ctx: &mut Context, args: &Args) -> anyhow::Result<u8> {
+async fn ask(ctx: &mut Context, args: &Args, remote: &Remote) -> anyhow::Result<u8> {
     let ServiceName { customer, service } = &args.service;
-    let path = reconcile::path("retry", Some(customer), Some(service));
+    let path = path("retry", Some(customer), Some(service));
     let version = args.version.as_ref().map(|version| version.to_string().replace('+', "%2B"));
-    let query = version.map(|version| format!("&version={version}")).unwrap_or_default();
-    let wait = ctx.config.rollout_timeout.min(ASK_FOR);
-    let mut answer = reconcile::ask(&Remote::new(&ctx.config), &path, &query, wait).await?;
+    let query = version.map(|version| format!("version={version}")).unwrap_or_default();
+    let deadline = Instant::now() + ctx.config.rollout_timeout;
+    let asking = Asking::begin(remote, &path, &query, Some(customer)).await?;
+    let mut answer = asking.answer(deadline, |_| {}).await?;
     let is_wanted = |found: &ServiceStatus| found.service == *service;
     answer.status.customers.iter_mut().for_each(|customer| customer.services.retain(is_wanted));
     let exit = match (answer.timed_out, answer.status.exit_status()) {

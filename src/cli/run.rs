@@ -2,6 +2,7 @@
 
 mod secrets;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -114,6 +115,26 @@ impl Socket {
         })
     }
 
+    /// Where this machine reaches it.
+    fn url(&self) -> std::io::Result<String> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let mut address = listener.local_addr()?;
+                match address.ip() {
+                    IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+                    IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+                    _ => {}
+                }
+                format!("http://{address}")
+            }
+            Self::Unix(listener) => {
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().unwrap_or(Path::new(""));
+                format!("unix://{}", std::path::absolute(path)?.display())
+            }
+        })
+    }
+
     fn shared(&self) -> std::io::Result<http::Listener> {
         Ok(match self.try_clone()? {
             Self::Tcp(listener) => http::Listener::Tcp(tokio::net::TcpListener::from_std(listener)?),
@@ -166,6 +187,7 @@ async fn run_with(
 ) -> anyhow::Result<Option<Next>> {
     let shared = listener.shared().context("cannot use the listening socket")?;
     let secrets = Secrets::read(config)?;
+    tell_api(&writer, listener);
     let stop_http = CancellationToken::new();
     let hangup = Arc::new(Notify::new());
     let (controller, wakeups) = assemble(config, &writer, &hangup, Arc::<Watcher>::clone(watcher));
@@ -173,6 +195,7 @@ async fn run_with(
         token: secrets.token.clone(),
         hosts: Hosts(config.http_hosts.clone()),
         board: Arc::clone(&watcher.board),
+        ledger: Arc::clone(&watcher.ledger),
         events: StateDir::existing(&config.state_dir)?.events(),
         memory: Arc::clone(&writer.session.memory),
         orders: writer.reconciler.orders.clone(),
@@ -186,7 +209,8 @@ async fn run_with(
     let hooks = Hooks::new(secrets.hooks.clone(), source, api.poke.clone(), metrics);
     let served = Served { state: watcher.state.clone(), api: Arc::new(api), hooks: Arc::new(hooks) };
     let server = tokio::spawn(http::serve(shared, served, stop_http.clone().cancelled_owned()));
-    tracing::info!(specs = %config.specs_dir.display(), listen = %config.http_listen, "running");
+    let specs = config.git.as_ref().map_or(config.specs_dir.display().to_string(), |git| git.shown_url());
+    tracing::info!(specs, listen = %config.http_listen, "running");
     let next = Mutex::new(None);
     let shutdown = async {
         let told = until_told(ctx, (config, &secrets), signals, &hangup, listener).await;
@@ -199,6 +223,14 @@ async fn run_with(
     stop_http.cancel();
     server.await.context("the HTTP server panicked")??;
     Ok(next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// For commands that find the state directory in use.
+fn tell_api(writer: &Writer, listener: &Socket) {
+    let told = listener.url().and_then(|url| writer.tell_api(&url));
+    if let Err(error) = told {
+        tracing::warn!(%error, "cannot note where the API is; commands need --server to find it");
+    }
 }
 
 /// The controller and what wakes it, as the configuration has them; `hangup` does what SIGHUP does.
@@ -366,6 +398,25 @@ mod tests {
         let error = bind(&config).unwrap_err().to_string();
         assert!(error.contains("http.allow_remote = true"), "{error}");
         assert!(bind(&Config { http_allow_remote: true, ..config }).is_ok());
+    }
+
+    #[test]
+    fn others_are_told_an_address_that_leads_here() {
+        let listen = |address: &str| {
+            let config = Config {
+                http_listen: Listen::Tcp(address.parse().unwrap()),
+                http_allow_remote: true,
+                ..Config::default()
+            };
+            bind(&config).unwrap().url().unwrap()
+        };
+        assert!(
+            listen("0.0.0.0:0").starts_with("http://127.0.0.1:") && !listen("127.0.0.1:0").ends_with(":0")
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("skep.sock");
+        let config = Config { http_listen: Listen::Unix(path.clone()), ..Config::default() };
+        assert_eq!(bind(&config).unwrap().url().unwrap(), format!("unix://{}", path.display()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::controller::orders::Orders;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read, Sealing, Specs};
-use crate::controller::{Reconciler, Request, Settler, Snapshots, is_condition, plan_only};
+use crate::controller::{Reconciler, RemovedObjects, Request, Settler, Snapshots, is_condition, plan_only};
 use crate::events::{self, Clock, Conditions, Event, EventObserver, Filter, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
 use crate::plan::prune::Inventory;
@@ -207,7 +207,7 @@ pub struct Writer {
     /// How specs are read that are to be carried out.
     pub sealing: Sealing,
     /// Held as long as this lives.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 /// What a [`Writer`] is made of.
@@ -280,7 +280,12 @@ impl Writer {
         let Parts { rollout_timeout, content_key, lock, .. } = parts;
         let session = Session::with_clients(clients, Arc::clone(&memory), rollout_timeout);
         let recorder = Recorder::new(log, clock, observer, open);
-        let settler = Settler { memory: Arc::clone(&memory), recorder: recorder.clone(), rollout_timeout };
+        let settler = Settler {
+            memory: Arc::clone(&memory),
+            recorder: recorder.clone(),
+            rollout_timeout,
+            removed: RemovedObjects::default(),
+        };
         let applier = Applier {
             swarm: Arc::clone(&session.swarm),
             registry: Arc::clone(&session.registry),
@@ -297,7 +302,15 @@ impl Writer {
             conditions: Mutex::new(conditions),
             orders: Orders::default(),
         });
-        Self { session, reconciler, sealing: Sealing::controller(content_key), _lock: lock }
+        Self { session, reconciler, sealing: Sealing::controller(content_key), lock }
+    }
+
+    /// Tells other processes where the API of this one is, as long as this lives.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn tell_api(&self, url: &str) -> std::io::Result<()> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.tell_api(url))
     }
 }
 

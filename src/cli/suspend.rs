@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::args::customer_name;
-use super::reconcile::path;
+use super::handover::path;
 use super::remote::Remote;
 use super::{CLEAN, Context, ServiceName};
 use crate::http::{Held, Suspending};

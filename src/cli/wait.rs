@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::remote::Remote;
 use super::session::Session;
-use super::{Context, Customers, FAILED, status};
+use super::{Awaited, Context, FAILED, status};
 use crate::report::{ServiceStatus, StatusReport, SyncState};
 use crate::swarm::{ErrorClass, SwarmError};
 
@@ -15,10 +15,7 @@ use crate::swarm::{ErrorClass, SwarmError};
 #[command(after_help = HELP)]
 pub struct Args {
     #[command(flatten)]
-    pub customers: Customers,
-    /// Give up after this time [default: rollout.timeout, 10m]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub timeout: Option<Duration>,
+    pub awaited: Awaited,
 }
 
 const HELP: &str = "\
@@ -34,9 +31,9 @@ Exit status:
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
-    let deadline = Instant::now() + args.timeout.unwrap_or(ctx.config.rollout_timeout);
+    let deadline = args.awaited.deadline(&ctx.config);
     let progress = ctx.progress();
-    let names = &args.customers.customers;
+    let names = &args.awaited.customers.customers;
     let mut session = match ctx.config.server {
         Some(_) => None,
         None => Some(Session::read_only(&ctx.config)?),

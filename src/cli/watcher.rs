@@ -1,14 +1,14 @@
 //! What `skep run` shows of what its controller does: metrics, readiness, the board.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::convert;
+use super::{apply, convert};
 use crate::controller::{Observer, Report, SpecsRead};
-use crate::http::{Board, Health, Highest, HttpState, Metrics, Part};
+use crate::http::{Board, Health, Highest, HttpState, Ledger, Metrics, Part};
 use crate::plan::Plan;
 use crate::state::WaitingReason;
 use crate::swarm::SwarmError;
@@ -25,6 +25,7 @@ pub fn state() -> HttpState {
 pub struct Watcher {
     pub state: HttpState,
     pub board: Arc<Board>,
+    pub ledger: Arc<Ledger>,
     /// The services of each customer at its last pass.
     known: Mutex<HashMap<String, Vec<String>>>,
     /// Customers for whom a registry does not answer, and why.
@@ -34,9 +35,6 @@ pub struct Watcher {
 impl Observer for Watcher {
     fn pass(&self, customer: &str, duration: Duration, result: Result<&Report, &SwarmError>) {
         self.state.metrics.reconciled(duration);
-        let begun = tokio::time::Instant::now() - duration;
-        let shown = result.map(|report| convert::status(&report.plan, report.revision.as_deref()));
-        self.board.pass(customer, begun, shown.map_err(|error| error.message.as_str()));
         match result {
             Ok(report) => {
                 self.state.health.seen(Part::Swarm, Ok(()));
@@ -56,7 +54,7 @@ impl Observer for Watcher {
     fn specs_read(&self, result: Result<&SpecsRead, &str>) {
         let health = &self.state.health;
         health.seen(Part::Specs, result.map(drop));
-        let Ok(read) = result else { return };
+        let Ok(read) = result else { return self.board.specs_were_read() };
         if read.customers == 0 {
             // Without a customer there is nothing more to see.
             health.seen(Part::Swarm, Ok(()));
@@ -66,8 +64,20 @@ impl Observer for Watcher {
         self.seed(read);
     }
 
+    fn specs_gone(&self, gone: &BTreeSet<String>) {
+        self.board.set_gone(gone);
+    }
+
+    fn did(&self, customer: &str, begun: tokio::time::Instant, result: Result<&Report, &SwarmError>) {
+        self.ledger.pass(customer, begun, result);
+        let shown = result.map(|report| convert::status(&report.plan, report.revision.as_deref()));
+        self.board.pass(customer, begun, shown.map_err(|error| error.message.as_str()));
+    }
+
     fn specs_invalid(&self, invalid: &BTreeMap<String, String>) {
         self.board.invalid(invalid);
+        // The last that is told of a reading.
+        self.board.specs_were_read();
     }
 
     fn forget(&self, customer: &str) {
@@ -86,7 +96,8 @@ impl Observer for Watcher {
 
 impl Watcher {
     pub fn new(state: HttpState) -> Self {
-        Self { state, board: Arc::default(), known: Mutex::default(), dark: Mutex::default() }
+        let ledger = Arc::new(Ledger::new(apply::customer));
+        Self { state, board: Arc::default(), ledger, known: Mutex::default(), dark: Mutex::default() }
     }
 
     /// Nobody can tell of a service until its first pass, and that must be seen too: an

@@ -22,13 +22,15 @@ impl Controller {
         keys: &mut HashMap<tokio::task::Id, String>,
     ) {
         match joined {
-            Ok((id, (key, duration, result))) => {
+            Ok((id, (key, begun, duration, result))) => {
                 keys.remove(&id);
                 self.lanes.ended(&key, duration);
                 self.queue.done(&key);
+                self.observer.did(&key, begun, result.as_ref());
                 if result.as_ref().is_ok_and(|report| report.plan.is_gone) {
                     self.specs.stack_removed(&key);
                     self.forget(&key);
+                    self.observer.specs_gone(&self.gone());
                     return;
                 }
                 if self.specs.get(&key).is_some() {
@@ -56,6 +58,9 @@ impl Controller {
         };
         if next != Next::Again {
             self.conflicts.remove(key);
+        }
+        if matches!(next, Next::Settled | Next::Retry(_)) {
+            self.pruning.remove(key);
         }
         match next {
             Next::Settled => self.retries.succeeded(key),

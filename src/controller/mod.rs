@@ -31,11 +31,13 @@ use tokio::time::Instant;
 
 use crate::events::{About, Kind, Reason, Trigger};
 use crate::image::Repository;
+use crate::plan::prune::Inventory;
 use crate::swarm::SwarmError;
 
 pub use jitter::Jitter;
 use lanes::Lanes;
 pub use once::{Applied, ApplyOnce, apply_once};
+pub use prune::RemovedObjects;
 pub use queue::Queue;
 pub use reading::SpecsRead;
 pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
@@ -65,6 +67,10 @@ pub trait Observer: Send + Sync {
     fn specs_read(&self, result: Result<&SpecsRead, &str>);
     /// The customers whose spec has errors now, with the first of them.
     fn specs_invalid(&self, _invalid: &BTreeMap<String, String>) {}
+    /// The customers whose file is gone and whose stack may be removed. Told before `specs_read`.
+    fn specs_gone(&self, _gone: &BTreeSet<String>) {}
+    /// What a pass did, also over a customer whose file is gone.
+    fn did(&self, _customer: &str, _begun: Instant, _result: Result<&Report, &SwarmError>) {}
     fn forget(&self, customer: &str);
     /// The loop is alive.
     fn heartbeat(&self);
@@ -92,6 +98,8 @@ pub struct Controller {
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
     lanes: Lanes,
+    /// Customers for whom a person asked for all removals, until they come to rest.
+    pruning: BTreeSet<String>,
     specs_failed: bool,
     /// The observer has heard of all customers.
     told_of_specs: bool,
@@ -111,7 +119,8 @@ struct Wanted {
     with_all: bool,
 }
 
-type Done = (String, Duration, Result<Report, SwarmError>);
+/// Whose pass began when, how long it took, and what it brought.
+type Done = (String, Instant, Duration, Result<Report, SwarmError>);
 
 impl Controller {
     pub fn new(
@@ -131,6 +140,7 @@ impl Controller {
             conflicts: HashMap::new(),
             quarantined: HashMap::new(),
             lanes: Lanes::default(),
+            pruning: BTreeSet::new(),
             specs_failed: false,
             told_of_specs: false,
             repositories: BTreeMap::new(),
@@ -218,7 +228,7 @@ impl Controller {
             Trigger::Manual => now.saturating_duration_since(since),
             _ => self.settings.poll_registry.mul_f64(1.5),
         };
-        let inventory = Arc::clone(self.specs.inventory());
+        let inventory = self.inventory(key);
         // Of a stack that goes, all is wanted, named by a spec or not.
         let alone = !with_all && self.specs.get(key).is_some() && self.queue.depth() <= ALONE_MAX;
         let revision = self.specs.revision().map(str::to_owned);
@@ -233,8 +243,17 @@ impl Controller {
         }
     }
 
+    /// What may be removed of a customer.
+    fn inventory(&self, key: &str) -> Arc<Inventory> {
+        let mut inventory = Arc::clone(self.specs.inventory());
+        if self.pruning.contains(key) {
+            Arc::make_mut(&mut inventory).allowed = true;
+        }
+        inventory
+    }
+
     fn is_due(&self, key: &str) -> bool {
-        let inventory = self.specs.inventory();
+        let inventory = self.inventory(key);
         inventory.complete && inventory.due(key).is_some_and(|due| due <= self.reconciler.recorder.now())
     }
 
@@ -277,13 +296,13 @@ impl Controller {
     async fn woken(&mut self, wake: Wake, wakeups: &Wakeups) {
         match wake {
             Wake::Specs(trigger) => self.read_specs(trigger, wakeups).await,
-            Wake::Pushed => {
-                self.specs.poke();
-                self.read_specs(Trigger::Spec, wakeups).await;
-            }
             Wake::Files(files) => {
                 let read = self.specs.read_touched(&files, self.reconciler.recorder.now());
                 self.take_specs(read, Trigger::Spec, wakeups).await;
+            }
+            Wake::Pushed => {
+                self.specs.poke();
+                self.read_specs(Trigger::Spec, wakeups).await;
             }
             Wake::Resync => self.want_all(Trigger::Resync),
             Wake::Swarm => self.want_all(Trigger::Swarm),
@@ -309,25 +328,43 @@ impl Controller {
                     self.want(&key, Trigger::Registry, Instant::now());
                 }
             }
-            Wake::Manual(customer) => {
-                self.specs.poke();
-                // For one customer no file is read anew that did not change.
-                let reads = if customer.is_none() { Trigger::Manual } else { Trigger::Spec };
-                self.read_specs(reads, wakeups).await;
-                match customer {
-                    None => self.want_all(Trigger::Manual),
-                    Some(name) if self.specs.get(&name).is_none() => {}
-                    Some(name) => {
-                        self.quarantined.remove(&name);
-                        self.want(&name, Trigger::Manual, Instant::now());
-                    }
-                }
-            }
+            Wake::Manual(customer) => self.asked(customer, false, wakeups).await,
+            Wake::Prune(customer) => self.asked(customer, true, wakeups).await,
             Wake::Hangup => {
                 self.specs.poke();
                 self.read_specs(Trigger::Manual, wakeups).await;
                 self.want_all(Trigger::Manual);
             }
+        }
+    }
+
+    /// A person wants a customer looked at, or all of them.
+    async fn asked(&mut self, customer: Option<String>, allow_prune: bool, wakeups: &Wakeups) {
+        self.specs.poke();
+        // For one customer no file is read anew that did not change.
+        let reads = if customer.is_none() { Trigger::Manual } else { Trigger::Spec };
+        self.read_specs(reads, wakeups).await;
+        if allow_prune {
+            self.allow_prune(customer.as_deref());
+        }
+        match customer {
+            None => self.want_all(Trigger::Manual),
+            Some(name) if self.specs.get(&name).is_none() => {}
+            Some(name) => {
+                self.quarantined.remove(&name);
+                self.want(&name, Trigger::Manual, Instant::now());
+            }
+        }
+    }
+
+    /// Whole stacks too, of customers whose file is gone.
+    fn allow_prune(&mut self, only: Option<&str>) {
+        let inventory = Arc::clone(self.specs.inventory());
+        let is_meant = |name: &&String| only.is_none_or(|only| only == *name);
+        let all = inventory.customers.keys().chain(inventory.gone.keys());
+        self.pruning.extend(all.filter(is_meant).cloned());
+        for name in inventory.gone.keys().filter(is_meant) {
+            self.want(name, Trigger::Manual, Instant::now());
         }
     }
 
@@ -341,6 +378,7 @@ impl Controller {
     fn forget(&mut self, key: &str) {
         self.queue.remove(&key.to_owned());
         self.wanted.remove(key);
+        self.pruning.remove(key);
         self.retries.succeeded(key);
         self.conflicts.remove(key);
         self.lanes.forget(key);
@@ -360,5 +398,5 @@ impl Controller {
 async fn pass(reconciler: Arc<Reconciler>, key: String, request: Request) -> Done {
     let begun = Instant::now();
     let result = reconciler.reconcile(&request).await;
-    (key, begun.elapsed(), result)
+    (key, begun, begun.elapsed(), result)
 }

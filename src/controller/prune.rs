@@ -1,9 +1,41 @@
 //! What is remembered of removals.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use jiff::{SignedDuration, Timestamp};
+
 use super::Settler;
 use super::stale::OLDER_VIEW_MAX;
 use crate::memory::{self, Removed, ServiceMemory};
 use crate::plan::{Action, ObjectKind, Plan, Step, Write};
+
+/// Networks, secrets and configs that this process removed, by ID. An engine goes on listing a
+/// network until the last container on it has stopped.
+#[derive(Clone, Debug, Default)]
+pub struct RemovedObjects(Arc<Mutex<HashMap<String, Timestamp>>>);
+
+/// Containers are given longer to stop by hardly anybody; then the removal is only told again.
+const LISTED_MAX: SignedDuration = SignedDuration::from_hours(1);
+
+impl RemovedObjects {
+    /// Notes that a step removed something.
+    pub fn note(&self, step: &Step, now: Timestamp) {
+        let Write::Remove { id } = &step.write else { return };
+        let Ok(mut removed) = self.0.lock() else { return };
+        removed.retain(|_, time| now.duration_since(*time).abs() < LISTED_MAX);
+        if step.kind != ObjectKind::Service {
+            removed.insert(id.clone(), now);
+        }
+    }
+
+    /// Whether a step would remove what is gone already.
+    pub fn has(&self, step: &Step, now: Timestamp) -> bool {
+        let Write::Remove { id } = &step.write else { return false };
+        let removed = self.0.lock().ok().and_then(|removed| removed.get(id).copied());
+        removed.is_some_and(|time| now.duration_since(time).abs() < LISTED_MAX)
+    }
+}
 
 impl Settler {
     /// Notes, ahead of the calls, which services are removed: they count towards what may be

@@ -1,6 +1,6 @@
 //! What the controller makes of a reading of the specs: whom to look at, whom to forget, which repositories to ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -60,6 +60,7 @@ impl Controller {
                 self.specs_failed = false;
                 self.count_repositories(&changes);
                 let read = self.read_now(&changes);
+                self.observer.specs_gone(&self.gone());
                 self.observer.specs_read(Ok(&read));
                 self.observer.specs_invalid(&self.specs.invalid_messages());
                 if self.reconciler.recorder.tell(changes.events).await {
@@ -99,6 +100,12 @@ impl Controller {
             false => changes.changed.iter().filter_map(|name| self.specs.get(name)).map(keys).collect(),
         };
         SpecsRead { services, all, customers: self.specs.customers().len() }
+    }
+
+    /// The customers whose file is gone and whose stack may be removed.
+    pub(super) fn gone(&self) -> BTreeSet<String> {
+        let inventory = self.specs.inventory();
+        inventory.gone.keys().filter(|key| inventory.due(key).is_some()).cloned().collect()
     }
 
     fn count_repositories(&mut self, changes: &Changes) {

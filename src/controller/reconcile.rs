@@ -143,6 +143,7 @@ impl Reconciler {
         self.tell_conditions(request, &plan).await;
         // What is removed may let go of more that can be removed then.
         let removing = applied().any(|(step, _)| step.action == Action::Remove);
+        applied().for_each(|(step, _)| self.settler.removed.note(step, self.recorder.now()));
         let is_rolling = removing || !rolling.is_empty();
         self.snapshots.set_rolling(&customer.name, rolling);
         let next = match next(&outcomes, is_rolling) {
@@ -363,6 +364,7 @@ pub fn is_condition(reason: Reason) -> bool {
             | Reason::RegistryUnavailable
             | Reason::SwarmUnavailable
             | Reason::PruneHeld
+            | Reason::DriftDetected
     )
 }
 

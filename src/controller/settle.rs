@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::prune::RemovedObjects;
 use super::stale::OLDER_VIEW_MAX;
 use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
@@ -25,6 +26,7 @@ pub struct Settler {
     pub memory: Arc<dyn Memory>,
     pub recorder: Recorder,
     pub rollout_timeout: Duration,
+    pub removed: RemovedObjects,
 }
 
 impl Settler {

@@ -141,8 +141,9 @@ impl Specs {
 
     /// The same, with the first error of each.
     pub fn invalid_messages(&self) -> BTreeMap<String, String> {
-        let message = |(name, told): (&String, &Told)| Some((name.clone(), told.invalid.clone()?));
-        self.told.iter().filter_map(message).collect()
+        // What was wrong with a file that is gone concerns nobody any more.
+        let there = self.told.iter().filter(|(_, told)| told.gone.is_none());
+        there.filter_map(|(name, told)| Some((name.clone(), told.invalid.clone()?))).collect()
     }
 
     /// What the last reading says about removal.
@@ -216,7 +217,7 @@ impl Specs {
         let found = self.reader.replace(tree.snapshot.clone());
         self.rules_unread = rules_unread(&found.problems).is_some();
         self.first = false;
-        let contents = Beside::without_files(self.sealing.standing);
+        let contents = Beside::of_commit(tree, self.sealing.standing);
         let mut changes = self.take(&found, true, &contents, trigger, now);
         for event in &mut changes.events {
             event.revision = Some(tree.revision.commit.clone());

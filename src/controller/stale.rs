@@ -56,7 +56,7 @@ impl Settler {
 
     fn is_older_view(&self, customer: &str, step: &Step, observed: &ObservedState) -> bool {
         if step.kind != ObjectKind::Service {
-            return false;
+            return self.removed.has(step, self.recorder.now());
         }
         let memory = self.memory.service(&step.name);
         if step.action == Action::Remove {

@@ -43,6 +43,8 @@ pub enum Wake {
     Registry(BTreeSet<Repository>),
     /// A person asks: read the specs and look at this customer, or at all, with nothing from a cache.
     Manual(Option<String>),
+    /// As `Manual`, and a person asks for all removals.
+    Prune(Option<String>),
     /// SIGHUP: read and ask everything again.
     Hangup,
 }
@@ -88,6 +90,11 @@ impl Poke {
     /// Has a customer, or all of them, looked at anew. False: the loop has ended.
     pub async fn manual(&self, customer: Option<String>) -> bool {
         self.wakes.send(Wake::Manual(customer)).await.is_ok()
+    }
+
+    /// As `manual`, with all removals allowed until the customers have come to rest.
+    pub async fn prune(&self, customer: Option<String>) -> bool {
+        self.wakes.send(Wake::Prune(customer)).await.is_ok()
     }
 
     /// The source of the specs may have something new. False: too much waits already.

@@ -128,6 +128,9 @@ impl Conditions {
     }
 }
 
+/// Conditions whose end is told as `Recovered`.
+const RECOVERING: &[Reason] = &[Reason::RegistryUnavailable, Reason::SwarmUnavailable, Reason::PruneHeld];
+
 enum Ended {
     Nothing,
     One(Reason),
@@ -137,7 +140,7 @@ enum Ended {
 fn ended_by(event: &Event) -> Ended {
     match event.reason {
         _ if event.count.is_some() => Ended::One(event.reason),
-        Reason::Recovered => Ended::Any(&[Reason::RegistryUnavailable, Reason::SwarmUnavailable]),
+        Reason::Recovered => Ended::Any(RECOVERING),
         Reason::Resumed => Ended::One(Reason::Suspended),
         _ => Ended::Nothing,
     }
@@ -168,7 +171,7 @@ fn closing(customer: Option<&str>, key: &Key, old: &Active, trigger: Trigger) ->
         });
     }
     match reason {
-        Reason::RegistryUnavailable | Reason::SwarmUnavailable => {
+        reason if RECOVERING.contains(reason) => {
             events.push(event(Kind::Normal, Reason::Recovered, format!("is over: {}", old.message)));
         }
         Reason::Suspended => {

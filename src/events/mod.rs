@@ -215,7 +215,7 @@ reasons! {
     RegistryUnavailable,
     /// The Docker engine or the Swarm's leader does not answer.
     SwarmUnavailable,
-    /// Something that was unavailable answers again.
+    /// Something that was unavailable answers again, a spec is valid again, or what was held is not any more.
     Recovered,
     /// This controller now leads.
     LeaderElected,

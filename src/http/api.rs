@@ -2,32 +2,28 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Served;
 use super::access::{Hosts, Secret};
 use super::board::Board;
-use crate::controller::orders::{Orders, Retry};
+use super::ledger::Ledger;
+use crate::controller::orders::Orders;
 use crate::controller::wakeups::Poke;
 use crate::memory::{Hold, HoldMemory, Memory, hold_name};
-use crate::report::StatusReport;
 use crate::text::printable;
 
 /// Requests that may wait for a reconcile at the same time.
 const WAITERS_MAX: usize = 16;
-/// A connection does not live longer than five minutes.
-const WAIT_MAX: Duration = Duration::from_secs(240);
 pub(super) const REASON_CHARS_MAX: usize = 500;
 
 /// What the API's handlers work with.
@@ -35,6 +31,7 @@ pub struct Api {
     pub token: Secret,
     pub hosts: Hosts,
     pub board: Arc<Board>,
+    pub ledger: Arc<Ledger>,
     /// The directory of the event log.
     pub events: PathBuf,
     pub memory: Arc<dyn Memory>,
@@ -69,16 +66,6 @@ impl IntoResponse for Refused {
     }
 }
 
-/// What came of `reconcile`.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Reconciled {
-    /// `null`: nobody waited, or nobody can tell.
-    pub converged: Option<bool>,
-    pub timed_out: bool,
-    #[serde(flatten)]
-    pub status: StatusReport,
-}
-
 /// What holds a customer or service at run time now.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Held {
@@ -101,21 +88,10 @@ pub struct Suspending {
     pub until: Option<Timestamp>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Waiting {
-    wait: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Retrying {
-    wait: Option<String>,
-    version: Option<String>,
-}
-
-type Answer<T> = Result<T, Refused>;
+pub(super) type Answer<T> = Result<T, Refused>;
 
 impl Api {
-    fn customer(&self, name: &str) -> Answer<Vec<String>> {
+    pub(super) fn customer(&self, name: &str) -> Answer<Vec<String>> {
         self.board.services(name).ok_or_else(|| {
             let names = self.board.names();
             let near = crate::text::nearest(name, names.iter().map(String::as_str));
@@ -124,50 +100,12 @@ impl Api {
         })
     }
 
-    fn service(&self, customer: &str, service: &str) -> Answer<()> {
+    pub(super) fn service(&self, customer: &str, service: &str) -> Answer<()> {
         let services = self.customer(customer)?;
         if services.iter().any(|known| known == service) {
             return Ok(());
         }
         Err(Refused(StatusCode::NOT_FOUND, format!("{customer} has no service {service:?}")))
-    }
-
-    /// Wakes the loop, and waits as long as was asked for it to come to rest.
-    async fn act(
-        &self,
-        customer: Option<String>,
-        wait: Option<&str>,
-    ) -> Answer<(StatusCode, Json<Reconciled>)> {
-        let wait = wait.map(parse_wait).transpose()?;
-        // Before anything is woken, so that no pass is missed.
-        let mut changed = self.board.watch();
-        let since = Instant::now();
-        let place = match wait {
-            Some(_) => Some(self.limits.waiters.try_acquire().map_err(|_| busy("too many wait already"))?),
-            None => None,
-        };
-        if !self.poke.manual(customer.clone()).await {
-            return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, "the controller has ended".into()));
-        }
-        let only = customer.as_deref();
-        let Some(wait) = wait else {
-            let accepted = Reconciled { converged: None, timed_out: false, status: self.board.report(only) };
-            return Ok((StatusCode::ACCEPTED, Json(accepted)));
-        };
-        let settled = async { while !self.board.settled(only, since) && changed.changed().await.is_ok() {} };
-        let timed_out = tokio::select! {
-            () = settled => false,
-            () = tokio::time::sleep(wait) => true,
-            () = self.stop.cancelled() => true,
-        };
-        drop(place);
-        let status = self.board.report(only);
-        let converged = match status.exit_status() {
-            2.. => None,
-            0 if !timed_out || self.board.settled(only, since) => Some(true),
-            _ => Some(false),
-        };
-        Ok((StatusCode::OK, Json(Reconciled { converged, timed_out, status })))
     }
 
     /// Writes a hold, or takes it away.
@@ -261,12 +199,6 @@ pub(super) fn busy(message: &str) -> Refused {
     Refused(StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
 }
 
-fn parse_wait(text: &str) -> Answer<Duration> {
-    let wait = humantime::parse_duration(text)
-        .map_err(|_| Refused(StatusCode::BAD_REQUEST, "`wait` is a duration such as 30s".into()))?;
-    Ok(wait.min(WAIT_MAX))
-}
-
 pub(super) async fn customers(State(served): State<Served>) -> Response {
     Json(served.api.board.report(None)).into_response()
 }
@@ -274,22 +206,6 @@ pub(super) async fn customers(State(served): State<Served>) -> Response {
 pub(super) async fn customer(State(served): State<Served>, Path(name): Path<String>) -> Answer<Response> {
     served.api.customer(&name)?;
     Ok(Json(served.api.board.report(Some(&name))).into_response())
-}
-
-pub(super) async fn reconcile_all(
-    State(served): State<Served>,
-    Query(asked): Query<Waiting>,
-) -> Answer<Response> {
-    Ok(served.api.act(None, asked.wait.as_deref()).await?.into_response())
-}
-
-pub(super) async fn reconcile(
-    State(served): State<Served>,
-    Path(name): Path<String>,
-    Query(asked): Query<Waiting>,
-) -> Answer<Response> {
-    served.api.customer(&name)?;
-    Ok(served.api.act(Some(name), asked.wait.as_deref()).await?.into_response())
 }
 
 pub(super) async fn suspend(
@@ -322,23 +238,6 @@ pub(super) async fn resume_service(
     // A service that left its spec may have left a hold.
     served.api.customer(&name)?;
     served.api.resume(&name, Some(&service)).await
-}
-
-pub(super) async fn retry(
-    State(served): State<Served>,
-    Path((name, service)): Path<(String, String)>,
-    Query(asked): Query<Retrying>,
-) -> Answer<Response> {
-    served.api.service(&name, &service)?;
-    if let Some(version) = &asked.version
-        && semver::Version::parse(version).is_err()
-    {
-        return Err(Refused(StatusCode::BAD_REQUEST, format!("{version:?} is no version")));
-    }
-    if !served.api.orders.retry(&name, Retry { service, version: asked.version }) {
-        return Err(busy("too many retries wait already"));
-    }
-    Ok(served.api.act(Some(name), asked.wait.as_deref()).await?.into_response())
 }
 
 /// The middleware before everything under `/api` and the page: `Host`, and the token for

@@ -1,7 +1,8 @@
 //! What the last pass of each customer showed, for whoever asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,6 +17,12 @@ use crate::text::printable;
 #[derive(Debug)]
 pub struct Board {
     customers: Mutex<BTreeMap<String, Entry>>,
+    /// Customers whose file is gone, and whose stack is still to be removed.
+    gone: Mutex<BTreeSet<String>>,
+    /// When the specs were last read, well or not.
+    read: Mutex<Option<Instant>>,
+    /// What times are told from to whoever is not of this process.
+    origin: Instant,
     /// Counts what changed, for those who wait.
     changed: watch::Sender<u64>,
 }
@@ -41,7 +48,13 @@ const MESSAGE_CHARS_MAX: usize = 300;
 
 impl Default for Board {
     fn default() -> Self {
-        Self { customers: Mutex::default(), changed: watch::Sender::new(0) }
+        Self {
+            customers: Mutex::default(),
+            gone: Mutex::default(),
+            read: Mutex::default(),
+            origin: Instant::now(),
+            changed: watch::Sender::new(0),
+        }
     }
 }
 
@@ -76,7 +89,49 @@ impl Board {
         if let Some(entry) = self.lock().get_mut(customer) {
             entry.last = Some(Last { begun, status });
         }
+        self.stir();
+    }
+
+    /// Has those look again who wait for something to change.
+    fn stir(&self) {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// The specs were read now, well or not.
+    pub fn specs_were_read(&self) {
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.stir();
+    }
+
+    pub fn is_read_since(&self, since: Instant) -> bool {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|read| read >= since)
+    }
+
+    /// The customers whose file is gone, and whose stack is still to be removed.
+    pub fn set_gone(&self, gone: &BTreeSet<String>) {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone_from(gone);
+        self.stir();
+    }
+
+    pub fn gone(&self) -> BTreeSet<String> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A time as others are told it, to ask for what came since.
+    pub fn mark(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The time that was told so; never one that is still to come.
+    pub fn at(&self, mark: u64) -> Instant {
+        let now = Instant::now();
+        self.origin.checked_add(Duration::from_nanos(mark)).map_or(now, |at| at.min(now))
+    }
+
+    /// The customers that have services, whose passes say how they stand.
+    pub fn looked_at(&self) -> Vec<String> {
+        let entries = self.lock();
+        entries.iter().filter(|(_, entry)| !entry.services.is_empty()).map(|(name, _)| name.clone()).collect()
     }
 
     pub fn forget(&self, customer: &str) {
@@ -170,7 +225,6 @@ fn unknown(key: &str, why: &str) -> ServiceStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn specs(keys: &[&str]) -> BTreeMap<String, Vec<String>> {
         BTreeMap::from([("acme".to_owned(), keys.iter().map(|key| (*key).to_owned()).collect())])
@@ -216,6 +270,14 @@ mod tests {
         board.invalid(&BTreeMap::new());
         assert_eq!(board.names(), ["acme"]);
         assert_eq!(board.report(None).exit_status(), 0);
+    }
+
+    #[test]
+    fn a_mark_is_the_time_it_was_made_of() {
+        let board = Board::default();
+        let now = Instant::now();
+        assert_eq!(board.at(board.mark(now)), now);
+        assert!(board.at(u64::MAX) <= Instant::now());
     }
 
     #[test]

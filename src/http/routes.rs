@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use serde_json::{Map, Value, json};
 
-use super::{Served, api, hooks, page, stream};
+use super::{Served, act, api, hooks, page, stream};
 use crate::config::Hook;
 
 /// <https://prometheus.io/docs/specs/om/open_metrics_spec/>, "Overall Structure".
@@ -67,7 +67,7 @@ fn hook_security(hook: Hook) -> (&'static str, &'static [&'static str]) {
     }
 }
 
-const WAIT: &[&str] = &["wait"];
+const WAIT: &[&str] = &["wait", "until", "since", "allow_prune"];
 const EVENTS: &[&str] = &["customer", "service", "type", "reason", "since", "after", "limit"];
 
 /// All that is guarded by `Host`, and by the token where it changes something.
@@ -79,13 +79,13 @@ pub(super) fn table() -> Vec<Route> {
         Route::new("get", "/api/v1/customers", "How all customers stand, as `skep status --output json`", &[], get(api::customers)),
         Route::new("get", "/api/v1/customers/{customer}", "How one customer stands", &[], get(api::customer)),
         Route::new("get", "/api/v1/events", "Events; with Accept: text/event-stream as they come", EVENTS, get(stream::events)),
-        Route::new("post", "/api/v1/reconcile", "Look at all customers now", WAIT, post(api::reconcile_all)),
-        Route::new("post", "/api/v1/reconcile/{customer}", "Look at a customer now", WAIT, post(api::reconcile)),
+        Route::new("post", "/api/v1/reconcile", "Look at all customers now", WAIT, post(act::reconcile_all)),
+        Route::new("post", "/api/v1/reconcile/{customer}", "Look at a customer now", WAIT, post(act::reconcile)),
         Route::new("post", "/api/v1/suspend/{customer}", "Hold a customer; the body has reason and until", &[], post(api::suspend)),
         Route::new("post", "/api/v1/suspend/{customer}/{service}", "Hold a service; the body has reason and until", &[], post(api::suspend_service)),
         Route::new("post", "/api/v1/resume/{customer}", "End the hold on a customer", &[], post(api::resume)),
         Route::new("post", "/api/v1/resume/{customer}/{service}", "End the hold on a service", &[], post(api::resume_service)),
-        Route::new("post", "/api/v1/retry/{customer}/{service}", "Forget refused versions and try again", &["wait", "version"], post(api::retry)),
+        Route::new("post", "/api/v1/retry/{customer}/{service}", "Forget refused versions and try again", &["wait", "until", "version"], post(act::retry)),
     ]
 }
 

@@ -53,6 +53,7 @@ async fn start_with(
         token: Secret::new(TOKEN).unwrap(),
         hosts: Hosts::default(),
         board: Arc::default(),
+        ledger: Arc::new(Ledger::new(told)),
         events: dir.path().to_owned(),
         memory: Arc::new(InMemory::default()),
         orders: Orders::default(),
@@ -68,6 +69,12 @@ async fn start_with(
     let shutdown = async move { drop(stopped.await) };
     let serving = tokio::spawn(serve(Listener::Tcp(listener), served, shutdown));
     Server { address, state, api, woken, asked, dir, stop, serving }
+}
+
+/// The customer's name, and how many steps were taken.
+fn told(customer: &str, applied: &crate::controller::Applied, _: bool) -> crate::report::PlanCustomer {
+    let customer = format!("{customer}: {}", applied.outcomes.len());
+    crate::report::PlanCustomer { customer, ..Default::default() }
 }
 
 /// The whole answer to `GET path`, on a connection of its own.

@@ -22,6 +22,28 @@ const REPOSITORY: &str = "registry.example.com/app";
 /// Stands for the hash of the service's spec as it is now.
 const CURRENT: &str = "current";
 
+impl super::Step {
+    /// One that means nothing, for tests of those who pass steps on.
+    pub(crate) fn example(name: &str) -> Self {
+        Self {
+            action: super::Action::Create,
+            kind: super::ObjectKind::Service,
+            name: name.into(),
+            service: None,
+            cause: super::Cause::Missing,
+            from: None,
+            to: None,
+            changes: Vec::new(),
+            drift: Vec::new(),
+            message: String::new(),
+            warnings: Vec::new(),
+            target: String::new(),
+            spec_hash: String::new(),
+            write: super::Write::CreateService { spec: Value::Null },
+        }
+    }
+}
+
 fn digest() -> impl Strategy<Value = Digest> {
     select(vec!["a", "b", "c"]).prop_map(|text| Digest::of(text.as_bytes()))
 }

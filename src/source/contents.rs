@@ -1,12 +1,15 @@
-//! What specs name besides themselves: files of the specs directory, and the environment.
+//! What specs name besides themselves: files of the specs directory or of their commit, and the environment.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::directory::{Stamp, open, read_bounded};
+use super::git::Tree;
 use crate::spec::{Content, Contents, SecretBytes};
 
 /// How often a file that changes under the reader is read before that is called a problem.
@@ -22,37 +25,54 @@ pub enum Standing {
     Visitor,
 }
 
-/// Content beside the specs of a directory.
+/// Content beside specs.
 pub struct Beside {
-    /// `None`: there is no directory.
-    root: Option<PathBuf>,
+    place: Place,
     standing: Standing,
     variable: fn(&str) -> Option<OsString>,
+}
+
+enum Place {
+    Directory(PathBuf),
+    /// What a commit holds at the paths that its specs name.
+    Commit(Arc<BTreeMap<String, Content>>),
 }
 
 impl Beside {
     /// Of this directory and this process.
     pub fn new(dir: &Path, standing: Standing) -> Self {
-        Self { root: Some(dir.to_owned()), standing, variable: |name| std::env::var_os(name) }
+        Self::at(Place::Directory(dir.to_owned()), standing)
     }
 
-    /// Of this process alone: specs that come from git name no files yet.
-    pub fn without_files(standing: Standing) -> Self {
-        Self { root: None, standing, variable: |name| std::env::var_os(name) }
+    /// Of this commit and this process.
+    pub fn of_commit(tree: &Tree, standing: Standing) -> Self {
+        Self::at(Place::Commit(Arc::clone(&tree.beside)), standing)
     }
 
+    fn at(place: Place, standing: Standing) -> Self {
+        Self { place, standing, variable: |name| std::env::var_os(name) }
+    }
+}
+
+/// What was read of a commit, at most so large.
+fn of_commit(files: &BTreeMap<String, Content>, path: &str, bytes_max: usize) -> Content {
+    match files.get(path) {
+        Some(Content::Found(bytes)) if bytes.reveal().len() > bytes_max => Content::TooLarge,
+        Some(content) => content.clone(),
+        None => Content::Missing,
+    }
+}
+
+impl Place {
     fn read(&self, path: &str, bytes_max: usize) -> io::Result<Content> {
         let relative = Path::new(path);
         if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
             return Ok(Content::Bad("is no path within the specs directory".into()));
         }
-        let Some(root) = &self.root else {
-            return Ok(Content::Bad(
-                "is a file beside specs that come from git, which is not built yet; use `environment` or `external`"
-                    .into(),
-            ));
+        let root = match self {
+            Self::Directory(root) => fs::canonicalize(root)?,
+            Self::Commit(files) => return Ok(of_commit(files, path, bytes_max)),
         };
-        let root = fs::canonicalize(root)?;
         for _ in 0..TRIES {
             let real = fs::canonicalize(root.join(relative))?;
             if !real.starts_with(&root) {
@@ -77,7 +97,7 @@ impl Beside {
 
 impl Contents for Beside {
     fn file(&self, path: &str, bytes_max: usize) -> Content {
-        match self.read(path, bytes_max) {
+        match self.place.read(path, bytes_max) {
             Ok(content) => content,
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Content::Missing,

@@ -4,12 +4,17 @@
 //! Nothing is ever checked out, and no hook, filter, submodule or symlink is followed. The
 //! `git` program is used, with argument lists (ADR 3).
 
+mod access;
+mod beside;
 mod command;
 mod fetch;
 mod fetcher;
+mod hold;
+mod listing;
 mod tree;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,6 +25,7 @@ use super::{Snapshot, SourceError};
 pub use fetcher::{Feed, Fetcher, Poke, State};
 
 use crate::config::GitConfig;
+use crate::spec::Content;
 
 /// The repository's folder in the state directory.
 const FOLDER: &str = "git";
@@ -47,6 +53,8 @@ impl Revision {
 pub struct Tree {
     pub revision: Revision,
     pub snapshot: Snapshot,
+    /// What stands at the paths that the specs name: secrets, configs, `env_file`.
+    pub beside: Arc<BTreeMap<String, Content>>,
 }
 
 /// What kind of trouble it is: the same kind is told once.

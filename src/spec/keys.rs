@@ -183,9 +183,10 @@ pub static VAR: Keys = Keys {
         key("default", Shape::Scalar, "Its value where neither the customer nor a template above gives one"),
         key("required", Shape::Boolean, "The customer must give it: so it is where there is no default"),
         key("values", TEXTS, "Of an enum: what it may be"),
+        key("pattern", Shape::Text, "Of a string: a regular expression that the whole value must match"),
         key("description", Shape::Text, "What it is for, said where it is missing"),
     ],
-    not_yet: &["pattern"],
+    not_yet: &[],
     refused: &[],
 };
 

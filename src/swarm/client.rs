@@ -288,8 +288,10 @@ impl Swarm for Client {
             let operation = operations(kind).remove;
             let path = format!("/{}s/{id}", kind.as_str());
             let call = Call { operation, method: Method::DELETE, path, auth: None, body: None };
+            // The engine knows a network of its own longer than the Swarm does, and says so with a 500.
+            let missing = format!("{id} not found");
             match self.call(call).await {
-                Err(error) if error.is_gone() => Ok(()),
+                Err(error) if error.is_gone() || error.message.contains(&missing) => Ok(()),
                 // What uses it is about to go, else nobody would ask.
                 Err(error) if error.message.contains("is in use by") => {
                     Err(SwarmError { class: ErrorClass::Transient, ..error })

@@ -57,7 +57,10 @@ pub fn over_socket(socket: &Path, request: Request<'_>) -> io::Result<Answer> {
 /// The stream's, and an answer that is not HTTP.
 pub fn exchange(input: impl Read, mut output: impl Write, request: Request<'_>) -> io::Result<Answer> {
     let Request { method, path, headers, body } = request;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        head += "Host: localhost\r\n";
+    }
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }

@@ -12,7 +12,7 @@ use skep::source::git::{Feed, Fetcher};
 use crate::origin::{GOOD, Origin};
 
 /// Far away: all that comes, comes by a poke.
-const NEVER: Duration = Duration::from_secs(3600);
+pub const NEVER: Duration = Duration::from_secs(3600);
 const LONG: Duration = Duration::from_secs(30);
 
 fn start(origin: &Origin) -> (Feed, Specs) {
@@ -22,7 +22,7 @@ fn start(origin: &Origin) -> (Feed, Specs) {
 }
 
 /// Waits for the end of a fetch that changed something, and reads.
-async fn read(feed: &Feed, specs: &mut Specs, until: impl Fn(&Feed) -> bool) -> Vec<NewEvent> {
+pub async fn read(feed: &Feed, specs: &mut Specs, until: impl Fn(&Feed) -> bool) -> Vec<NewEvent> {
     let mut changes = Box::pin(feed.changes());
     let looked = async {
         while !until(feed) {
@@ -35,15 +35,15 @@ async fn read(feed: &Feed, specs: &mut Specs, until: impl Fn(&Feed) -> bool) -> 
     events
 }
 
-fn fetched(feed: &Feed) -> bool {
+pub fn fetched(feed: &Feed) -> bool {
     feed.state().fetched
 }
 
-fn at(commit: &str) -> impl Fn(&Feed) -> bool {
+pub fn at(commit: &str) -> impl Fn(&Feed) -> bool {
     move |feed| feed.state().tree.is_some_and(|tree| tree.revision.commit == commit)
 }
 
-fn reasons(events: &[NewEvent]) -> Vec<Reason> {
+pub fn reasons(events: &[NewEvent]) -> Vec<Reason> {
     events.iter().map(|event| event.reason).collect()
 }
 
@@ -111,19 +111,4 @@ fn running_with(text: &str) -> usize {
     let holds =
         |path: &Path| std::fs::read(path).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text));
     processes.filter(|process| holds(&process.path().join("cmdline"))).count()
-}
-
-#[tokio::test]
-async fn a_file_beside_specs_is_said_to_be_out_of_reach() {
-    let origin = Origin::new();
-    let (feed, mut specs) = start(&origin);
-    read(&feed, &mut specs, fetched).await;
-    let spec = format!("{GOOD}secrets = [\"key\"]\n[secrets.key]\nfile = \"key.txt\"\n");
-    origin.write("specs/key.txt", b"content");
-    let commit = origin.push("specs/acme.toml", &spec, "with a secret");
-    feed.poke();
-    let events = read(&feed, &mut specs, at(&commit)).await;
-    assert_eq!(reasons(&events), [Reason::SpecInvalid]);
-    assert!(events[0].message.contains("come from git"), "{}", events[0].message);
-    assert_eq!(specs.customers().count(), 1, "the last good one stays in force");
 }

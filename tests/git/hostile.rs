@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::origin::{GOOD, Origin};
 
 /// A commit whose tree has entries that no working tree could have.
-fn commit_tree(origin: &Origin, entries: &[(&str, &str, &[u8])]) {
+pub fn commit_tree(origin: &Origin, entries: &[(&str, &str, &[u8])]) {
     let mut listing = Vec::new();
     for (mode, object, name) in entries {
         let kind = if *mode == "160000" { "commit" } else { "blob" };
@@ -15,12 +15,33 @@ fn commit_tree(origin: &Origin, entries: &[(&str, &str, &[u8])]) {
         listing.push(0);
     }
     let specs = feed(origin, &["mktree", "-z", "--missing"], &listing);
-    let root = feed(origin, &["mktree"], format!("040000 tree {specs}\tspecs\n").as_bytes());
-    let commit = origin.run(&["commit-tree", "-p", "HEAD", "-m", "hostile", &root]);
-    origin.run(&["push", "-q", "-f", "origin", &format!("{commit}:refs/heads/main")]);
+    push_commit(origin, &specs, "hostile");
 }
 
-fn feed(origin: &Origin, arguments: &[&str], input: &[u8]) -> String {
+/// Puts a commit on the branch that follows `HEAD` and has this tree as its `specs`: past a push,
+/// with which git would refuse some of them.
+pub fn push_commit(origin: &Origin, specs: &str, subject: &str) {
+    let root = feed(origin, &["mktree"], format!("040000 tree {specs}\tspecs\n").as_bytes());
+    let commit = origin.run(&["commit-tree", "-p", "HEAD", "-m", subject, &root]);
+    let objects = origin.work().join(".git/objects");
+    std::fs::write(origin.bare().join("objects/info/alternates"), format!("{}\n", objects.display()))
+        .unwrap();
+    std::fs::write(origin.bare().join("refs/heads/main"), format!("{commit}\n")).unwrap();
+}
+
+/// A tree of entries that git would refuse to make.
+pub fn raw_tree(origin: &Origin, entries: &[(&str, &[u8], &str)]) -> String {
+    let mut raw = Vec::new();
+    for (mode, name, id) in entries {
+        raw.extend(format!("{mode} ").bytes());
+        raw.extend(*name);
+        raw.push(0);
+        raw.extend((0..20).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).unwrap()));
+    }
+    feed(origin, &["hash-object", "-t", "tree", "-w", "--stdin", "--literally"], &raw)
+}
+
+pub fn feed(origin: &Origin, arguments: &[&str], input: &[u8]) -> String {
     let mut git = origin.command(&origin.work());
     let mut git = git.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     git.stdin.take().unwrap().write_all(input).unwrap();
@@ -29,7 +50,7 @@ fn feed(origin: &Origin, arguments: &[&str], input: &[u8]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn blob(origin: &Origin, text: &[u8]) -> String {
+pub fn blob(origin: &Origin, text: &[u8]) -> String {
     feed(origin, &["hash-object", "-w", "--stdin"], text)
 }
 
@@ -82,15 +103,7 @@ fn paths_that_climb_are_never_taken() {
         let before = repository.fetch().unwrap();
         let good = blob(&origin, GOOD.as_bytes());
         let inner = feed(&origin, &["mktree"], format!("100644 blob {good}\tevil.toml\n").as_bytes());
-        let raw = {
-            let mut raw = format!("40000 {name}\0").into_bytes();
-            raw.extend((0..20).map(|at| u8::from_str_radix(&inner[at * 2..at * 2 + 2], 16).unwrap()));
-            raw
-        };
-        let specs = feed(&origin, &["hash-object", "-t", "tree", "-w", "--stdin", "--literally"], &raw);
-        let root = feed(&origin, &["mktree"], format!("040000 tree {specs}\tspecs\n").as_bytes());
-        let commit = origin.run(&["commit-tree", "-p", "HEAD", "-m", "climb", &root]);
-        origin.run(&["push", "-q", "-f", "origin", &format!("{commit}:refs/heads/main")]);
+        push_commit(&origin, &raw_tree(&origin, &[("40000", name.as_bytes(), &inner)]), "climb");
         let error = repository.fetch().unwrap_err();
         assert!(error.message.contains("cannot fetch"), "{name}: {error}");
         assert_eq!(repository.last_good().unwrap().unwrap(), before);
@@ -103,12 +116,12 @@ fn too_many_files_refuse_the_commit() {
     let repository = origin.repository(&origin.url(), "");
     let before = repository.fetch().unwrap();
     let good = blob(&origin, GOOD.as_bytes());
-    let names: Vec<String> = (0..10_001).map(|number| format!("c{number}.toml")).collect();
+    let names: Vec<String> = (0..20_001).map(|number| format!("c{number}.toml")).collect();
     let entries: Vec<(&str, &str, &[u8])> =
         names.iter().map(|name| ("100644", good.as_str(), name.as_bytes())).collect();
     commit_tree(&origin, &entries);
     let error = repository.fetch().unwrap_err();
-    assert!(error.message.contains("more than 10000 files"), "{error}");
+    assert!(error.message.contains("more than 20000 files"), "{error}");
     assert_eq!(repository.last_good().unwrap().unwrap(), before);
 }
 

@@ -13,10 +13,21 @@ fn ssh_key(origin: &Origin, name: &str) -> String {
     std::fs::read_to_string(key.with_extension("pub")).unwrap()
 }
 
-fn sign_with_ssh(origin: &Origin, name: &str) {
+pub fn sign_with_ssh(origin: &Origin, name: &str) {
     origin.run(&["config", "gpg.format", "ssh"]);
     origin.run(&["config", "user.signingKey", origin.path(name).to_str().unwrap()]);
     origin.run(&["config", "commit.gpgSign", "true"]);
+}
+
+/// In `skep.toml`, after `prepare`.
+pub const LINES: &str = "verify = \"head\"\nallowed_signers_file = \"signers\"";
+
+/// Ada may sign, and does from now on; Mallory may not.
+pub fn prepare(origin: &Origin) {
+    let public = ssh_key(origin, "ada");
+    ssh_key(origin, "mallory");
+    origin.file("signers", &format!("ada@example.com {public}"));
+    sign_with_ssh(origin, "ada");
 }
 
 fn gpg(origin: &Origin, arguments: &[&str]) -> Vec<u8> {

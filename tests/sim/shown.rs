@@ -1,6 +1,6 @@
 //! All that skep shows while it runs: its log, what `status` and `plan` print, the metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use skep::cli::convert;
 use skep::cli::watcher::{self, Watcher};
 use skep::controller::{Observer, Report, SpecsRead};
 use skep::swarm::SwarmError;
+use tokio::time::Instant;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -84,6 +85,14 @@ impl Observer for Shown {
 
     fn specs_invalid(&self, invalid: &BTreeMap<String, String>) {
         self.watcher.specs_invalid(invalid);
+    }
+
+    fn specs_gone(&self, gone: &BTreeSet<String>) {
+        self.watcher.specs_gone(gone);
+    }
+
+    fn did(&self, customer: &str, begun: Instant, result: Result<&Report, &SwarmError>) {
+        self.watcher.did(customer, begun, result);
     }
 
     fn forget(&self, customer: &str) {

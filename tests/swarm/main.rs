@@ -7,10 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
 mod adopt;
+mod api;
 #[path = "../bed/mod.rs"]
 mod bed;
 mod bed_itself;
 mod deploy;
+mod door;
 mod fail;
 mod faults;
 mod fields;
@@ -18,6 +20,7 @@ mod follow;
 mod look;
 mod many;
 mod postmortem;
+mod prune;
 mod renew;
 mod runner;
 mod running;
@@ -99,6 +102,29 @@ fn cases() -> Vec<Case> {
             own(2, 1),
             renew::a_task_is_made_after_the_first_token_died,
         ),
+        Case::new("api::apply_is_handed_over", ONE, api::apply_is_handed_over),
+        Case::new("api::commands_ask_the_controller", ONE, api::commands_ask_the_controller),
+        Case::new("api::streams_of_events", ONE, api::streams_of_events),
+        Case::new("api::a_registry_that_is_away_is_told", ONE, api::a_registry_that_is_away_is_told),
+        Case::new("prune::what_a_spec_no_longer_names_goes", ONE, prune::what_a_spec_no_longer_names_goes),
+        Case::new("prune::kept::what_is_in_use_stays", ONE, prune::kept::what_is_in_use_stays),
+        Case::new("prune::a_stack_goes_after_its_file", own(1, 1), prune::a_stack_goes_after_its_file),
+        Case::new(
+            "prune::kept::unreadable_specs_remove_nothing",
+            own(1, 1),
+            prune::kept::unreadable_specs_remove_nothing,
+        ),
+        Case::new(
+            "prune::too_much_at_once_waits_for_a_person",
+            own(1, 1),
+            prune::too_much_at_once_waits_for_a_person,
+        ),
+        Case::new(
+            "prune::kept::an_owner_that_changed_meanwhile_keeps_it",
+            ONE,
+            prune::kept::an_owner_that_changed_meanwhile_keeps_it,
+        ),
+        Case::new("prune::kept::prune_false_keeps_all", own(1, 1), prune::kept::prune_false_keeps_all),
         Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
         Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),
         Case::new(

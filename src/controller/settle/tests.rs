@@ -124,7 +124,12 @@ impl Scene {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let recorder = Recorder::new(log, Arc::new(move || now), Arc::new(|_, _| {}), Vec::new());
         let memory: Arc<dyn Memory> = Arc::new(InMemory::default());
-        let settler = Settler { memory, recorder, rollout_timeout: Duration::from_secs(600) };
+        let settler = Settler {
+            memory,
+            recorder,
+            rollout_timeout: Duration::from_secs(600),
+            removed: RemovedObjects::default(),
+        };
         let text = "[services.web]\nimage = \"r.example.com/a\"\n".to_owned();
         let files = SpecFiles { files: [("acme.toml".to_owned(), text)].into() };
         let customer = load(&files).customers.remove("acme").unwrap();
@@ -266,4 +271,58 @@ async fn what_swarm_took_back_was_made() {
         assert_eq!((done, open), if of_intent { (true, 0) } else { (false, 1) }, "{told:?}");
         assert!(told.contains(&(Reason::RolloutFailed, None)), "{told:?}");
     }
+}
+
+fn removal(kind: ObjectKind, name: &str) -> Step {
+    Step {
+        action: Action::Remove,
+        kind,
+        name: name.into(),
+        service: None,
+        cause: crate::plan::Cause::Unnamed,
+        from: None,
+        to: None,
+        changes: Vec::new(),
+        drift: Vec::new(),
+        message: format!("{name} removed"),
+        warnings: Vec::new(),
+        target: format!("removed {name}"),
+        spec_hash: String::new(),
+        write: crate::plan::Write::Remove { id: format!("id-of-{name}") },
+    }
+}
+
+#[test]
+fn what_is_removed_is_not_removed_again_while_the_engine_still_lists_it() {
+    let scene = Scene::new();
+    let [inner, outer] = ["acme_inner", "acme_outer"].map(|name| removal(ObjectKind::Network, name));
+    let plan = || Plan { steps: vec![inner.clone(), outer.clone()], ..Plan::default() };
+    let held = |plan: &mut Plan| scene.settler.hold_back("acme", plan, &ObservedState::default());
+    let mut before = plan();
+    assert_eq!(held(&mut before), []);
+    scene.settler.removed.note(&inner, scene.now);
+    let mut after = plan();
+    assert_eq!(held(&mut after), std::slice::from_ref(&inner));
+    assert_eq!(after.steps, std::slice::from_ref(&outer));
+    // Long after that, it is something else that is there.
+    let scene = Scene::new();
+    scene.settler.removed.note(&inner, scene.now - SignedDuration::from_hours(2));
+    assert_eq!(scene.settler.hold_back("acme", &mut plan(), &ObservedState::default()), []);
+}
+
+#[tokio::test]
+async fn objects_have_intents_of_their_own() {
+    let scene = Scene::new();
+    let recorder = &scene.settler.recorder;
+    let intent = |target: &str| NewEvent {
+        phase: Some(Phase::Intent),
+        target: Some(target.to_owned()),
+        ..scene.about.event(Kind::Normal, Reason::ServiceUpdated, None, target)
+    };
+    let written = recorder.record(vec![intent("removed a"), intent("removed b")]).await.unwrap();
+    let ids = |target: &str| recorder.open_about("acme", None, Some(target)).map(|intent| intent.id);
+    assert_eq!(ids("removed a"), Some(written[0].id.clone()));
+    assert_eq!(ids("removed b"), Some(written[1].id.clone()));
+    recorder.tell(vec![close(&scene.about, &written[0], Phase::Done, "")]).await;
+    assert_eq!((ids("removed a"), ids("removed b")), (None, Some(written[1].id.clone())));
 }

@@ -50,7 +50,7 @@ pub fn read_configured(config: &Config, sealing: &Sealing) -> Result<Read, Sourc
 /// Checks all specs of a commit.
 pub fn read_tree(tree: &Tree, sealing: &Sealing) -> Read {
     let source::Snapshot { files, problems } = tree.snapshot.clone();
-    let contents = Beside::without_files(sealing.standing);
+    let contents = Beside::of_commit(tree, sealing.standing);
     let read = load(files, problems, &BTreeSet::new(), &contents, sealing);
     Read { revision: Some(tree.revision.clone()), ..read }
 }

@@ -63,6 +63,7 @@ fn some_ends_are_news() {
     };
     check(Reason::RegistryUnavailable, Reason::Recovered);
     check(Reason::SwarmUnavailable, Reason::Recovered);
+    check(Reason::PruneHeld, Reason::Recovered);
     check(Reason::Suspended, Reason::Resumed);
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::*;
-use crate::controller::Wake;
 use crate::controller::orders::Retry;
+use crate::controller::{Next, Report, Wake};
 use crate::events::{Log, NewEvent, Options, Trigger};
 use crate::report::{ServiceStatus, StatusCustomer, SyncState, TaskCount};
 
@@ -155,6 +155,76 @@ async fn reconcile_wakes_and_waits_for_what_comes_of_it() {
     assert_eq!(answer["converged"], Value::Bool(false));
     assert_eq!(post(address, "/api/v1/reconcile/acme?wait=soon", "").await.0, 400);
     assert_eq!(post(address, "/api/v1/reconcile/nobody", "").await.0, 404);
+}
+
+/// A pass that left nothing under way, or something.
+fn passes(server: &Server, customer: &str, next: Next) {
+    let (plan, outcomes) = (crate::plan::Plan::default(), Vec::new());
+    let report = Report { plan, revision: None, outcomes, next, rolling: false };
+    let now = tokio::time::Instant::now();
+    server.api.ledger.pass(customer, now, Ok(&report));
+    server.api.board.pass(customer, now, Ok(stands(SyncState::InSync)));
+}
+
+#[tokio::test]
+async fn what_is_done_is_told_to_whoever_applies() {
+    let mut server = known().await;
+    let address = server.address;
+    let (status, begun) = post(address, "/api/v1/reconcile/acme?until=rest", "").await;
+    assert_eq!((status, &begun["applied"]), (202, &Value::Null));
+    assert_eq!(server.woken.recv().await, Some(Wake::Manual(Some("acme".into()))));
+    let on = format!("/api/v1/reconcile/acme?until=rest&since={}", begun["since"]);
+    passes(&server, "acme", Next::Settled);
+    let (_, answer) = post(address, &format!("{on}&wait=1ms"), "").await;
+    assert_eq!(answer["timed_out"], true, "the specs may be older than the question");
+    server.api.board.specs_were_read();
+    passes(&server, "acme", Next::Rolling);
+    let (_, answer) = post(address, &format!("{on}&wait=1ms"), "").await;
+    assert_eq!((&answer["timed_out"], &answer["since"]), (&Value::Bool(true), &begun["since"]));
+    let (_, sent) = post(address, &format!("{}&wait=60s", on.replace("rest", "pass")), "").await;
+    assert_eq!(sent["timed_out"], false, "what was sent is not waited for");
+    let asked = {
+        let path = format!("{on}&wait=60s");
+        tokio::spawn(async move { post(address, &path, "").await })
+    };
+    passes(&server, "acme", Next::Settled);
+    let (_, answer) = asked.await.unwrap();
+    assert_eq!(answer["timed_out"], false);
+    assert_eq!(answer["applied"]["customers"][0]["customer"], "acme: 0");
+    assert_eq!(answer["applied"]["customers"].as_array().unwrap().len(), 1, "{answer}");
+    let broken = BTreeMap::from([("hooli".to_owned(), "unknown key".to_owned())]);
+    server.api.board.invalid(&broken);
+    passes(&server, "globex", Next::Settled);
+    let (_, all) = post(address, &format!("{}&wait=60s", on.replace("/acme", "")), "").await;
+    let waiting = &all["applied"]["customers"][2];
+    assert_eq!(
+        (&waiting["customer"], &waiting["waiting"][0]["reason"]),
+        (&"hooli".into(), &"SpecInvalid".into())
+    );
+    assert!(server.woken.try_recv().is_err(), "who goes on waiting wakes nothing");
+}
+
+#[tokio::test]
+async fn a_customer_that_is_gone_is_asked_for_only_to_be_removed() {
+    let mut server = known().await;
+    let address = server.address;
+    server.api.board.set_gone(&BTreeSet::from(["hooli".to_owned()]));
+    server.api.board.specs_were_read();
+    assert_eq!(post(address, "/api/v1/reconcile/hooli?until=rest", "").await.0, 404);
+    while server.woken.try_recv().is_ok() {}
+    let (status, begun) = post(address, "/api/v1/reconcile/hooli?until=rest&allow_prune=true", "").await;
+    assert_eq!((status, server.woken.recv().await), (202, Some(Wake::Prune(Some("hooli".into())))));
+    server.api.board.specs_were_read();
+    let on = format!("/api/v1/reconcile/hooli?until=rest&allow_prune=true&since={}&wait=", begun["since"]);
+    assert_eq!(post(address, &format!("{on}1ms"), "").await.1["timed_out"], true, "it is still there");
+    passes(&server, "hooli", Next::Settled);
+    server.api.board.set_gone(&BTreeSet::new());
+    let (_, answer) = post(address, &format!("{on}60s"), "").await;
+    assert_eq!(answer["timed_out"], false);
+    assert_eq!(answer["applied"]["customers"][0]["customer"], "hooli: 0");
+    // For all of them, only who is allowed to waits for the ones that are gone.
+    let (status, _) = post(address, "/api/v1/reconcile?allow_prune=true", "").await;
+    assert_eq!((status, server.woken.recv().await), (202, Some(Wake::Prune(None))));
 }
 
 #[tokio::test]

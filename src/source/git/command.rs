@@ -8,11 +8,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 
+use super::hold::Hold;
 use super::{GitError, Repository, Trouble};
-use crate::config::GitAccess;
 
 /// Listings and blobs together; more is not a specs repository.
 pub(super) const OUTPUT_BYTES_MAX: u64 = 96 << 20;
@@ -21,9 +20,11 @@ const COMPLAINT_BYTES_MAX: u64 = 16 << 10;
 const COMPLAINT_CHARS_MAX: usize = 400;
 /// One pack, the largest file that git makes here.
 const FILE_BYTES_MAX: u64 = 512 << 20;
+/// Of address space, for each process: a pack, and what is made of it. A server that never ends its
+/// list of branches would else fill the machine's.
+const MEMORY_BYTES_MAX: u64 = 2 << 30;
 /// How often a call looks whether it is wanted still.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-const SECRET_BYTES_MAX: u64 = 64 << 10;
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What is taken over from our own environment: where programs are, and the way out.
 const KEPT: &[&str] = &[
@@ -63,27 +64,42 @@ pub(super) struct Output {
     pub stdout: Vec<u8>,
     /// Bounded, on one line, without secrets.
     pub complaint: String,
+    /// The same before it was cut short.
+    pub all: String,
 }
 
 /// What git is told besides its arguments.
 #[derive(Default)]
-struct Environment {
-    settings: Vec<(String, String)>,
-    variables: Vec<(String, String)>,
+pub(super) struct Environment {
+    pub(super) settings: Vec<(String, String)>,
+    pub(super) variables: Vec<(String, String)>,
     /// Never to be printed.
-    secrets: Vec<String>,
+    pub(super) secrets: Vec<String>,
+}
+
+/// What a program reads.
+#[derive(Clone, Copy)]
+pub(super) enum Input<'a> {
+    Bytes(&'a [u8]),
+    /// Nothing; but it counts as at work in the repository.
+    Hold(&'a Hold),
 }
 
 impl Repository {
     /// A call that needs the server.
-    pub(super) fn git_remote(&self, arguments: &[&str]) -> Result<Output, GitError> {
+    pub(super) fn git_remote(&self, hold: &Hold, arguments: &[&str]) -> Result<Output, GitError> {
         let environment = self.access()?;
-        self.run(arguments, &[], environment)
+        self.run(arguments, Input::Hold(hold), environment)
+    }
+
+    /// A call that changes what is here.
+    pub(super) fn git_held(&self, hold: &Hold, arguments: &[&str]) -> Result<Output, GitError> {
+        self.run(arguments, Input::Hold(hold), Environment::default())
     }
 
     /// A call that needs only what is here.
     pub(super) fn git(&self, arguments: &[&str], input: &[u8]) -> Result<Output, GitError> {
-        self.run(arguments, input, Environment::default())
+        self.run(arguments, Input::Bytes(input), Environment::default())
     }
 
     /// A local call with more settings and variables.
@@ -93,10 +109,16 @@ impl Repository {
         settings: Vec<(String, String)>,
         variables: Vec<(String, String)>,
     ) -> Result<Output, GitError> {
-        self.run(arguments, &[], Environment { settings, variables, secrets: Vec::new() })
+        let environment = Environment { settings, variables, secrets: Vec::new() };
+        self.run(arguments, Input::Bytes(&[]), environment)
     }
 
-    fn run(&self, arguments: &[&str], input: &[u8], environment: Environment) -> Result<Output, GitError> {
+    fn run(
+        &self,
+        arguments: &[&str],
+        input: Input<'_>,
+        environment: Environment,
+    ) -> Result<Output, GitError> {
         let mut command = Command::new("git");
         command.args(arguments).env("GIT_DIR", &self.dir);
         let settings = SETTINGS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
@@ -115,7 +137,7 @@ impl Repository {
     pub(super) fn run_program(
         &self,
         mut command: Command,
-        input: &[u8],
+        input: Input<'_>,
         secrets: &[String],
     ) -> Result<Output, GitError> {
         let given: Vec<_> =
@@ -139,20 +161,36 @@ impl Repository {
             ("GIT_SSH_VARIANT", "ssh"),
         ]);
         command.envs(given).process_group(0).current_dir("/");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.spawn().map_err(|error| {
-            let message = format!("cannot run `{program}`: {error}; install it");
-            GitError::new(Trouble::Local, message)
-        })?;
-        let (success, stdout, stderr) = self.attend(Group(child), input.to_vec())?;
+        let failed = |error: std::io::Error| {
+            let hint = if error.kind() == std::io::ErrorKind::NotFound { "; install it" } else { "" };
+            GitError::new(Trouble::Local, format!("cannot run `{program}`: {error}{hint}"))
+        };
+        let group = match input {
+            Input::Bytes(_) => Group(command.stdin(Stdio::piped()).spawn().map_err(failed)?),
+            Input::Hold(hold) => {
+                let input = hold.input().map_err(failed)?;
+                let group = Group(command.stdin(input).spawn().map_err(failed)?);
+                hold.note(&group.0);
+                group
+            }
+        };
+        let given = match input {
+            Input::Bytes(bytes) => bytes.to_vec(),
+            Input::Hold(_) => Vec::new(),
+        };
+        let (success, stdout, stderr) = self.attend(group, given)?;
         let mut complaint = String::from_utf8_lossy(&stderr).into_owned();
         for secret in secrets {
             complaint = complaint.replace(secret.as_str(), "***");
         }
-        let lines: Vec<&str> = complaint.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let complaint = crate::text::printable(&lines.join("; "), COMPLAINT_CHARS_MAX);
-        Ok(Output { success, stdout, complaint })
+        // Ssh puts its warnings in frames.
+        let line = |line: &'_ str| line.trim_matches(|c: char| c == '@' || c.is_whitespace()).to_owned();
+        let lines: Vec<String> = complaint.lines().map(line).filter(|line| !line.is_empty()).collect();
+        let all = lines.join("; ");
+        let complaint = crate::text::printable(&all, COMPLAINT_CHARS_MAX);
+        Ok(Output { success, stdout, complaint, all })
     }
 
     fn attend(&self, mut group: Group, input: Vec<u8>) -> Result<(bool, Vec<u8>, Vec<u8>), GitError> {
@@ -189,7 +227,7 @@ impl Repository {
         }
     }
 
-    fn in_time(&self, until: Instant) -> Result<(), GitError> {
+    pub(super) fn in_time(&self, until: Instant) -> Result<(), GitError> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(GitError::new(Trouble::Local, "skep is ending"));
         }
@@ -199,80 +237,10 @@ impl Repository {
         let within = humantime::format_duration(self.config.timeout);
         Err(GitError::new(Trouble::Unreachable, format!("git was not done within {within}")))
     }
-
-    /// The one way to the server that is allowed, and what opens it.
-    fn access(&self) -> Result<Environment, GitError> {
-        let config = &self.config;
-        let mut environment = Environment::default();
-        let scheme = config.scheme();
-        let setting = |key: String, value: &str| (key, value.to_owned());
-        environment.settings.push(setting(format!("protocol.{scheme}.allow"), "always"));
-        match &config.access {
-            GitAccess::None => {}
-            GitAccess::Password { username, file } => {
-                let secret = read_secret(file)?;
-                let pair = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{secret}"));
-                let key = format!("http.{}.extraHeader", config.origin());
-                environment.settings.push((key, format!("Authorization: Basic {pair}")));
-                environment.secrets.extend([secret, pair]);
-            }
-            GitAccess::Ssh { key, known_hosts } => {
-                environment.variables.push(("GIT_SSH_COMMAND".into(), ssh_command(key, known_hosts)));
-            }
-        }
-        if let Some(ca) = &config.ca_file {
-            environment.settings.push(("http.sslCAInfo".into(), ca.display().to_string()));
-        }
-        Ok(environment)
-    }
-}
-
-/// Git gives this line to a shell, so each word is quoted; the configuration lets only plain
-/// paths through.
-fn ssh_command(key: &Path, known_hosts: &Path) -> String {
-    let options = [
-        "BatchMode=yes".to_owned(),
-        "IdentitiesOnly=yes".into(),
-        "IdentityAgent=none".into(),
-        format!("IdentityFile={}", absolute(key)),
-        "StrictHostKeyChecking=yes".into(),
-        format!("UserKnownHostsFile={}", absolute(known_hosts)),
-        "GlobalKnownHostsFile=/dev/null".into(),
-        "UpdateHostKeys=no".into(),
-        "PreferredAuthentications=publickey".into(),
-        "ClearAllForwardings=yes".into(),
-        "ForwardAgent=no".into(),
-        "PermitLocalCommand=no".into(),
-        "ConnectTimeout=15".into(),
-    ];
-    let mut line = "ssh -F /dev/null".to_owned();
-    for option in options {
-        line.push_str(" -o ");
-        line.push_str(&quoted(&option));
-    }
-    line
-}
-
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 pub(super) fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
-}
-
-fn read_secret(file: &Path) -> Result<String, GitError> {
-    let mut text = String::new();
-    let read =
-        std::fs::File::open(file).and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text));
-    let shown = file.display();
-    read.map_err(|error| GitError::new(Trouble::Local, format!("cannot read {shown}: {error}")))?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() || secret.chars().any(char::is_control) {
-        let message = format!("{shown} is to hold one line, the secret, and nothing else");
-        return Err(GitError::new(Trouble::Local, message));
-    }
-    Ok(secret.to_owned())
 }
 
 fn too_much() -> GitError {
@@ -301,9 +269,11 @@ impl Group {
     }
 
     fn limit(&self) {
-        let limit = Rlimit { current: Some(FILE_BYTES_MAX), maximum: Some(FILE_BYTES_MAX) };
-        if let Err(error) = prlimit(self.pid(), Resource::Fsize, limit) {
-            tracing::debug!(%error, "cannot bound the files of git");
+        for (resource, most) in [(Resource::Fsize, FILE_BYTES_MAX), (Resource::As, MEMORY_BYTES_MAX)] {
+            let limit = Rlimit { current: Some(most), maximum: Some(most) };
+            if let Err(error) = prlimit(self.pid(), resource, limit) {
+                tracing::debug!(%error, "cannot bound what git uses");
+            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Gets the newest commit, and accepts it or not.
 
 use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
 
+use super::hold::Hold;
 use super::tree::short;
 use super::{GitError, Repository, Tree, Trouble};
 
@@ -11,46 +13,68 @@ impl Repository {
     /// # Errors
     /// When it cannot be had or is not accepted: the last good commit stays the last good one.
     pub fn fetch(&self) -> Result<Tree, GitError> {
-        self.prepare()?;
+        let tree = self.fetch_since(None)?;
+        self.tidy();
+        Ok(Arc::unwrap_or_clone(tree))
+    }
+
+    /// The same; what is known is not read again.
+    pub(super) fn fetch_since(&self, known: Option<&Arc<Tree>>) -> Result<Arc<Tree>, GitError> {
+        let hold = self.prepare()?;
         let good = self.resolve(&self.good())?;
-        self.get(good.is_none())?;
+        self.get(&hold, good.is_none())?;
         let Some(commit) = self.resolve(&self.seen())? else {
             return Err(GitError::new(Trouble::Refused, "what was fetched is not a commit"));
         };
         self.verify(&commit)?;
-        if good.as_deref() == Some(commit.as_str()) {
-            return self.tree(&commit);
+        let is_good = good.as_deref() == Some(commit.as_str());
+        if let Some(known) = known.filter(|known| is_good && known.revision.commit == commit) {
+            return Ok(Arc::clone(known));
         }
-        if let Some(good) = &good {
-            self.follows(good, &commit)?;
+        if let Some(good) = good.filter(|_| !is_good) {
+            self.follows(&good, &commit)?;
         }
         let tree = self.tree(&commit)?;
-        let set = self.git(&["update-ref", "--no-deref", &self.good(), &commit], &[])?;
-        if !set.success {
-            let message = format!("cannot remember commit {}: {}", short(&commit), set.complaint);
-            return Err(GitError::new(Trouble::Local, message));
+        if !is_good {
+            self.accept(&hold, &commit)?;
         }
-        self.tidy();
-        Ok(tree)
+        Ok(Arc::new(tree))
     }
 
-    fn prepare(&self) -> Result<(), GitError> {
-        if self.dir.join("HEAD").is_file() {
+    /// Makes it the last good commit.
+    fn accept(&self, hold: &Hold, commit: &str) -> Result<(), GitError> {
+        let set = self.git_held(hold, &["update-ref", "--no-deref", &self.good(), commit])?;
+        if set.success {
             return Ok(());
         }
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        let message = format!("cannot remember commit {}: {}", short(commit), set.complaint);
+        Err(GitError::new(Trouble::Local, message))
+    }
+
+    fn prepare(&self) -> Result<Hold, GitError> {
         let shown = self.dir.display();
-        made.map_err(|error| GitError::new(Trouble::Local, format!("cannot make {shown}: {error}")))?;
-        let made = self.git(&["init", "--quiet", "--bare", "--template="], &[])?;
-        if made.success {
-            return Ok(());
+        let cannot = |why: String| GitError::new(Trouble::Local, format!("cannot make {shown}: {why}"));
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .map_err(|error| cannot(error.to_string()))?;
+        let hold = self.hold()?;
+        // Written last: a git that was killed meanwhile has made half of one.
+        let ready = self.dir.join("ready");
+        if !ready.is_file() {
+            let made = self.git_held(&hold, &["init", "--quiet", "--bare", "--template="])?;
+            if !made.success {
+                return Err(cannot(made.complaint));
+            }
+            std::fs::write(ready, "").map_err(|error| cannot(error.to_string()))?;
         }
-        Err(GitError::new(Trouble::Local, format!("cannot make {shown}: {}", made.complaint)))
+        Ok(hold)
     }
 
     /// Only the first fetch is shallow: later ones bring what came since, so that it can be
     /// seen whether a commit follows the last good one.
-    fn get(&self, first: bool) -> Result<(), GitError> {
+    fn get(&self, hold: &Hold, first: bool) -> Result<(), GitError> {
         let depth = format!("--depth={}", self.config.depth);
         let refspec = format!("+{}:{}", self.config.remote_ref(), self.seen());
         let mut arguments = vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--force"];
@@ -59,16 +83,17 @@ impl Repository {
             arguments.push(&depth);
         }
         arguments.extend(["--end-of-options", &self.config.url, &refspec]);
-        let output = self.git_remote(&arguments)?;
+        let output = self.git_remote(hold, &arguments)?;
         if output.success {
             return Ok(());
         }
-        let (trouble, what) = if output.complaint.contains("couldn't find remote ref") {
+        let (trouble, what) = if output.all.contains("couldn't find remote ref") {
             (Trouble::Missing, format!("{} is not there", self.config.wanted()))
         } else {
             (Trouble::Unreachable, "cannot fetch".to_owned())
         };
-        let message = format!("{what} at {}: {}", self.config.shown_url(), output.complaint);
+        let mend = self.mend(&output.all).map(|mend| format!("; {mend}")).unwrap_or_default();
+        let message = format!("{what} at {}: {}{mend}", self.config.shown_url(), output.complaint);
         Err(GitError::new(trouble, message))
     }
 
@@ -89,8 +114,9 @@ impl Repository {
     }
 
     /// Packs pile up, one a push; git knows when they are too many.
-    fn tidy(&self) {
-        match self.git(&["gc", "--auto", "--quiet"], &[]) {
+    pub(super) fn tidy(&self) {
+        let tidied = self.hold().and_then(|hold| self.git_held(&hold, &["gc", "--auto", "--quiet"]));
+        match tidied {
             Ok(output) if !output.success => tracing::debug!(output.complaint, "git gc"),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "git gc"),

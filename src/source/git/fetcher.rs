@@ -106,11 +106,17 @@ impl Drop for Fetcher {
 fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send: &watch::Sender<State>) {
     let cancelled = || repository.cancelled.load(Ordering::Relaxed);
     while !cancelled() {
-        let fetched = repository.fetch();
+        let known = send.borrow().tree.clone();
+        let fetched = repository.fetch_since(known.as_ref());
         if cancelled() {
             return;
         }
+        let is_new = fetched.as_ref().is_ok_and(|tree| known.as_ref() != Some(tree));
         send.send_if_modified(|state| note(state, fetched));
+        if is_new {
+            // Nobody waits for that.
+            repository.tidy();
+        }
         if poked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
             return;
         }
@@ -118,15 +124,13 @@ fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send:
 }
 
 /// Whether that is news.
-fn note(state: &mut State, fetched: Result<Tree, GitError>) -> bool {
+fn note(state: &mut State, fetched: Result<Arc<Tree>, GitError>) -> bool {
     let first = !std::mem::replace(&mut state.fetched, true);
     match fetched {
         Ok(tree) => {
             let recovered = state.error.take().is_some();
-            let new = state.tree.as_deref() != Some(&tree);
-            if new {
-                state.tree = Some(Arc::new(tree));
-            }
+            let new = state.tree.as_ref() != Some(&tree);
+            state.tree = Some(tree);
             first || recovered || new
         }
         Err(error) => {

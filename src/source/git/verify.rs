@@ -4,7 +4,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::command::absolute;
+use super::command::{Input, absolute};
 use super::tree::short;
 use super::{GitError, Repository, Trouble};
 
@@ -53,7 +53,7 @@ impl Repository {
         let mut gpg = Command::new("gpg");
         gpg.args(["--batch", "--no-autostart", "--quiet", "--homedir"]).arg(&home.0);
         gpg.args(["--import", "--", &absolute(keyring)]);
-        let output = self.run_program(gpg, &[], &[])?;
+        let output = self.run_program(gpg, Input::Bytes(&[]), &[])?;
         if output.success {
             return Ok(());
         }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use regex::{Regex, RegexBuilder};
+
 use super::reader::{Context, Item};
 use super::report::{Span, join_key};
 use super::templates::Chain;
@@ -23,14 +25,22 @@ pub(super) struct Declaration {
     description: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 enum Kind {
     Any,
-    Text,
+    Text(Option<Pattern>),
     Integer,
     Boolean,
     /// One of these.
     Enum(Vec<String>),
+}
+
+/// What the whole of a string must match.
+#[derive(Clone, Debug)]
+struct Pattern {
+    /// As the template has it.
+    text: String,
+    whole: Regex,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -45,6 +55,10 @@ const TYPES: &[(&str, Word)] =
     &[("string", Word::Text), ("integer", Word::Integer), ("boolean", Word::Boolean), ("enum", Word::Enum)];
 /// Values of an `enum`.
 const VALUES_MAX: usize = 1000;
+/// Bytes of a `pattern`.
+const PATTERN_BYTES_MAX: usize = 1000;
+/// What a compiled one may take: repetitions within repetitions need far more than their text.
+const COMPILED_BYTES_MAX: usize = 256 << 10;
 
 /// Takes the declarations out of a template's `[vars]` and leaves their defaults there.
 pub(super) fn take(cx: &mut Context<'_>, root: &mut Table) -> Declarations {
@@ -75,12 +89,15 @@ fn read(cx: &mut Context<'_>, item: &Item<'_>, key: Span) -> (Declaration, Optio
         Declaration { file: key.file, kind: Kind::Any, has_default: true, description: None };
     let Some(mut table) = item.table(cx, &VAR) else { return (declaration, None) };
     let word = table.take("type").and_then(|item| item.choice(cx, TYPES));
-    let values = table.take("values");
+    let [values, pattern] = ["values", "pattern"].map(|name| table.take(name));
     let default = table.take("default");
     let required = table.take("required");
     declaration.description = table.take("description").and_then(|item| item.string(cx));
     table.finish(cx);
-    declaration.kind = kind(cx, item, word, values.as_ref());
+    declaration.kind = match &pattern {
+        None => kind(cx, item, word, values.as_ref()),
+        Some(pattern) => patterned(cx, pattern, word, values.as_ref()),
+    };
     declaration.has_default = default.is_some();
     let is_required = required.as_ref().and_then(|item| item.boolean(cx));
     match (&required, is_required) {
@@ -117,10 +134,54 @@ fn kind(cx: &mut Context<'_>, item: &Item<'_>, word: Option<Word>, values: Optio
             values.error(cx, "only an enum has `values`", "write `type = \"enum\"`, or take this out");
             Kind::Any
         }
-        (Some(Word::Text), None) => Kind::Text,
+        (Some(Word::Text), None) => Kind::Text(None),
         (Some(Word::Integer), None) => Kind::Integer,
         (Some(Word::Boolean), None) => Kind::Boolean,
         (None, None) => Kind::Any,
+    }
+}
+
+/// A string with a `pattern`; where only that is given, it is a string.
+fn patterned(cx: &mut Context<'_>, item: &Item<'_>, word: Option<Word>, values: Option<&Item<'_>>) -> Kind {
+    if !matches!(word, Some(Word::Text) | None) || values.is_some() {
+        item.error(cx, "only a string has a `pattern`", "write `type = \"string\"`, or take this out");
+        return Kind::Any;
+    }
+    let Some(text) = item.string(cx) else { return Kind::Text(None) };
+    match Pattern::new(&text) {
+        Ok(pattern) => Kind::Text(Some(pattern)),
+        Err(why) => {
+            let message = format!("`{}` is not a regular expression: {why}", printable(&text, 60));
+            item.error(
+                cx,
+                message,
+                "write e.g. '[a-z0-9-]+\\.example\\.com', which the whole value must match",
+            );
+            Kind::Text(None)
+        }
+    }
+}
+
+impl Pattern {
+    fn new(text: &str) -> Result<Self, String> {
+        if text.len() > PATTERN_BYTES_MAX {
+            return Err(format!("it has more than {PATTERN_BYTES_MAX} bytes"));
+        }
+        let compile = |text: &str| {
+            let built = RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build();
+            // The last line says what is wrong; those before show where.
+            built.map_err(|error| match error {
+                regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
+                error => {
+                    let told = error.to_string();
+                    let last = told.lines().last().unwrap_or_default();
+                    printable(last.trim_start_matches("error: "), 100)
+                }
+            })
+        };
+        // By itself first: no bracket of it may close ours.
+        compile(text)?;
+        Ok(Self { text: text.to_owned(), whole: compile(&format!("\\A(?:{text})\\z"))? })
     }
 }
 
@@ -166,17 +227,24 @@ pub(super) fn check(cx: &mut Context<'_>, declared: &Declarations, merged: &Tabl
 fn check_value(cx: &mut Context<'_>, item: &Item<'_>, kind: &Kind, declared: &str) {
     let expected = match (kind, &item.node.value) {
         (_, Value::Invalid)
-        | (Kind::Text | Kind::Enum(_), Value::String(_))
+        | (Kind::Text(_) | Kind::Enum(_), Value::String(_))
         | (Kind::Integer, Value::Integer(_))
         | (Kind::Boolean, Value::Boolean(_)) => None,
         (Kind::Any, _) => scalar(item.node).is_none().then_some("a string, number or boolean"),
-        (Kind::Text, _) => Some("a string"),
+        (Kind::Text(_), _) => Some("a string"),
         (Kind::Integer, _) => Some("an integer"),
         (Kind::Boolean, _) => Some("true or false"),
         (Kind::Enum(_), _) => Some("one of its values, a string"),
     };
     if let Some(expected) = expected {
         return item.error(cx, format!("expected {expected}, found {}{declared}", item.node.kind()), "");
+    }
+    if let (Kind::Text(Some(pattern)), Some(Scalar::Text(text))) = (kind, scalar(item.node))
+        && let Some(value) = cx.vars.with_customer(text)
+        && !pattern.whole.is_match(&value)
+    {
+        let (value, pattern) = (printable(&value, 60), printable(&pattern.text, 100));
+        return item.error(cx, format!("\"{value}\" does not match `{pattern}`{declared}"), "");
     }
     if let (Kind::Enum(values), Some(Scalar::Text(text))) = (kind, scalar(item.node))
         && !values.iter().any(|value| value == text)

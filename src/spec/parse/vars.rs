@@ -88,9 +88,8 @@ impl Vars {
                 return None;
             }
         };
-        let own = BTreeMap::from([(CUSTOMER.to_owned(), self.values.get(CUSTOMER).cloned().flatten())]);
         let mut fault = None;
-        let value = fill(text, &own, &mut fault, &mut |_| {});
+        let value = fill(text, &self.own(), &mut fault, &mut |_| {});
         if let Some(mut fault) = fault {
             if fault.undefined.is_some() {
                 fault.message = "a variable may only refer to ${customer}".into();
@@ -99,6 +98,16 @@ impl Vars {
             report.error(node.span, key, &fault.message, fault.help);
         }
         value
+    }
+
+    /// What a variable's own value may name.
+    fn own(&self) -> BTreeMap<String, Option<String>> {
+        BTreeMap::from([(CUSTOMER.to_owned(), self.values.get(CUSTOMER).cloned().flatten())])
+    }
+
+    /// A variable's value with `${customer}` filled in. `None`: that is not known here, or it is faulty.
+    pub(super) fn with_customer(&self, text: &str) -> Option<String> {
+        fill(text, &self.own(), &mut None, &mut |_| {})
     }
 
     /// A variable whose value is not known here, unless it is defined later.

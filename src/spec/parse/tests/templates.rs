@@ -130,7 +130,12 @@ e = { type = 'integer', values = ['1'], default = 1 }
 f = { values = ['1'], default = '2' }
 g = { type = 'integer', default = 'x', descriptio = 'y' }
 h = { values = [], default = '' }
-i = { pattern = 'x', default = '' }
+i = { pattern = '[a-z', default = '' }
+j = { type = 'integer', pattern = '1', default = 1 }
+k = { pattern = 'a)(b', default = 'ab' }
+l = { pattern = '(\\w{50}){50}', default = '' }
+m = { pattern = '[a-z]+', default = 'ab1' }
+n = { pattern = '[a-z]+', values = ['a'], default = 'a' }
 ";
     assert_eq!(
         told(&[
@@ -148,7 +153,52 @@ i = { pattern = 'x', default = '' }
             "templates/saas.toml:8:35: vars.g.default: expected an integer, found a string",
             "templates/saas.toml:8:40: vars.g.descriptio: unknown key; did you mean `description`?",
             "templates/saas.toml:9:16: vars.h.values: an enum has 1 to 1000 values",
-            "templates/saas.toml:10:7: vars.i.pattern: not yet: this key is promised but not built; leave it out for now",
+            "templates/saas.toml:10:17: vars.i.pattern: `[a-z` is not a regular expression: unclosed character class; write e.g. '[a-z0-9-]+\\.example\\.com', which the whole value must match",
+            "templates/saas.toml:11:35: vars.j.pattern: only a string has a `pattern`; write `type = \"string\"`, or take this out",
+            "templates/saas.toml:12:17: vars.k.pattern: `a)(b` is not a regular expression: unopened group; write e.g. '[a-z0-9-]+\\.example\\.com', which the whole value must match",
+            "templates/saas.toml:13:17: vars.l.pattern: `(\\w{50}){50}` is not a regular expression: it is too large; write e.g. '[a-z0-9-]+\\.example\\.com', which the whole value must match",
+            "templates/saas.toml:14:37: vars.m.default: \"ab1\" does not match `[a-z]+`",
+            "templates/saas.toml:15:17: vars.n.pattern: only a string has a `pattern`; write `type = \"string\"`, or take this out",
+        ]
+    );
+}
+
+/// The whole value, with the customer's name filled in, not only some part of it.
+#[test]
+fn a_string_must_match_its_pattern() {
+    let declares = "\
+[vars]
+domain = { pattern = '[a-z0-9.-]+\\.example\\.com', description = 'the host name' }
+tier = { type = 'string', pattern = 'gold|silver', default = 'gold' }
+[services.web]
+image = 'web'
+environment = { D = '${domain}', T = '${tier}' }
+";
+    let given = |acme: &str| {
+        told(&[
+            ("acme.toml", &format!("template = 'saas'\n[vars]\n{acme}")),
+            ("templates/saas.toml", declares),
+        ])
+    };
+    for good in ["domain = 'a.example.com'\n", "domain = '${customer}.example.com'\ntier = 'silver'\n"] {
+        assert_eq!(given(good), Vec::<String>::new(), "{good}");
+    }
+    for (bad, line, shown) in [
+        ("domain = 'a.example.org'\n", "3:10", "a.example.org"),
+        ("domain = 'a.example.com.evil'\n", "3:10", "a.example.com.evil"),
+        ("domain = '${customer}_.example.com'\n", "3:10", "acme_.example.com"),
+        ("domain = \"a.example.com\\n\"\n", "3:10", "a.example.com\\n"),
+        ("domain = ''\n", "3:10", ""),
+    ] {
+        let expected = format!(
+            "acme.toml:{line}: vars.domain: \"{shown}\" does not match `[a-z0-9.-]+\\.example\\.com`, as templates/saas.toml declares"
+        );
+        assert_eq!(given(bad), [expected], "{bad}");
+    }
+    assert_eq!(
+        given("domain = 'a.example.com'\ntier = 'golden'\n"),
+        [
+            "acme.toml:4:8: vars.tier: \"golden\" does not match `gold|silver`, as templates/saas.toml declares"
         ]
     );
 }

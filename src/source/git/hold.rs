@@ -1,0 +1,136 @@
+//! One git at a time changes a repository. What a killed one has left behind, a process that goes
+//! on or a lock file that nobody will ever remove, is cleared away by the next.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Instant;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::command::LOOK_EVERY;
+use super::{GitError, Repository, Trouble};
+
+/// In the repository's folder.
+const FILE: &str = "hold";
+/// Digits of a process id.
+const NOTE_BYTES_MAX: u64 = 16;
+
+/// Held until it is dropped and until each git that had it as its input has ended: the lock is on
+/// the open file, which they share. So it stands as long as something is at work, whoever died.
+pub(super) struct Hold(File);
+
+impl Hold {
+    /// The input of a git that is to count as at work.
+    pub(super) fn input(&self) -> io::Result<Stdio> {
+        self.0.try_clone().map(Stdio::from)
+    }
+
+    /// Notes whom to end if we die before it does.
+    pub(super) fn note(&self, child: &Child) {
+        let mut file = &self.0;
+        let noted =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", child.id()));
+        if let Err(error) = noted {
+            tracing::debug!(%error, "cannot note which git is at work");
+        }
+    }
+
+    /// Ends the git that outlived the skep that started it. While the lock is held its number is
+    /// nobody else's.
+    fn end_orphan(&self) {
+        let mut note = String::new();
+        let mut file = &self.0;
+        let read = file.rewind().and_then(|()| file.take(NOTE_BYTES_MAX).read_to_string(&mut note));
+        let number = read.ok().and_then(|_| note.parse().ok()).filter(|number| *number > 1);
+        if let Some(group) = number.and_then(Pid::from_raw) {
+            tracing::info!(pid = number, "ending a git that outlived an earlier skep");
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Repository {
+    /// Waits until nothing is at work here, and clears away what was left.
+    pub(super) fn hold(&self) -> Result<Hold, GitError> {
+        let failed = |error: io::Error| {
+            GitError::new(Trouble::Local, format!("cannot use {}: {error}", self.dir.display()))
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let hold = Hold(options.open(self.dir.join(FILE)).map_err(failed)?);
+        let until = Instant::now() + self.config.timeout;
+        let mut first = true;
+        loop {
+            match flock(&hold.0, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) if first => hold.end_orphan(),
+                Err(Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(failed(error.into())),
+            }
+            first = false;
+            self.in_time(until)?;
+            std::thread::sleep(LOOK_EVERY);
+        }
+        clear(&self.dir).map_err(failed)?;
+        Ok(hold)
+    }
+}
+
+/// Removes what only a git that was killed leaves: lock files, half packs, keys for one use.
+fn clear(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        if entry.file_type()?.is_dir() {
+            match name.starts_with("keys-") {
+                true => fs::remove_dir_all(&path)?,
+                false => clear(&path)?,
+            }
+        } else if is_left(&name) {
+            tracing::info!(path = %path.display(), "removing what a killed git left");
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_left(name: &str) -> bool {
+    name.ends_with(".lock") || name.starts_with("tmp_") || name.starts_with(".tmp-") || name == "gc.pid"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_git_left_is_cleared_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = [
+            "shallow.lock",
+            "refs/skep/0123/seen.lock",
+            "objects/pack/tmp_pack_a1b2",
+            "objects/pack/.tmp-77-pack-1",
+            "gc.pid",
+            "keys-1/pubring.kbx",
+        ];
+        let kept = ["HEAD", "shallow", "refs/skep/0123/seen", "objects/pack/pack-1.pack", "config"];
+        for file in left.iter().chain(&kept) {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        clear(dir.path()).unwrap();
+        for file in left {
+            assert!(!dir.path().join(file).exists(), "{file}");
+        }
+        for file in kept {
+            assert!(dir.path().join(file).exists(), "{file}");
+        }
+    }
+}
