@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-pub(crate) trait Files: Debug + Send + Sync {
+pub trait Files: Debug + Send + Sync {
     /// Opens for appending, and creates what is not there.
     fn append(&self, path: &Path) -> io::Result<Box<dyn Writable>>;
     /// Creates, or empties what is there.
@@ -23,7 +23,7 @@ pub(crate) trait Files: Debug + Send + Sync {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
 
-pub(crate) trait Writable: Send {
+pub trait Writable: Send {
     /// Appends all of `bytes`, or some of them and fails.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes the content and length durable; not the name.
@@ -32,7 +32,7 @@ pub(crate) trait Writable: Send {
 }
 
 #[derive(Debug)]
-pub(crate) struct Real;
+pub struct Real;
 
 impl Files for Real {
     fn append(&self, path: &Path) -> io::Result<Box<dyn Writable>> {

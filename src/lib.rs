@@ -11,7 +11,8 @@ pub mod config;
 pub mod controller;
 pub mod dial;
 pub mod events;
-mod files;
+#[doc(hidden)]
+pub mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -120,7 +120,9 @@ async fn tell_specs(ctx: &Context, writer: &Writer, chosen: &session::Chosen) ->
         Some(tree) => specs.take_tree(tree, Trigger::Manual, now),
         None => specs.read(Trigger::Manual, now)?,
     };
-    writer.reconciler.recorder.tell(changes.events).await;
+    if writer.reconciler.recorder.tell(changes.events).await {
+        specs.note_told();
+    }
     Ok(specs)
 }
 

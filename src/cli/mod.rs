@@ -31,6 +31,7 @@ pub mod telemetry;
 #[cfg(test)]
 mod tests;
 pub mod wait;
+pub mod watcher;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};

@@ -24,6 +24,7 @@ impl Controller {
         match joined {
             Ok((id, (key, begun, duration, result))) => {
                 keys.remove(&id);
+                self.lanes.ended(&key, duration);
                 self.queue.done(&key);
                 self.observer.did(&key, begun, result.as_ref());
                 if result.as_ref().is_ok_and(|report| report.plan.is_gone) {
@@ -40,6 +41,7 @@ impl Controller {
             Err(error) => {
                 let Some(key) = keys.remove(&error.id()) else { return };
                 tracing::error!(customer = key, %error, "a pass panicked; this customer is left alone for a while");
+                self.lanes.release(&key);
                 self.queue.done(&key);
                 let until = Instant::now() + QUARANTINE;
                 self.quarantined.insert(key.clone(), until);

@@ -5,6 +5,7 @@
 
 mod finished;
 mod jitter;
+mod lanes;
 mod once;
 pub mod orders;
 pub mod poll;
@@ -18,6 +19,7 @@ mod retry;
 mod settle;
 mod snapshots;
 pub mod specs;
+mod stale;
 pub mod wakeups;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,6 +35,7 @@ use crate::plan::prune::Inventory;
 use crate::swarm::SwarmError;
 
 pub use jitter::Jitter;
+use lanes::Lanes;
 pub use once::{Applied, ApplyOnce, apply_once};
 pub use prune::RemovedObjects;
 pub use queue::Queue;
@@ -96,6 +99,7 @@ pub struct Controller {
     retries: Retries,
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
+    lanes: Lanes,
     /// Customers for whom a person asked for all removals, and how often these may fail.
     pruning: BTreeMap<String, u32>,
     specs_failed: bool,
@@ -137,6 +141,7 @@ impl Controller {
             settings,
             conflicts: HashMap::new(),
             quarantined: HashMap::new(),
+            lanes: Lanes::default(),
             pruning: BTreeMap::new(),
             specs_failed: false,
             told_of_specs: false,
@@ -161,20 +166,16 @@ impl Controller {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(joined) = running.join_next_with_id() => self.finished(joined, &mut keys).await,
+                Some(joined) = running.join_next_with_id() => {
+                    self.finished(joined, &mut keys).await;
+                    while let Some(key) = self.lanes.next(self.settings.concurrency) {
+                        self.begin(key, &mut running, &mut keys, &wakeups).await;
+                    }
+                }
                 () = tokio::time::sleep(HEARTBEAT) => {}
                 wake = wakeups.next() => self.woken(wake, &wakeups).await,
                 key = self.queue.next(), if running.len() < self.settings.concurrency => {
-                    if self.specs.get(&key).is_none() {
-                        // Before a stack goes, its file is looked for once more.
-                        self.read_specs(Trigger::Resync, &wakeups).await;
-                    }
-                    if let Some(request) = self.request(&key) {
-                        let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), request));
-                        keys.insert(task.id(), key);
-                    } else {
-                        self.queue.done(&key);
-                    }
+                    self.begin(key, &mut running, &mut keys, &wakeups).await;
                 }
             }
         }
@@ -186,6 +187,29 @@ impl Controller {
             );
         }
         self.tell(Trigger::Manual, Kind::Normal, Reason::ControllerStopped, "skep stopped").await;
+    }
+
+    /// Begins a customer's pass, unless it has to wait for others.
+    async fn begin(
+        &mut self,
+        key: String,
+        running: &mut JoinSet<Done>,
+        keys: &mut HashMap<tokio::task::Id, String>,
+        wakeups: &Wakeups,
+    ) {
+        if !self.lanes.admit(&key, self.settings.concurrency) {
+            return;
+        }
+        if self.specs.get(&key).is_none() {
+            self.read_specs_once_more(wakeups).await;
+        }
+        if let Some(request) = self.request(&key) {
+            let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), request));
+            keys.insert(task.id(), key);
+        } else {
+            self.lanes.release(&key);
+            self.queue.done(&key);
+        }
     }
 
     fn request(&mut self, key: &str) -> Option<Request> {
@@ -359,6 +383,7 @@ impl Controller {
         self.pruning.remove(key);
         self.retries.succeeded(key);
         self.conflicts.remove(key);
+        self.lanes.forget(key);
         self.observer.forget(key);
         self.reconciler.snapshots.set_rolling(key, BTreeSet::new());
         if let Ok(mut conditions) = self.reconciler.conditions.lock() {

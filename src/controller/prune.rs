@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Settler;
-use super::settle::OLDER_VIEW_MAX;
+use super::stale::OLDER_VIEW_MAX;
 use crate::memory::{self, Removed, ServiceMemory};
 use crate::plan::{Action, ObjectKind, Plan, Step, Write};
 

@@ -29,6 +29,17 @@ impl Controller {
         self.take_specs(read, trigger, wakeups).await;
     }
 
+    /// Before a stack goes, its file is looked for once more. Whom to remove is not asked anew by that, or
+    /// those whose removal is held would be looked at for ever.
+    pub(super) async fn read_specs_once_more(&mut self, wakeups: &Wakeups) {
+        let read = self.specs.read(Trigger::Resync, self.reconciler.recorder.now());
+        let removes = read.as_ref().is_ok_and(|changes| !changes.removed.is_empty());
+        self.take(read, Trigger::Resync, wakeups).await;
+        if removes {
+            self.want_gone();
+        }
+    }
+
     /// Takes up what a reading of the specs brought.
     pub(super) async fn take_specs(
         &mut self,
@@ -36,6 +47,14 @@ impl Controller {
         trigger: Trigger,
         wakeups: &Wakeups,
     ) {
+        let is_read = read.is_ok();
+        self.take(read, trigger, wakeups).await;
+        if is_read {
+            self.want_gone();
+        }
+    }
+
+    async fn take(&mut self, read: Result<Changes, SourceError>, trigger: Trigger, wakeups: &Wakeups) {
         match read {
             Ok(changes) => {
                 self.specs_failed = false;
@@ -44,7 +63,9 @@ impl Controller {
                 self.observer.specs_gone(&self.gone());
                 self.observer.specs_read(Ok(&read));
                 self.observer.specs_invalid(&self.specs.invalid_messages());
-                self.reconciler.recorder.tell(changes.events).await;
+                if self.reconciler.recorder.tell(changes.events).await {
+                    self.specs.note_told();
+                }
                 for key in &changes.removed {
                     self.forget(key);
                 }
@@ -53,7 +74,6 @@ impl Controller {
                     self.quarantined.remove(key);
                     self.want(key, trigger, Instant::now());
                 }
-                self.want_gone();
                 if trigger == Trigger::Startup {
                     self.want_all(trigger);
                 }

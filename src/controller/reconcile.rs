@@ -129,7 +129,7 @@ impl Reconciler {
             self.settler.rollouts(&about, customer, &observed).await.into_iter().collect();
         let mut plan = self.plan(request, &observed).await;
         plan.steps.extend(self.renewals(customer, &plan, &observed).await);
-        let held = self.settler.hold_back(&customer.name, &mut plan, &observed);
+        let held = self.hold_back(&customer.name, &mut plan, &observed).await;
         rolling.extend(held.iter().map(|step| step.name.clone()));
         self.settler.abandon(&about, &customer.name, &plan, &held).await;
         self.settler.note_removals(&mut plan, !request.inventory.allowed).await;

@@ -11,11 +11,12 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::prune::RemovedObjects;
+use super::stale::OLDER_VIEW_MAX;
 use crate::apply::{close, rollout_started};
 use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
 use crate::memory::{self, Image, Memory, Purpose, Refusal, Rollout, Seen, ServiceMemory};
 use crate::plan::converge::{self, Failure, Progress};
-use crate::plan::{Action, ObjectKind, Plan, Step, Waiting, is_applied, object, prune, service_name};
+use crate::plan::{Plan, Step, Waiting, is_applied, object, prune, service_name};
 use crate::spec;
 use crate::state::{ObservedService, ObservedState, WaitingReason};
 
@@ -181,47 +182,9 @@ impl Settler {
         events.unwrap_or_default()
     }
 
-    fn may_be_older_view(&self, rollout: &Rollout) -> bool {
+    pub(super) fn may_be_older_view(&self, rollout: &Rollout) -> bool {
         // A clock that was put back makes an age negative.
         self.recorder.now().duration_since(rollout.started).abs() < OLDER_VIEW_MAX
-    }
-
-    /// Takes out of the plan what is planned against a view of the Swarm that is older than what
-    /// is known already. Those steps come back.
-    pub fn hold_back(&self, customer: &str, plan: &mut Plan, observed: &ObservedState) -> Vec<Step> {
-        let steps = std::mem::take(&mut plan.steps).into_iter();
-        let (held, steps) = steps.partition(|step| self.is_older_view(customer, step, observed));
-        plan.steps = steps;
-        let held: Vec<Step> = held;
-        plan.waiting.extend(held.iter().filter_map(|step| {
-            let message = "the Swarm's answer is older than the last change".to_owned();
-            Some(Waiting {
-                service: step.service.clone()?,
-                reason: WaitingReason::RolloutInProgress,
-                message,
-            })
-        }));
-        held
-    }
-
-    fn is_older_view(&self, customer: &str, step: &Step, observed: &ObservedState) -> bool {
-        if step.kind != ObjectKind::Service {
-            return self.removed.has(step, self.recorder.now());
-        }
-        let memory = self.memory.service(&step.name);
-        if step.action == Action::Remove {
-            return self.is_removed_already(customer, step, &memory);
-        }
-        let index = observed.services.get(&step.name).map_or(0, |found| found.version_index);
-        // An outcome that was told is of a change that was made, seen or not.
-        let is_made = |rollout: &Rollout| {
-            let open = step.service.as_deref().and_then(|key| self.recorder.open_intent(customer, key));
-            open.is_none_or(|intent| intent.id != rollout.event_id)
-        };
-        let written = memory.rollout.filter(is_made);
-        let age = |time| self.recorder.now().duration_since(time).abs();
-        written.is_some_and(|rollout| index <= rollout.after_index && self.may_be_older_view(&rollout))
-            || memory.seen.is_some_and(|seen| index < seen.index && age(seen.time) < STALE_VIEW_MAX)
     }
 
     async fn remember(&self, name: &str, memory: ServiceMemory) {
@@ -231,10 +194,6 @@ impl Settler {
     }
 }
 
-/// A view of the Swarm is never older than this.
-pub(super) const OLDER_VIEW_MAX: SignedDuration = SignedDuration::from_secs(60);
-/// Managers that follow may answer with what was true so long ago.
-const STALE_VIEW_MAX: SignedDuration = SignedDuration::from_secs(20);
 /// How long a version is refused that nodes could not pull.
 const REFUSED_FOR_A_WHILE: SignedDuration = SignedDuration::from_secs(600);
 

@@ -154,7 +154,8 @@ impl Specs {
         &self.inventory
     }
 
-    /// Reads the directory again: the files that changed, or all of them when a person asks.
+    /// Reads the directory again: the files that changed, or all of them when a person asks. Once its
+    /// events are written, `note_told` is to be called.
     ///
     /// # Errors
     /// When it cannot be read: that never means that there are no specs, so all stay in force.
@@ -293,10 +294,16 @@ impl Specs {
         }
         self.take_inventory(found.problems.is_empty(), (!complete).then_some(&changes.read));
         changes.events.extend(changes.removed.iter().map(|name| self.spec_removed(name, trigger)));
+        changes
+    }
+
+    /// The events of the last reading are in the log: remembers that they were told. Until then a
+    /// crash has them told again, and none is lost.
+    pub fn note_told(&mut self) {
+        self.git_trouble.note_told();
         if let Err(error) = self.told.save() {
             tracing::warn!(%error, "cannot remember which specs were told of");
         }
-        changes
     }
 
     /// Takes up who has a file now, and says who of the changed ones had none before or has none any more.

@@ -65,7 +65,10 @@ impl Log {
     }
 
     /// `open` on this file system.
-    pub(crate) fn on(files: Arc<dyn Files>, dir: &Path, options: Options) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn on(files: Arc<dyn Files>, dir: &Path, options: Options) -> io::Result<Self> {
         let writer = Mutex::new(Writer::open(dir, options, files)?);
         Ok(Self { queue: Mutex::default(), turn: Condvar::new(), writer })
     }

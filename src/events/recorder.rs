@@ -115,11 +115,14 @@ impl Recorder {
         Ok(written)
     }
 
-    /// Like `record`, for events that only inform: a full disk is logged, not fatal.
-    pub async fn tell(&self, events: Vec<NewEvent>) {
-        if let Err(error) = self.record(events).await {
+    /// Like `record`, for events that only inform: a full disk is logged, not fatal. Whether they
+    /// were written comes back.
+    pub async fn tell(&self, events: Vec<NewEvent>) -> bool {
+        let written = self.record(events).await;
+        if let Err(error) = &written {
             tracing::error!(%error, "cannot write events");
         }
+        written.is_ok()
     }
 
     fn track(&self, event: &Event) {

@@ -50,7 +50,10 @@ impl Disk {
     }
 
     /// `open` on this file system.
-    pub(crate) fn on(files: Arc<dyn Files>, dir: &Path, mode: Mode) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn on(files: Arc<dyn Files>, dir: &Path, mode: Mode) -> io::Result<Self> {
         if mode == Mode::ReadWrite {
             make_dirs(files.as_ref(), dir)?;
         }

@@ -30,7 +30,9 @@ pub async fn read(feed: &Feed, specs: &mut Specs, until: impl Fn(&Feed) -> bool)
         }
     };
     tokio::time::timeout(LONG, looked).await.expect("the fetch ends");
-    specs.read(Trigger::Spec, jiff::Timestamp::now()).unwrap().events
+    let events = specs.read(Trigger::Spec, jiff::Timestamp::now()).unwrap().events;
+    specs.note_told();
+    events
 }
 
 pub fn fetched(feed: &Feed) -> bool {

@@ -1,5 +1,6 @@
 //! Which plans there are, and running them on all cores.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use skep::sim::wire::{EventFault, Exchange, Fault};
 use crate::bugs::{BUGS, Bug, MISSED};
 use crate::exceptions::excepted;
 use crate::hooks::WAYS;
-use crate::plan::{Plan, SWARM, faults, is_write};
+use crate::plan::{DISK, Plan, SWARM, faults, is_service_list, is_write};
 use crate::run::{Record, run};
 use crate::scenarios::{Scenario, all};
 
@@ -21,6 +22,9 @@ const PLANS_MIN: usize = 2_100;
 const SEEDS: u64 = 1_000;
 /// Of the looks that only read, CI takes one of so many; `SKEP_SIM_ALL=1` takes all.
 const READS_SKIPPED: usize = 6;
+/// Of the calls of the file system, CI takes one of so many; `SKEP_SIM_ALL=1` takes all.
+const DISK_SKIPPED: usize = 11;
+const DISK_PLANS_MIN: usize = 400;
 /// Plans with a fault that look for each bug.
 const HARD_PLANS: usize = 150;
 /// Exchanges shown of a run that failed.
@@ -28,8 +32,18 @@ const TRACE: usize = 60;
 /// Failures shown in full.
 const SHOWN: usize = 5;
 
-const CAMPAIGNS: [&str; 8] =
-    ["faults", "events", "hooks", "stale", "random", "determinism", "bugs", NOT_BY_DEFAULT];
+const CAMPAIGNS: [&str; 10] = [
+    "faults",
+    "disk",
+    "containment",
+    "events",
+    "hooks",
+    "stale",
+    "random",
+    "determinism",
+    "bugs",
+    NOT_BY_DEFAULT,
+];
 /// For who wants to catch more.
 const NOT_BY_DEFAULT: &str = "missed-bugs";
 
@@ -73,16 +87,22 @@ pub fn main() -> ExitCode {
         match *campaign {
             "bugs" => failed += bugs(&cases, &BUGS),
             "missed-bugs" => failed += bugs(&cases, &MISSED),
+            "containment" => failed += crate::containment::run(),
             _ => {}
         }
-        if campaign.ends_with("bugs") {
+        if campaign.ends_with("bugs") || *campaign == "containment" {
             continue;
         }
         let plans = plans(campaign, &cases);
         println!("{campaign}: {} plans", plans.len());
         failed += execute(campaign, &cases, &plans);
-        if is_whole && *campaign == "faults" && plans.len() < PLANS_MIN {
-            println!("FAILED: {} plans are fewer than {PLANS_MIN}", plans.len());
+        let least = match *campaign {
+            "faults" => PLANS_MIN,
+            "disk" => DISK_PLANS_MIN,
+            _ => 0,
+        };
+        if is_whole && plans.len() < least {
+            println!("FAILED: {} plans are fewer than {least}", plans.len());
             failed += 1;
         }
     }
@@ -115,6 +135,12 @@ fn plans(campaign: &str, cases: &[Case]) -> Vec<(usize, Plan)> {
     for (at, case) in cases.iter().enumerate() {
         match campaign {
             "faults" => plans.extend(every_fault(&case.reference).into_iter().map(|plan| (at, plan))),
+            "disk" => {
+                let step = if std::env::var_os("SKEP_SIM_ALL").is_some() { 1 } else { DISK_SKIPPED };
+                // Of each scenario others than of the one before.
+                let calls = (at % step..case.reference.disk_calls).step_by(step);
+                plans.extend(calls.map(|call| (at, Plan::one(DISK, call, Fault::CrashBefore))));
+            }
             "events" => plans.extend(EVENT_FAULTS.map(|fault| {
                 let plan = skep::sim::wire::Plan::always(SWARM, Fault::Events(fault));
                 (at, Plan { faults: vec![plan], ..Plan::default() })
@@ -143,6 +169,7 @@ fn every_fault(reference: &Record) -> Vec<Plan> {
     let every = std::env::var_os("SKEP_SIM_ALL").is_some();
     let mut before: Option<&Exchange> = None;
     let mut reads = 0;
+    let last_looks = last_looks(&reference.exchanges);
     let exchanges = reference.exchanges.iter().filter(|exchange| {
         // The calls of one look at the Swarm fail as one.
         let same_look = before.replace(exchange).is_some_and(|before| {
@@ -155,14 +182,31 @@ fn every_fault(reference: &Record) -> Vec<Plan> {
             };
         exchange.at <= end && (every || chosen)
     });
-    exchanges
+    let mut plans: Vec<Plan> = exchanges
         .flat_map(|exchange| {
             faults(exchange)
                 .into_iter()
                 .map(|fault| Plan::one(&exchange.target, exchange.number, fault))
                 .collect::<Vec<_>>()
         })
-        .collect()
+        .collect();
+    let between = last_looks.into_iter().map(|number| Plan::one(SWARM, number, Fault::ConflictAfter));
+    let between: Vec<Plan> = between.filter(|plan| !plans.contains(plan)).collect();
+    plans.extend(between);
+    plans
+}
+
+/// The lists of services that an update goes by: between the two somebody else may write.
+fn last_looks(exchanges: &[Exchange]) -> BTreeSet<usize> {
+    let (mut last, mut looks) = (None, BTreeSet::new());
+    for exchange in exchanges.iter().filter(|exchange| exchange.target == SWARM) {
+        if is_service_list(exchange) {
+            last = Some(exchange.number);
+        } else if is_write(exchange) && exchange.path.ends_with("/update") {
+            looks.extend(last);
+        }
+    }
+    looks
 }
 
 /// How many failed.
@@ -207,9 +251,10 @@ fn bugs(cases: &[Case], bugs: &[Bug]) -> usize {
         let hard: Vec<(&Case, Plan)> = cases.iter().flat_map(hard_plans).collect();
         let step = hard.len().div_ceil(HARD_PLANS).max(1);
         let some = hard.clone().into_iter().step_by(step);
-        // Of conflicts there are few, so that the steps may pass over them all.
-        let conflicts = hard.into_iter().filter(|(_, plan)| plan.to_string().ends_with(":conflict"));
-        let caught = alone.chain(some).chain(conflicts).find_map(|(case, plan)| {
+        // Of these there are few, so that the steps may pass over them all.
+        let few = cases.iter().flat_map(restarts).chain(cases.iter().flat_map(refused));
+        let conflicts = hard.into_iter().filter(|(_, plan)| plan.to_string().contains(":conflict"));
+        let caught = alone.chain(few).chain(conflicts).chain(some).find_map(|(case, plan)| {
             let record = run(&case.scenario, &plan, Some(&case.reference), Some(*bug));
             let problem = record.problems.first()?;
             // What fails without the bug as well shows nothing.
@@ -227,14 +272,37 @@ fn bugs(cases: &[Case], bugs: &[Bug]) -> usize {
     missed
 }
 
+/// A crash soon after each stage has begun, when what the one before left stands.
+fn restarts(case: &Case) -> Vec<(&Case, Plan)> {
+    let mut begun = std::time::Duration::ZERO;
+    let mut plans = Vec::new();
+    for stage in &case.reference.stages {
+        let first = case.reference.exchanges.iter().find(|exchange| exchange.at > begun);
+        plans.extend(first.map(|first| (case, Plan::one(&first.target, first.number, Fault::CrashBefore))));
+        begun += stage.took;
+    }
+    plans
+}
+
+/// The first write, and one in the middle, answered by an error.
+fn refused(case: &Case) -> Vec<(&Case, Plan)> {
+    let writes: Vec<&Exchange> = case.reference.exchanges.iter().filter(|it| is_write(it)).collect();
+    let chosen = [writes.first(), writes.get(writes.len() / 2)].into_iter().flatten();
+    chosen.map(|it| (case, Plan::one(&it.target, it.number, Fault::ErrorBefore(500)))).collect()
+}
+
 /// Every fault at every write, and a crash at each third exchange.
 fn hard_plans(case: &Case) -> Vec<(&Case, Plan)> {
     let end: std::time::Duration = case.reference.stages.iter().map(|stage| stage.took).sum();
     let exchanges = case.reference.exchanges.iter().filter(|exchange| exchange.at <= end);
+    let last_looks = last_looks(&case.reference.exchanges);
     let plans = exchanges.enumerate().flat_map(|(at, exchange)| {
         let one = |fault| Plan::one(&exchange.target, exchange.number, fault);
         match (is_write(exchange), at % 3) {
             (true, _) => faults(exchange).into_iter().map(one).collect(),
+            _ if last_looks.contains(&exchange.number) && is_service_list(exchange) => {
+                vec![one(Fault::ConflictAfter)]
+            }
             (false, 0) => vec![one(Fault::CrashBefore)],
             _ => vec![one(Fault::ErrorBefore(500))],
         }

@@ -29,6 +29,13 @@ const EXCEPTIONS: &[Exception] = &[
                  the Swarm then looks as if the update had never been, and so the log tells it",
     },
     Exception {
+        scenarios: &["removed_soon", "removed_while_rolling"],
+        faults: &[":hang-after", "random:"],
+        problems: &["I8: acme_web was changed"],
+        reason: "the answer to a change is lost for 30 s, in which somebody removes what was made: the \
+                 Swarm then looks as if it had never been, and so the log tells it",
+    },
+    Exception {
         scenarios: &["invalid_then_mended"],
         faults: &[":crash-", "random:"],
         problems: &[

@@ -8,6 +8,8 @@
 
 mod bugs;
 mod campaign;
+mod containment;
+mod disk;
 mod exceptions;
 mod hooks;
 mod normal;
@@ -15,6 +17,8 @@ mod oracle;
 mod plan;
 mod run;
 mod scenarios;
+mod shown;
+
 mod skep_process;
 mod witness;
 mod world;

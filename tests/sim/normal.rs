@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use skep::sim::engine::state::{Service, State, Task, TaskState};
 
+use crate::witness::THEIRS;
+
 /// The whole Swarm, by names.
 pub fn swarm(state: &State) -> Value {
     let names = names(state);
@@ -38,6 +40,22 @@ pub fn swarm(state: &State) -> Value {
     })
 }
 
+/// All that anybody may read who may look at the Swarm: what secrets hold and the credentials of
+/// services are not.
+pub fn readable(state: &State) -> String {
+    let mut all = Vec::new();
+    for service in state.services.values() {
+        all.extend([service.object.spec.clone(), service.previous_spec.clone().unwrap_or_default()]);
+    }
+    let objects = state.networks.values().chain(state.configs.values()).chain(state.secrets.values());
+    all.extend(objects.map(|object| {
+        let mut spec = object.spec.clone();
+        spec.as_object_mut().map(|fields| fields.remove("Data"));
+        spec
+    }));
+    Value::Array(all).to_string()
+}
+
 /// Each ID that specs refer to, with the name to stand for it.
 fn names(state: &State) -> Vec<(String, String)> {
     let objects = state.networks.values().chain(state.configs.values()).chain(state.secrets.values());
@@ -63,7 +81,12 @@ fn of_service(state: &State, service: &Service, names: &[(String, String)]) -> V
         for (id, name) in names {
             text = text.replace(id, name);
         }
-        serde_json::from_str::<Value>(&text).unwrap_or(Value::Null)
+        let mut spec = serde_json::from_str::<Value>(&text).unwrap_or(Value::Null);
+        // Only faults have somebody else write it; that it stays is the witness's to see.
+        if let Some(labels) = spec.get_mut("Labels").and_then(Value::as_object_mut) {
+            labels.remove(THEIRS);
+        }
+        spec
     };
     json!({
         "spec": named(&service.object.spec),

@@ -13,7 +13,7 @@ use crate::witness::{Change, Verb};
 pub type Told = BTreeMap<(String, &'static str), usize>;
 
 /// Reasons whose number is the same whatever goes wrong: what was changed and what came of it.
-const COUNTED: [Reason; 11] = [
+const COUNTED: [Reason; 21] = [
     Reason::ServiceCreated,
     Reason::ServiceUpdated,
     Reason::ImageUpdated,
@@ -24,7 +24,18 @@ const COUNTED: [Reason; 11] = [
     Reason::RolloutFailed,
     Reason::RolledBack,
     Reason::VersionRefused,
+    Reason::ServiceRemoved,
+    // What begins and what ends is told once, whoever restarts.
+    Reason::SpecAdded,
+    Reason::SpecChanged,
+    Reason::SpecInvalid,
+    Reason::SpecRemoved,
     Reason::NotOwned,
+    Reason::NoVersionFits,
+    Reason::WouldDowngrade,
+    Reason::PruneHeld,
+    Reason::Suspended,
+    Reason::Resumed,
 ];
 
 /// The whole log; a line that cannot be read is told by `log`.
@@ -73,16 +84,15 @@ pub fn log(events: &[Event], changes: &[Change]) -> Vec<String> {
     problems
 }
 
-/// The full name in the Swarm; of a customer's network its usual name.
+/// The full name in the Swarm.
 pub fn object(event: &Event) -> String {
-    let blob = event.message.strip_prefix("secret ").or_else(|| event.message.strip_prefix("config "));
-    if let Some(name) =
-        blob.and_then(|rest| rest.split([' ', ':']).next()).filter(|_| event.service.is_none())
-    {
-        return name.to_owned();
-    }
     let customer = event.customer.as_deref().unwrap_or_default();
-    format!("{customer}_{}", event.service.as_deref().unwrap_or("default"))
+    if let Some(key) = &event.service {
+        return format!("{customer}_{key}");
+    }
+    let kinds = ["network ", "secret ", "config "];
+    let object = kinds.into_iter().find_map(|kind| event.message.strip_prefix(kind));
+    object.and_then(|rest| rest.split([' ', ':']).next()).unwrap_or(customer).to_owned()
 }
 
 /// An event in a line.
@@ -97,6 +107,10 @@ pub fn told(events: &[Event]) -> Told {
     let counted = events.iter().filter(|event| COUNTED.contains(&event.reason));
     // What was taken back or never came about is no change.
     let counted = counted.filter(|event| !matches!(event.phase, Some(Phase::Intent | Phase::Failed)));
+    // How often something was met until it ended is a matter of time.
+    let counted = counted.filter(|event| event.count.is_none());
+    // That the specs as a whole are out of reach is told at each start.
+    let counted = counted.filter(|event| event.reason != Reason::SpecInvalid || event.customer.is_some());
     let distinct: BTreeSet<(String, &'static str, &str)> =
         counted.map(|event| (object(event), event.reason.as_str(), event.id.as_str())).collect();
     let mut told = Told::new();
@@ -104,6 +118,26 @@ pub fn told(events: &[Event]) -> Told {
         *told.entry((name, reason)).or_default() += 1;
     }
     told
+}
+
+/// A text that holds a credential, as it is or in any encoding of 64 letters.
+fn betrays(text: &str, canary: &str) -> bool {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    // Within other text it begins at any of three places; what stands beside it changes its ends.
+    let encoded = |before: usize| {
+        let bytes = [&vec![0; before], canary.as_bytes()].concat();
+        let text = STANDARD_NO_PAD.encode(bytes);
+        text[4.min(text.len())..text.len().saturating_sub(2)].replace('+', "-").replace('/', "_")
+    };
+    let plain = text.replace('+', "-").replace('/', "_");
+    text.contains(canary) || (0..3).any(|before| plain.contains(&encoded(before)))
+}
+
+/// I11: no credential in anything that skep says.
+pub fn said(what: &str, text: &str, canaries: &[String]) -> Option<String> {
+    let found = canaries.iter().any(|canary| betrays(text, canary));
+    found.then(|| format!("I11: a credential stands in {what}"))
 }
 
 /// I11: no credential in anything that is kept.
@@ -117,10 +151,7 @@ pub fn secrets(state_dir: &Path, canaries: &[String]) -> Vec<String> {
                 continue;
             }
             let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
-            let found = canaries.iter().any(|canary| text.contains(canary));
-            if found {
-                problems.push(format!("I11: a credential stands in {}", entry.path().display()));
-            }
+            problems.extend(said(&entry.path().display().to_string(), &text, canaries));
         }
     }
     problems

@@ -11,11 +11,14 @@ use rand::{Rng, SeedableRng};
 use skep::sim::wire::{self, Exchange, Fault, Tap};
 use tokio::time::Instant;
 
+use crate::disk::Disk;
 use crate::hooks::Way;
 
 /// The names that the tap has for the two outside worlds.
 pub const SWARM: &str = "swarm";
 pub const REGISTRY: &str = "registry";
+/// The state directory's file system: skep dies before the call of that number.
+pub const DISK: &str = "disk";
 
 /// Stale lists are at most this old.
 pub const STALE_MAX: Duration = Duration::from_secs(20);
@@ -51,8 +54,10 @@ impl Plan {
     }
 
     /// Makes it happen; what is drawn stops at the time that `until` holds.
-    pub fn install(&self, tap: &Tap, until: &Until) {
-        self.faults.iter().for_each(|plan| tap.plan(plan.clone()));
+    pub fn install(&self, tap: &Tap, disk: &Disk, until: &Until) {
+        for plan in &self.faults {
+            if plan.target == DISK { disk.die_at(plan.at.start) } else { tap.plan(plan.clone()) }
+        }
         if !self.is_drawn() {
             return;
         }
@@ -112,10 +117,18 @@ pub fn is_write(exchange: &Exchange) -> bool {
     exchange.target == SWARM && exchange.method != Method::GET && exchange.method != Method::HEAD
 }
 
+/// A look at services, of which somebody else may write one before skep does.
+pub fn is_service_list(exchange: &Exchange) -> bool {
+    exchange.target == SWARM && exchange.path.ends_with("/services")
+}
+
 /// The faults that make a difference to an exchange.
 pub fn faults(exchange: &Exchange) -> Vec<Fault> {
     let status = if exchange.target == REGISTRY { 503 } else { 500 };
     let mut faults = vec![Fault::CrashBefore, Fault::ErrorBefore(status), Fault::Hang, Fault::ResetMidBody];
+    if is_service_list(exchange) {
+        faults.push(Fault::ConflictAfter);
+    }
     if is_write(exchange) {
         // What only reads is the same before and after.
         faults.extend([Fault::CrashAfter, Fault::ErrorAfter(status), Fault::HangAfter]);

@@ -11,8 +11,9 @@ use crate::bugs::Bug;
 use crate::hooks::Way;
 use crate::normal;
 use crate::oracle::{self, Told};
-use crate::plan::{Plan, Until};
+use crate::plan::{Plan, SWARM, Until};
 use crate::scenarios::{Allow, Goal, Scenario};
+use crate::shown::{self, Text};
 use crate::skep_process::Skep;
 use crate::witness::Verb;
 use crate::world::{RESYNC, World, epoch};
@@ -23,6 +24,10 @@ const TICK: Duration = Duration::from_millis(250);
 const REST: Duration = Duration::from_secs(12);
 /// No scenario takes longer for a stage.
 const STAGE_MAX: Duration = Duration::from_secs(300);
+/// No scenario needs so many calls to the engine; more are asked without end.
+const CALLS_MAX: usize = 10_000;
+/// Calls to the engine a second once all is stable, at most: a look is six, and there is little to look for.
+const QUIET_CALLS_MAX: f64 = 5.0;
 /// A call that hangs is given up after that.
 const HANG: Duration = Duration::from_secs(30);
 /// What is drawn goes on for that much longer than a stage takes without faults.
@@ -46,6 +51,8 @@ pub struct Record {
     pub exchanges: Vec<Exchange>,
     pub problems: Vec<String>,
     pub crashes: usize,
+    /// Calls of the state directory's file system until all stages were over.
+    pub disk_calls: usize,
 }
 
 /// The world at the end of a stage.
@@ -63,16 +70,18 @@ impl Record {
 
 /// Runs it without faults if there is no reference, else until it looks as the reference does.
 pub fn run(scenario: &Scenario, plan: &Plan, reference: Option<&Record>, bug: Option<Bug>) -> Record {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.unwrap().block_on(async {
+    let log = Text::default();
+    let whole = async {
         let world = World::new(scenario.password, bug, plan.hooks);
         let until = Until::default();
         (scenario.setup)(&world);
-        plan.install(&world.tap, &until);
+        plan.install(&world.tap, &world.disk, &until);
         let skep = Some(Skep::start(&world));
-        let run = Run { world, skep, plan, until, reference, record: Record::default() };
+        let run = Run { world, skep, plan, until, reference, log: log.clone(), record: Record::default() };
         run.whole(scenario).await
-    })
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    shown::logged(&log, || runtime.unwrap().block_on(whole))
 }
 
 struct Run<'a> {
@@ -81,6 +90,8 @@ struct Run<'a> {
     plan: &'a Plan,
     until: Until,
     reference: Option<&'a Record>,
+    /// What skep logs.
+    log: Text,
     record: Record,
 }
 
@@ -97,12 +108,20 @@ impl Run<'_> {
             if !met {
                 self.missed(stage.name, at, &snapshot);
             }
+            if self.reference.is_none() && stage.within.is_some_and(|within| snapshot.took > within + REST) {
+                let problem = format!("I10: stage {:?} took {:?}", stage.name, snapshot.took);
+                self.record.problems.push(problem);
+            }
             self.record.stages.push(snapshot);
             if !met {
                 break;
             }
         }
-        self.quiet().await;
+        self.record.disk_calls = self.world.disk.calls();
+        // Where that much is wrong already, it might not even end.
+        if self.record.is_good() {
+            self.quiet().await;
+        }
         self.judge(scenario.allow);
         self.record.exchanges = self.world.tap.exchanges();
         if let Some(skep) = self.skep.take() {
@@ -115,7 +134,7 @@ impl Run<'_> {
     async fn alone(&mut self, goal: Goal) -> bool {
         let begun = Instant::now();
         let (mut still_since, mut last) = (begun, self.movement());
-        while begun.elapsed() < STAGE_MAX {
+        while begun.elapsed() < STAGE_MAX && self.world.tap.count(SWARM) < CALLS_MAX {
             if let Goal::Seen(seen) = goal
                 && self.world.engine.with(|state| seen(state))
             {
@@ -224,10 +243,16 @@ impl Run<'_> {
             (world.witness.arrived(), ids, swarm, world.events_length())
         };
         let before = still(&self.world);
+        let calls = self.world.tap.count(SWARM);
         let resyncs = if self.reference.is_none() { QUIET_RESYNCS } else { QUIET_RESYNCS_FAULTY };
-        self.pass(RESYNC * resyncs + REST).await;
+        let time = RESYNC * resyncs + REST;
+        self.pass(time).await;
         let after = still(&self.world);
+        let calls = self.world.tap.count(SWARM) - calls;
         let problems = &mut self.record.problems;
+        if f64::from(u32::try_from(calls).unwrap_or(u32::MAX)) > QUIET_CALLS_MAX * time.as_secs_f64() {
+            problems.push(format!("I12: {calls} calls in {time:?} after all was stable"));
+        }
         if before.0 != after.0 {
             problems.push(format!("I1: {} writes after all was stable", after.0 - before.0));
         }
@@ -248,7 +273,14 @@ impl Run<'_> {
         self.record.problems.extend(world.witness.violations());
         let events = oracle::read(&world.events_dir());
         self.record.problems.extend(oracle::log(&events, &world.witness.changes()));
-        self.record.problems.extend(oracle::secrets(&world.state_dir(), &world.canaries()));
+        let canaries = world.canaries();
+        self.record.problems.extend(oracle::secrets(&world.state_dir(), &canaries));
+        let swarm = world.engine.with(|state| normal::readable(state));
+        for (what, text) in
+            [("its log", self.log.all()), ("what it shows", world.shown.all()), ("the Swarm", swarm)]
+        {
+            self.record.problems.extend(oracle::said(what, &text, &canaries));
+        }
         self.record.told = oracle::told(&events);
         self.record.log = events.iter().map(|event| oracle::line(event, epoch())).collect();
         if let Some(reference) = self.reference

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use skep::cli::session::{Clients, Parts, Writer, standing_conditions};
 use skep::config::RegistryConfig;
 use skep::controller::specs::Sealing;
@@ -22,13 +23,15 @@ use tokio::task::JoinHandle;
 
 use crate::bugs::{Bug, BuggyMemory, BuggyRegistry, BuggySwarm};
 use crate::hooks::Carrier;
-use crate::world::{POLL, REGISTRY_HOST, RESYNC, ROLLOUT_TIMEOUT, World};
+use crate::shown::Shown;
+use crate::world::{OTHER_HOST, POLL, REGISTRY_HOST, RESYNC, ROLLOUT_TIMEOUT, World};
 
 pub struct Skep {
     task: JoinHandle<()>,
     /// The far ends of its connections, which end with it.
     servers: [Arc<Server>; 2],
     hooks: Option<Arc<Carrier>>,
+    disk: Arc<crate::disk::Disk>,
 }
 
 impl Skep {
@@ -38,6 +41,7 @@ impl Skep {
         let [swarm_server, registry_server] = &servers;
         let hosts = Hosts::default();
         hosts.insert(REGISTRY_HOST, registry_server.dialer());
+        hosts.insert(OTHER_HOST, registry_server.dialer());
         let endpoint = swarm::Endpoint::Memory(swarm_server.dialer());
         let clients = Clients {
             swarm: Arc::new(swarm::Client::new(endpoint, Arc::new(|_, _| {}))),
@@ -51,7 +55,7 @@ impl Skep {
             )),
         };
         let task = tokio::spawn(run(world, with_bug(world, clients)));
-        Self { task, servers, hooks: world.hooks.clone() }
+        Self { task, servers, hooks: world.hooks.clone(), disk: Arc::clone(&world.disk) }
     }
 
     /// `kill -9`: nothing of it goes on.
@@ -60,6 +64,7 @@ impl Skep {
             hooks.hang_up();
         }
         self.task.abort();
+        self.disk.unmount();
         self.servers.iter().for_each(|server| server.close());
         assert!(self.task.await.is_err_and(|error| error.is_cancelled()), "skep ended by itself");
     }
@@ -94,7 +99,8 @@ fn registries(world: &World) -> BTreeMap<String, RegistryConfig> {
             ..RegistryConfig::default()
         },
     };
-    BTreeMap::from([(REGISTRY_HOST.to_owned(), config)])
+    let other = RegistryConfig { plain_http: Some(true), ..RegistryConfig::default() };
+    BTreeMap::from([(REGISTRY_HOST.to_owned(), config), (OTHER_HOST.to_owned(), other)])
 }
 
 /// The same in every run, so that a seed gives the same trace.
@@ -102,12 +108,15 @@ fn content_key() -> ContentKey {
     ContentKey::new([7; ContentKey::BYTES])
 }
 
-fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'static {
+fn run(world: &World, clients: Clients) -> BoxFuture<'static, ()> {
     let dir = StateDir::open(&world.state_dir()).unwrap();
+    let disk = world.mount();
     let lock = dir.lock().expect("the incarnation before holds nothing any more");
     let keep = if world.bug == Some(Bug::SegmentsLost) { 0 } else { 64 };
-    let log = Log::open(&dir.events(), Options { max_bytes: world.log_bytes(), keep }).unwrap();
-    let mut memory: Arc<dyn Memory> = Arc::new(Disk::open(&dir.memory(), Mode::ReadWrite).unwrap());
+    let options = Options { max_bytes: world.log_bytes(), keep };
+    let Ok(log) = Log::on(Arc::clone(&disk), &dir.events(), options) else { return dead() };
+    let Ok(memory) = Disk::on(disk, &dir.memory(), Mode::ReadWrite) else { return dead() };
+    let mut memory: Arc<dyn Memory> = Arc::new(memory);
     if let Some(bug) = world.bug {
         memory = Arc::new(BuggyMemory { memory, bug, lost: Mutex::default() });
     }
@@ -133,7 +142,11 @@ fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'st
     let specs = Specs::new(&world.specs_dir(), Some(&world.state_dir()), Sealing::controller(content_key()));
     let files = world.file_changes().boxed();
     let hooks = world.hooks.clone();
-    async move {
+    let observer: Arc<dyn Observer> = match world.canaries().is_empty() {
+        true => Arc::new(Unwatched),
+        false => Arc::new(Shown::new(world.shown.clone())),
+    };
+    Box::pin(async move {
         let wakeups = Wakeups::start(wakeups::Sources {
             files,
             swarm: Arc::clone(&writer.session.swarm),
@@ -148,10 +161,14 @@ fn run(world: &World, clients: Clients) -> impl Future<Output = ()> + Send + 'st
             hooks.serve(wakeups.poke());
         }
         let settings = Settings { concurrency: 8, poll_registry: POLL, resync: RESYNC, jitter };
-        let controller =
-            Controller::new(Arc::clone(&writer.reconciler), specs, settings, Arc::new(Unwatched));
+        let controller = Controller::new(Arc::clone(&writer.reconciler), specs, settings, observer);
         controller.run(wakeups, std::future::pending()).await;
-    }
+    })
+}
+
+/// What died before it began.
+fn dead() -> BoxFuture<'static, ()> {
+    Box::pin(std::future::pending())
 }
 
 struct Unwatched;

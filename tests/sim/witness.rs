@@ -12,10 +12,13 @@ use semver::Version;
 use serde_json::Value;
 use skep::events::open_intents;
 use skep::image::ImageRef;
-use skep::plan::fingerprint;
+use skep::plan::{fingerprint, labels};
 use skep::sim::engine::state::{Service, State};
 use skep::sim::handler::{Handler, full};
 use skep::sim::{Engine, Registry, Request, Response};
+
+/// The label that somebody else writes on a service that skep writes as well.
+pub const THEIRS: &str = "somebody.else";
 
 /// What a call changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,23 +107,30 @@ impl Witness {
         self.seen().may_fall.insert(name.to_owned());
     }
 
-    /// From now on the service of this name may be removed.
+    /// From now on what has this name may be removed; `*` stands for any end of it.
     pub fn let_go(&self, name: &str) {
         self.seen().may_go.insert(name.to_owned());
     }
 
     /// Checks a write before the engine has it.
     fn before(&self, call: &Call, spec: &Value) {
-        let current = self.engine.with(|state| call.service(state).cloned());
-        let name = call.name(spec, current.as_ref());
+        let name = self.engine.with(|state| call.name(spec, state));
         let mut found = Vec::new();
         if self.seen().foreign.contains(&name) {
             found.push(format!("I4: {:?} of {name}, which is not skep's", call.verb));
         }
-        if call.verb != Verb::Delete && !self.is_announced(&name, spec) {
+        let announced = match call.verb {
+            Verb::Delete => self.is_removal_announced(call, &name),
+            Verb::Create | Verb::Update => self.is_announced(&name, spec),
+        };
+        if !announced {
             found.push(format!("I8: {:?} of {name} without an intent on disk", call.verb));
         }
-        if call.verb == Verb::Delete && !self.seen().may_go.contains(&name) {
+        let may_go = |permitted: &String| match permitted.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == *permitted,
+        };
+        if call.verb == Verb::Delete && !self.seen().may_go.iter().any(may_go) {
             found.push(format!("I5: {name} is deleted"));
         }
         if call.is_service && call.verb != Verb::Delete {
@@ -129,6 +139,17 @@ impl Witness {
         let mut seen = self.seen();
         seen.arrived += 1;
         seen.violations.extend(found);
+    }
+
+    /// Whether the write takes back what somebody else wrote since skep looked.
+    fn undone(&self, call: &Call, spec: &Value) -> Option<String> {
+        let theirs = self.engine.with(|state| {
+            let service = call.service(state)?;
+            Some((service.name().to_owned(), service.object.spec["Labels"].get(THEIRS)?.clone()))
+        });
+        let (name, theirs) = theirs.filter(|_| call.verb == Verb::Update)?;
+        let kept = spec["Labels"].get(THEIRS) == Some(&theirs);
+        (!kept).then(|| format!("I4: what somebody else wrote on {name} is taken back"))
     }
 
     fn image_violation(&self, name: &str, spec: &Value) -> Option<String> {
@@ -158,18 +179,39 @@ impl Witness {
         })
     }
 
-    fn after(&self, call: &Call, spec: &Value, name: String) {
-        self.seen().changes.push(Change { verb: call.verb, name, image: image(spec) });
+    /// By its ID, or as what it is by its name.
+    fn is_removal_announced(&self, call: &Call, name: &str) -> bool {
+        let Ok(open) = open_intents(&self.events_dir) else { return false };
+        open.iter().filter_map(|intent| intent.target.as_deref()).any(|target| {
+            let what = target.strip_prefix("removed ").or_else(|| target.strip_prefix("remove "));
+            what.and_then(|what| what.rsplit(' ').next()).is_some_and(|it| it == call.id || it == name)
+        })
     }
 
-    /// Somebody touches the service just before it is written: its index moves, nothing else.
+    fn after(&self, call: &Call, spec: &Value, name: String, undone: Option<String>) {
+        let mut seen = self.seen();
+        seen.changes.push(Change { verb: call.verb, name, image: image(spec) });
+        seen.violations.extend(undone);
+    }
+
+    /// Somebody writes the service that the request is about (of a list: each one of skep's) at that
+    /// very moment: a label of theirs, and with it its index.
     pub fn interfere(&self, request: &Request) {
-        let Some(call) = Call::of(request) else { return };
+        let call = Call::of(request);
         self.engine.with(|state| {
-            let index = state.next_index();
-            let id = call.service(state).map(|service| service.object.id.clone());
-            if let Some(service) = id.and_then(|id| state.services.get_mut(&id)) {
-                service.object.index = index;
+            let ids: Vec<String> = match &call {
+                Some(call) => call.service(state).map(|one| one.object.id.clone()).into_iter().collect(),
+                None => {
+                    let own = |one: &&Service| one.object.spec["Labels"].get(labels::CUSTOMER).is_some();
+                    state.services.values().filter(own).map(|one| one.object.id.clone()).collect()
+                }
+            };
+            for id in ids {
+                let index = state.next_index();
+                if let Some(service) = state.services.get_mut(&id) {
+                    service.object.index = index;
+                    service.object.spec["Labels"][THEIRS] = Value::String(index.to_string());
+                }
             }
         });
     }
@@ -201,9 +243,14 @@ impl Call {
         state.find_service(&self.id)
     }
 
-    fn name(&self, spec: &Value, current: Option<&Service>) -> String {
+    /// What it has or is to have.
+    fn name(&self, spec: &Value, state: &State) -> String {
+        let objects = [&state.networks, &state.secrets, &state.configs];
+        let object = objects.into_iter().find_map(|objects| objects.get(&self.id));
+        let current = object.and_then(|object| object.spec.get("Name")?.as_str());
+        let current = current.or_else(|| self.service(state).map(Service::name));
         let given = spec.get("Name").and_then(Value::as_str);
-        current.map(Service::name).or(given).unwrap_or(&self.id).to_owned()
+        current.or(given).unwrap_or(&self.id).to_owned()
     }
 }
 
@@ -221,18 +268,16 @@ impl Handler for Witnessed {
         Box::pin(async move {
             let call = Call::of(&request);
             let spec = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
-            let name = call.as_ref().map(|call| {
-                let current = witness.engine.with(|state| call.service(state).cloned());
-                call.name(&spec, current.as_ref())
-            });
-            if let Some(call) = &call {
+            let name = call.as_ref().map(|call| witness.engine.with(|state| call.name(&spec, state)));
+            let undone = call.as_ref().and_then(|call| {
                 witness.before(call, &spec);
-            }
+                witness.undone(call, &spec)
+            });
             let response = witness.engine.handle(request).await;
             if let (Some(call), Some(name)) = (&call, name)
                 && response.status().is_success()
             {
-                witness.after(call, &spec, name);
+                witness.after(call, &spec, name, undone);
             }
             response
         })

@@ -11,6 +11,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use skep::events::Clock;
+use skep::files::Files;
 use skep::sim::engine::{Behaviour, HostOptions, Options, Role, Timing};
 use skep::sim::handler::Handler;
 use skep::sim::registry::{Auth, ImageSpec, Misbehaviour};
@@ -21,12 +22,16 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::bugs::Bug;
+use crate::disk::Disk;
 use crate::hooks::{self, Carrier, Way};
 use crate::plan::{REGISTRY, SWARM};
+use crate::shown::Text;
 use crate::witness::{Noted, Witness, Witnessed};
 
 /// The one registry.
 pub const REGISTRY_HOST: &str = "registry.test:5000";
+/// The same one by another name: to skep it is another registry.
+pub const OTHER_HOST: &str = "other.test:5000";
 /// How often skep asks the registry: less than people have it do, as all times here.
 pub const POLL: Duration = Duration::from_secs(10);
 pub const RESYNC: Duration = Duration::from_secs(30);
@@ -43,6 +48,10 @@ pub struct World {
     pub tap: Tap,
     /// skep is to die now.
     pub crash: Arc<Notify>,
+    /// Of the state directory.
+    pub disk: Arc<Disk>,
+    /// All that skep shows, if there is anything that it must not.
+    pub shown: Text,
     dir: tempfile::TempDir,
     begun: Instant,
     /// The spec files that were written or removed.
@@ -50,7 +59,7 @@ pub struct World {
     /// Refuse connections.
     down: Mutex<Vec<&'static str>>,
     /// The far ends of the connections of the skep that is alive.
-    servers: Mutex<Option<[Arc<Server>; 2]>>,
+    servers: Arc<Mutex<Option<[Arc<Server>; 2]>>>,
     canaries: Mutex<Vec<String>>,
     pushes: AtomicU64,
     /// What skep does wrong.
@@ -103,12 +112,16 @@ impl World {
             witness,
             tap,
             crash,
+            disk: Arc::default(),
+            shown: Text::default(),
             dir,
             begun: Instant::now(),
             files: watch::Sender::default(),
             down: Mutex::default(),
-            servers: Mutex::default(),
-            canaries: Mutex::new(password.into_iter().chain([hooks::SECRET]).map(str::to_owned).collect()),
+            servers: Arc::default(),
+            canaries: Mutex::new(
+                password.into_iter().chain(way.map(|_| hooks::SECRET)).map(str::to_owned).collect(),
+            ),
             pushes: AtomicU64::new(0),
             bug,
             hooks,
@@ -159,6 +172,18 @@ impl World {
         servers
     }
 
+    /// The file system for an incarnation of skep. When that dies at one of its calls, nothing of
+    /// it reaches anybody any more.
+    pub fn mount(&self) -> Arc<dyn Files> {
+        let (servers, crash) = (Arc::clone(&self.servers), Arc::clone(&self.crash));
+        self.disk.mount(Arc::new(move || {
+            if let Some(servers) = &*servers.lock().unwrap_or_else(PoisonError::into_inner) {
+                servers.iter().for_each(|server| server.close());
+            }
+            crash.notify_one();
+        }))
+    }
+
     fn apply_down(&self) {
         let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +220,19 @@ impl World {
         let new = path.with_extension("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(&new, path).unwrap();
+        if !file.ends_with(".toml") {
+            // What a secret or config holds.
+            self.canary(text);
+        }
         self.touch(file);
+    }
+
+    /// The whole specs directory is out of reach.
+    pub fn specs_away(&self, away: bool) {
+        let (there, elsewhere) = (self.specs_dir(), self.dir.path().join("elsewhere"));
+        let (from, to) = if away { (there, elsewhere) } else { (elsewhere, there) };
+        std::fs::rename(from, to).unwrap();
+        self.files.send_modify(|_| {});
     }
 
     pub fn remove_spec(&self, file: &str) {

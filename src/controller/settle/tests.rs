@@ -3,6 +3,7 @@ use jiff::Timestamp;
 
 use crate::events::{Log, Options, Trigger};
 use crate::memory::InMemory;
+use crate::plan::{Action, ObjectKind};
 use crate::spec::parse::{SpecFiles, load};
 use crate::state::UpdateStatus;
 

@@ -45,6 +45,7 @@ impl Place {
     /// The reasons told, with whom they are about; whom to look at; who is gone.
     fn read(&mut self, trigger: Trigger) -> [Vec<String>; 3] {
         let changes = self.specs.read(trigger, now()).unwrap();
+        self.specs.note_told();
         let about = |event: &NewEvent| {
             format!("{} {}", event.reason.as_str(), event.customer.clone().unwrap_or_default())
         };
@@ -71,6 +72,7 @@ fn what_was_named_is_read_alone() {
     let read = |place: &mut Place, files: &[&str]| {
         let files = files.iter().map(|file| (*file).to_owned()).collect();
         let changes = place.specs.read_touched(&files, now()).unwrap();
+        place.specs.note_told();
         let known = place.specs.inventory().customers.keys().cloned().collect::<Vec<String>>();
         ([changes.changed, changes.removed].map(|names| names.into_iter().collect::<Vec<_>>()), known)
     };
@@ -174,6 +176,23 @@ fn after_a_restart_only_what_is_otherwise_is_told() {
     let mut again = Place { specs, ..place };
     let told = ["SpecChanged globex", "SpecRemoved initech"];
     assert_eq!(again.read(Trigger::Startup), three(&told, &["acme", "globex"], &["initech"]));
+}
+
+/// What was read and not written to the log, for skep died before, is told by the next one.
+#[test]
+fn what_was_not_told_before_a_crash_is_told_after_it() {
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", GOOD), ("initech.toml", GOOD)]);
+    place.write("acme.toml", &GOOD.replace("web\"", "other\""));
+    place.write("globex.toml", "[services.web]\n");
+    place.remove("initech.toml");
+    assert_eq!(place.specs.read(Trigger::Spec, now()).unwrap().events.len(), 3, "and then it dies");
+    let dir = place.dir.path();
+    place.specs = Specs::new(&dir.join("specs"), Some(dir), Sealing::visitor(dir));
+    let told = ["SpecInvalid globex", "SpecChanged acme", "SpecRemoved initech"];
+    assert_eq!(place.read(Trigger::Startup), three(&told, &["acme"], &["initech"]));
+    let dir = place.dir.path();
+    place.specs = Specs::new(&dir.join("specs"), Some(dir), Sealing::visitor(dir));
+    assert_eq!(place.read(Trigger::Startup), three(&[], &["acme"], &[]), "once");
 }
 
 #[test]

@@ -10,13 +10,15 @@ use crate::source::git::{Revision, State, Trouble};
 pub(super) struct GitTrouble {
     file: Option<PathBuf>,
     told: Option<String>,
+    /// That is not on disk yet.
+    is_unsaved: bool,
 }
 
 impl GitTrouble {
     pub(super) fn open(state_dir: &Path) -> Self {
         let file = state_dir.join("git-trouble");
         let told = std::fs::read_to_string(&file).ok().filter(|told| !told.is_empty());
-        Self { file: Some(file), told }
+        Self { file: Some(file), told, is_unsaved: false }
     }
 
     /// What is to be told now.
@@ -34,7 +36,7 @@ impl GitTrouble {
             return None;
         }
         self.told.clone_from(&now);
-        self.save();
+        self.is_unsaved = true;
         let about = About { customer: None, trigger, revision: Some(good.commit.clone()) };
         Some(match &state.error {
             Some(error) => {
@@ -48,8 +50,10 @@ impl GitTrouble {
         })
     }
 
-    fn save(&self) {
-        let Some(file) = &self.file else { return };
+    /// The last event is in the log: remembers it.
+    pub(super) fn note_told(&mut self) {
+        let Some(file) = self.file.as_ref().filter(|_| self.is_unsaved) else { return };
+        self.is_unsaved = false;
         let told = self.told.as_deref().unwrap_or_default();
         if let Err(error) = std::fs::write(file, told) {
             tracing::warn!(%error, "cannot remember what was told of the git repository");

@@ -95,8 +95,9 @@ async fn every_route_of_the_description_answers_and_every_change_needs_the_token
             told.insert((path.clone(), method.clone()));
             let path = path.replace("{customer}", "acme").replace("{service}", "web");
             let upper = method.to_uppercase();
-            let (status, _) = call(server.address, &upper, &path, AUTH, r#"{"reason":"why"}"#).await;
+            let (status, body) = call(server.address, &upper, &path, AUTH, r#"{"reason":"why"}"#).await;
             assert!((200..300).contains(&status), "{upper} {path}: {status}");
+            assert!(!body.contains("canary"), "{upper} {path} gives the token away: {body}");
             let other = if upper == "GET" { "PUT" } else { "GET" };
             assert_eq!(call(server.address, other, &path, AUTH, "").await.0, 405, "{other} {path}");
             assert_eq!(operation["security"].is_array(), upper == "POST", "{path}");

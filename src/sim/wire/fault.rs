@@ -14,6 +14,8 @@ pub enum Fault {
     ErrorAfter(u16),
     /// Somebody else changes the object just before; only where the tap has a hook for it.
     Conflict,
+    /// Somebody else changes the object (of a list: each one) just after; likewise.
+    ConflictAfter,
     /// No answer ever; the server never saw the request.
     Hang,
     /// No answer ever; the server did what it was asked.
@@ -63,8 +65,9 @@ const EVENT_FAULTS: [(&str, EventFault); 6] = [
 ];
 
 /// Those without a parameter.
-const PLAIN_FAULTS: [(&str, Fault); 8] = [
+const PLAIN_FAULTS: [(&str, Fault); 9] = [
     ("conflict", Fault::Conflict),
+    ("conflict-after", Fault::ConflictAfter),
     ("hang", Fault::Hang),
     ("hang-after", Fault::HangAfter),
     ("reset", Fault::Reset),
@@ -200,6 +203,7 @@ mod tests {
             "swarm#4..:events-off",
             "swarm#1:delay=1500ms",
             "swarm#1:conflict",
+            "swarm#1:conflict-after",
             "swarm#1:crash-before",
             "swarm#1:crash-after",
             "swarm#1:hang",

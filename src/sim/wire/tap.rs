@@ -139,7 +139,7 @@ impl Tap {
         self.state().crash = Some(crash);
     }
 
-    /// Called with a request before which somebody else is to change the same object.
+    /// Called with a request before or after which somebody else is to change the same object.
     pub fn on_conflict(&self, conflict: Hook) {
         self.state().conflict = Some(conflict);
     }
@@ -206,6 +206,13 @@ impl Tap {
     fn answered(&self, place: usize, status: StatusCode) {
         if let Some(exchange) = self.state().exchanges.get_mut(place) {
             exchange.status = Some(status.as_u16());
+        }
+    }
+
+    fn conflict(&self, request: &Request) {
+        let conflict = self.state().conflict.clone();
+        if let Some(conflict) = conflict {
+            conflict(request);
         }
     }
 
@@ -282,11 +289,13 @@ impl Wire {
                 self.error(status)
             }
             Some(Fault::Conflict) => {
-                let conflict = self.tap.state().conflict.clone();
-                if let Some(conflict) = conflict {
-                    conflict(&request);
-                }
+                self.tap.conflict(&request);
                 self.handler.handle(request).await
+            }
+            Some(Fault::ConflictAfter) => {
+                let response = self.handler.handle(request.clone()).await;
+                self.tap.conflict(&request);
+                response
             }
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::HangAfter) => {

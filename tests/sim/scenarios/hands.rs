@@ -1,9 +1,10 @@
 //! People and other programs change the Swarm as well.
 
 use serde_json::json;
+use skep::sim::engine::state::{State, TaskState};
 
 use super::versions::web;
-use super::{Scenario, WEB, scenario};
+use super::{Scenario, WEB, is_updating, scenario};
 
 const ADOPTING: &str = r#"
 [services.web]
@@ -13,6 +14,11 @@ version = "^1"
 environment = { A = "1" }
 deploy = { replicas = 2, update_config = { monitor = "1s" } }
 "#;
+
+/// Whether both tasks of the service run.
+fn is_up(state: &State) -> bool {
+    state.tasks.values().filter(|task| task.state == TaskState::Running).count() == 2
+}
 
 pub fn all() -> Vec<Scenario> {
     vec![
@@ -61,6 +67,15 @@ pub fn all() -> Vec<Scenario> {
             .more_tasks(),
         scenario("removed_by_hand", "somebody removes a service; it comes back", web)
             .then("remove", |w| w.remove_by_hand("acme_web")),
+        scenario("removed_soon", "somebody removes a service that has only just come up", web)
+            .start_until(is_up)
+            .then("remove", |w| w.remove_by_hand("acme_web"))
+            .within(10),
+        scenario("removed_while_rolling", "somebody removes a service in the middle of a rollout", web)
+            .until("push", |w| w.push("shop/web", "1.1.0"), |state| is_updating(state, "acme_web"))
+            .then("remove", |w| w.remove_by_hand("acme_web"))
+            .within(10)
+            .more_rollouts(),
         scenario("strangers", "services of others are never touched", |w| {
             w.push("shop/web", "1.0.0");
             w.push("other/db", "1.0.0");

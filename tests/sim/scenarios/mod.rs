@@ -5,6 +5,7 @@ mod failing;
 mod fleet;
 mod hands;
 mod outside;
+mod removal;
 mod specs;
 mod versions;
 
@@ -30,6 +31,8 @@ pub struct Stage {
     pub name: &'static str,
     pub act: fn(&World),
     pub until: Goal,
+    /// Without faults it is over this soon, but for the rest that shows it.
+    pub within: Option<Duration>,
 }
 
 /// When a stage is over.
@@ -53,7 +56,7 @@ pub struct Allow {
 }
 
 /// The start of skep is the first stage of all.
-const START: Stage = Stage { name: "start", act: |_| {}, until: Goal::Rest };
+const START: Stage = Stage { name: "start", act: |_| {}, until: Goal::Rest, within: None };
 
 fn scenario(name: &'static str, about: &'static str, setup: fn(&World)) -> Scenario {
     Scenario { name, about, setup, stages: vec![START], allow: Allow::default(), password: None }
@@ -61,16 +64,16 @@ fn scenario(name: &'static str, about: &'static str, setup: fn(&World)) -> Scena
 
 impl Scenario {
     fn then(self, name: &'static str, act: fn(&World)) -> Self {
-        self.stage(Stage { name, act, until: Goal::Rest })
+        self.stage(Stage { name, act, until: Goal::Rest, within: None })
     }
 
     fn then_wait(self, name: &'static str, seconds: u64, act: fn(&World)) -> Self {
-        self.stage(Stage { name, act, until: Goal::RestAfter(Duration::from_secs(seconds)) })
+        self.stage(Stage { name, act, until: Goal::RestAfter(Duration::from_secs(seconds)), within: None })
     }
 
     /// The next stage begins in the middle of this one.
     fn until(self, name: &'static str, act: fn(&World), seen: fn(&State) -> bool) -> Self {
-        self.stage(Stage { name, act, until: Goal::Seen(seen) })
+        self.stage(Stage { name, act, until: Goal::Seen(seen), within: None })
     }
 
     /// Instead of coming to rest, the start ends when this is seen.
@@ -81,6 +84,14 @@ impl Scenario {
 
     fn stage(mut self, stage: Stage) -> Self {
         self.stages.push(stage);
+        self
+    }
+
+    /// The last stage must be over within these seconds.
+    fn within(mut self, seconds: u64) -> Self {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.within = Some(Duration::from_secs(seconds));
+        }
         self
     }
 
@@ -101,10 +112,18 @@ impl Scenario {
 }
 
 pub fn all() -> Vec<Scenario> {
-    [versions::all(), failing::all(), specs::all(), hands::all(), outside::all(), fleet::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        versions::all(),
+        failing::all(),
+        specs::all(),
+        hands::all(),
+        outside::all(),
+        fleet::all(),
+        removal::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// One service that follows its major version.
