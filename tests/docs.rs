@@ -121,7 +121,7 @@ fn toml_files(dir: &Path, into: &mut Vec<PathBuf>) {
 #[test]
 fn the_examples_of_specs_are_valid() {
     let (schema, of_fleet) = (json_schema(), json_schema_of_fleet());
-    for dir in ["specs", "examples/data/specs"] {
+    for dir in ["specs", "examples/data/specs", "tests/equal"] {
         let dir = root().join(dir);
         let mut paths = Vec::new();
         toml_files(&dir, &mut paths);

@@ -70,13 +70,15 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
 async fn from_stack(ctx: &Context, stack: &str, name: Option<&str>) -> anyhow::Result<Imported> {
     let endpoint = swarm::Endpoint::new(&ctx.config.docker).map_err(|message| anyhow!(message))?;
     let client = swarm::Client::new(endpoint, std::sync::Arc::new(|_, _| {}));
-    let (look, networks) = futures::try_join!(client.look(Scope::Whole, Vec::new()), client.networks())?;
+    let look = client.look(Scope::Whole, Vec::new());
+    let (look, networks, configs) = futures::try_join!(look, client.networks(), client.configs())?;
     let observed = look.whole()?;
     let stack = live::Stack {
         name: stack,
         customer: name.unwrap_or(stack),
         observed: &observed,
         networks: &networks,
+        configs: &configs,
     };
     let draft = stack.draft().map_err(|message| anyhow!(message))?;
     let digests = ask(ctx, &draft).await;
@@ -130,7 +132,7 @@ async fn ask(ctx: &Context, draft: &Draft) -> BTreeMap<String, Digest> {
 ///
 /// # Errors
 /// The first that cannot be, with the key it stands at.
-pub(super) fn fill_in(value: &mut Value, env: &BTreeMap<String, String>, at: &str) -> Result<(), String> {
+pub(crate) fn fill_in(value: &mut Value, env: &BTreeMap<String, String>, at: &str) -> Result<(), String> {
     match value {
         Value::String(text) => {
             *text = compose::interpolate(text, env, 0).map_err(|why| format!("{at}: {why}"))?;

@@ -132,6 +132,9 @@ impl Findings {
                 self.diagnostics.push(unreadable(name(&problem.file), problem.message.clone()));
             }
         }
+        if wanted.is_none() {
+            self.diagnostics.extend(overlooked(root, snapshot.files.is_empty()));
+        }
         let files = SpecFiles { files: snapshot.files };
         let loaded = load_with(&files, contents);
         for mut diagnostic in of_interest(loaded, wanted) {
@@ -172,6 +175,37 @@ fn under(file: &str, folder: &str) -> bool {
 fn unreadable(file: String, message: String) -> Diagnostic {
     let key = String::new();
     Diagnostic { severity: Severity::Error, file, span: None, line: 0, column: 0, key, message, help: None }
+}
+
+/// So many files that are no specs are named.
+const OVERLOOKED_MAX: usize = 5;
+
+/// What a newcomer may take for specs: compose files in the directory, or nothing at all.
+fn overlooked(root: &Path, is_empty: bool) -> Vec<Diagnostic> {
+    let warning = |file: String, message: &str, help: String| Diagnostic {
+        severity: Severity::Warning,
+        help: Some(help),
+        ..unreadable(file, message.to_owned())
+    };
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|end| end == "yml" || end == "yaml");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_yaml).collect();
+    files.sort();
+    let mut found: Vec<Diagnostic> = files
+        .iter()
+        .take(OVERLOOKED_MAX)
+        .map(|path| {
+            let (file, spec) = (path.display().to_string(), path.with_extension("toml"));
+            let help = format!("`skep import {file} > {}` makes a spec of a compose file", spec.display());
+            warning(file, "this is no spec, so skep does not read it: specs are *.toml", help)
+        })
+        .collect();
+    if is_empty && found.is_empty() {
+        let help =
+            "a customer is a file NAME.toml; `skep import --stack NAME` makes one of a stack that runs";
+        found.push(warning(root.display().to_string(), "there are no specs here", help.to_owned()));
+    }
+    found
 }
 
 fn render(report: &LintReport, findings: &Findings, out: &mut dyn Write, style: &Style) -> io::Result<()> {

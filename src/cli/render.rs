@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use super::session::{self, Session};
 use super::{Context, output};
 use crate::plan::{object, service_name};
-use crate::report::{compose, yaml};
+use crate::report::{compose, notes, yaml};
 
 /// Print the equivalent compose file with pinned images, fit for `docker stack deploy`
 #[derive(Clone, Debug, clap::Args)]
@@ -67,7 +67,7 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     if ctx.json {
         writeln!(ctx.out, "{}", output::escape_json(&serde_json::to_string_pretty(&file)?))?;
     } else {
-        write!(ctx.out, "{}", output::escape_json(&yaml(&file)))?;
+        write!(ctx.out, "{}{}", notes(&customer), output::escape_json(&yaml(&file)))?;
     }
     ctx.out.flush()?;
     Ok(super::CLEAN)

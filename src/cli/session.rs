@@ -13,7 +13,9 @@ use crate::config::Config;
 use crate::controller::orders::Orders;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read, Sealing, Specs};
-use crate::controller::{Reconciler, RemovedObjects, Request, Settler, Snapshots, is_condition, plan_only};
+use crate::controller::{
+    Reconciler, RemovedObjects, Request, Settler, Snapshots, add_predefined, is_condition, plan_only,
+};
 use crate::events::{self, Clock, Conditions, Event, EventObserver, Filter, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
 use crate::plan::prune::Inventory;
@@ -149,7 +151,11 @@ impl Session {
             rolling.extend(names.filter(|name| self.memory.service(name).rollout.is_some()));
         }
         // What rolls is looked at in detail, so that failures can be named.
-        Ok(self.swarm.look(Scope::Whole, rolling).await?.whole()?)
+        let mut observed = self.swarm.look(Scope::Whole, rolling).await?.whole()?;
+        for customer in customers {
+            observed = add_predefined(self.swarm.as_ref(), customer, observed).await?;
+        }
+        Ok(observed)
     }
 
     /// What is to be done for these customers, a bounded number of them at once.

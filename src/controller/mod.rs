@@ -40,7 +40,7 @@ pub use reading::SpecsRead;
 pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
 pub use retry::Retries;
 pub use settle::Settler;
-pub use snapshots::Snapshots;
+pub use snapshots::{Snapshots, add_predefined};
 pub use specs::Specs;
 pub use wakeups::{Wake, Wakeups};
 

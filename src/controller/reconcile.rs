@@ -179,12 +179,12 @@ impl Reconciler {
     /// is removed and what others use decides on that too.
     async fn look(&self, wanted: Wanted<'_>, request: &Request) -> Result<ObservedState, SwarmError> {
         let since = wanted.since;
-        let observed = self.snapshots.of(wanted).await?;
+        let mut observed = self.snapshots.of(wanted).await?;
         let (name, now) = (&request.customer.name, self.recorder.now());
         if prune::finds_any(&request.inventory, &observed, name, now) {
-            return self.snapshots.all(since).await;
+            observed = self.snapshots.all(since).await?;
         }
-        Ok(observed)
+        self.snapshots.complete(&request.customer, observed).await
     }
 
     /// What `reconcile` would do. Changes and records nothing.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 use crate::plan::fields::default_network;
-use crate::spec::Customer;
+use crate::spec::{Customer, Network};
 use crate::state::ObservedState;
 use crate::swarm::{Look, Scope, Swarm, SwarmError};
 
@@ -57,6 +57,18 @@ impl Snapshots {
             blobs: blobs.map(|blob| blob.name.clone()).collect(),
         };
         self.swarm.look(scope, rolling.unwrap_or_default().into_iter().collect()).await?.of(name)
+    }
+
+    /// Adds the networks that every node has of its own, so far as the customer joins them.
+    ///
+    /// # Errors
+    /// As `of`.
+    pub async fn complete(
+        &self,
+        customer: &Customer,
+        observed: ObservedState,
+    ) -> Result<ObservedState, SwarmError> {
+        add_predefined(self.swarm.as_ref(), customer, observed).await
     }
 
     /// The Swarm with everybody's part.
@@ -110,6 +122,33 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// Adds the networks that every node has of its own, so far as the customer joins them: a look at
+/// the whole Swarm has none, and hardly a customer joins any.
+///
+/// # Errors
+/// When the Swarm does not answer.
+pub async fn add_predefined(
+    swarm: &dyn Swarm,
+    customer: &Customer,
+    mut observed: ObservedState,
+) -> Result<ObservedState, SwarmError> {
+    let joined = customer.networks.values().map(|network| &network.name);
+    let lacking: Vec<String> = joined
+        .filter(|name| Network::is_predefined(name) && !observed.networks.contains_key(*name))
+        .cloned()
+        .collect();
+    if lacking.is_empty() {
+        return Ok(observed);
+    }
+    let name = customer.name.clone();
+    let scope = Scope::Customer { name, networks: lacking, blobs: Vec::new() };
+    let mut networks = BTreeMap::clone(&observed.networks);
+    let more = swarm.look(scope, Vec::new()).await?.of(&customer.name)?.networks;
+    networks.extend(more.iter().map(|(name, network)| (name.clone(), network.clone())));
+    observed.networks = Arc::new(networks);
+    Ok(observed)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::events::{NewEvent, Reason, Trigger};
 use crate::plan::prune::{Inventory, PrunePolicy};
 use crate::source::git::{self, Revision, Tree};
 use crate::source::{self, Beside, Reader, SourceError, Standing};
+use crate::spec::fleet::Fleet;
 use crate::spec::parse;
 use crate::spec::{ContentKey, Customer};
 use crate::state_dir::StateDir;
@@ -70,6 +71,7 @@ pub struct Specs {
     first: bool,
     /// The fleet's rules for removal, and whether those are the present ones.
     policy: PrunePolicy,
+    fleet: Arc<Fleet>,
     rules_known: bool,
     inventory: Arc<Inventory>,
 }
@@ -103,6 +105,7 @@ impl Specs {
             rules_unread: false,
             first: true,
             policy: PrunePolicy::default(),
+            fleet: Arc::default(),
             rules_known: false,
             inventory: Arc::default(),
         }
@@ -326,9 +329,10 @@ impl Specs {
 
     /// The rules for removal. Where nobody knows them, nothing is removed.
     fn take_rules(&mut self, read: &Read) {
-        self.rules_known = read.prune.is_some();
-        if let Some(policy) = &read.prune {
-            self.policy = policy.clone();
+        self.rules_known = read.fleet.is_some();
+        if let Some(fleet) = &read.fleet {
+            self.policy = PrunePolicy::of(&fleet.prune);
+            self.fleet = Arc::clone(fleet);
         }
     }
 }

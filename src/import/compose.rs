@@ -7,13 +7,17 @@ use serde_json::{Map, Value, json};
 
 use super::{Draft, Imported};
 use crate::image::{Digest, ImageRef};
-use crate::spec::keys::{Keys, NETWORK, SERVICE, SPEC, Shape, VOLUME};
+use crate::spec::keys::{CONFIG, Keys, NETWORK, SECRET, SERVICE, SPEC, Shape, VOLUME};
 use crate::text::printable;
 
 /// Keys of ours that Compose does not know: what stands there means something else.
 const OURS: &[&str] = &["version", "adopt", "suspend", "on_failure", "template", "vars"];
 /// Keys of a file that say nothing about the stack.
 const SILENT: &[&str] = &["version", "name"];
+
+/// What a file has besides services.
+const TABLES: [(&str, &Keys); 4] =
+    [("networks", &NETWORK), ("volumes", &VOLUME), ("secrets", &SECRET), ("configs", &CONFIG)];
 
 /// A compose file to import, its variables filled in.
 pub struct File<'a> {
@@ -43,10 +47,12 @@ impl File<'_> {
         for (key, service) in services {
             self.service(&mut draft, key, service);
         }
-        self.tables(&mut draft, "networks", &NETWORK);
-        self.tables(&mut draft, "volumes", &VOLUME);
+        for (name, keys) in TABLES {
+            self.tables(&mut draft, name, keys);
+        }
         for (key, value) in self.value.as_object().into_iter().flatten() {
-            if matches!(key.as_str(), "services" | "networks" | "volumes") || key.starts_with("x-") {
+            let done = key == "services" || TABLES.iter().any(|(name, _)| name == key);
+            if done || key.starts_with("x-") {
                 continue;
             }
             if SILENT.contains(&key.as_str()) || value.is_null() {
@@ -77,6 +83,8 @@ impl File<'_> {
         let image = source.shift_remove("image");
         self.environment(&mut source);
         self.binds(draft, key, &mut source);
+        self.env_files(draft, key, &mut source);
+        modes(&mut source);
         // A network without settings is one that is only named.
         let mut table = Map::from_iter([("adopt".to_owned(), json!(true))]);
         if let Value::Object(carried) = carry_table(draft, &path, &SERVICE, &source) {
@@ -173,8 +181,54 @@ impl File<'_> {
                 source.shift_remove("external");
             }
             let path = [name.to_owned(), key.clone()];
+            if let Some(file) = source.get("file").and_then(Value::as_str).map(str::to_owned) {
+                source.insert("file".into(), json!(self.beside(draft, &path, &file)));
+            }
             let table = carry_table(draft, &path, keys, &source);
             draft.set(&path, table);
+        }
+    }
+
+    /// Where a file that the compose file names is to be beside the spec. Nothing of it is read: it may be a secret.
+    fn beside(&self, draft: &mut Draft, path: &[String], file: &str) -> String {
+        let plain = Path::new(file.trim_start_matches("./"));
+        let stays = plain.components().all(|part| matches!(part, Component::Normal(_)));
+        let last = || plain.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let here = if stays { plain.display().to_string() } else { last() };
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let from = printable(&self.absolute(file), 100);
+        draft.note(&path, format!("put a copy of `{from}` beside this spec, as `{}`", printable(&here, 60)));
+        here
+    }
+
+    fn env_files(&self, draft: &mut Draft, key: &str, service: &mut Map<String, Value>) {
+        let path = ["services", key, "env_file"].map(str::to_owned);
+        match service.get_mut("env_file") {
+            Some(Value::String(file)) => *file = self.beside(draft, &path, file),
+            Some(Value::Array(list)) => {
+                for file in list {
+                    // The newer form says with each whether it must be there.
+                    let named = file.as_str().or_else(|| file["path"].as_str()).map(str::to_owned);
+                    if let Some(named) = named {
+                        *file = json!(self.beside(draft, &path, &named));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Rights of files as TOML is to show them. People write them octal, with a 0 before, which our YAML leaves out; a number
+/// that cannot be meant so is taken as it is.
+fn modes(service: &mut Map<String, Value>) {
+    for name in ["secrets", "configs"] {
+        let list = service.get_mut(name).and_then(Value::as_array_mut);
+        for mode in list.into_iter().flatten().filter_map(|one| one.get_mut("mode")) {
+            if let Some(number) = mode.as_u64() {
+                let written = u64::from_str_radix(&number.to_string(), 8).ok().filter(|mode| *mode <= 0o777);
+                *mode = json!(super::blobs::octal(written.unwrap_or(number)));
+            }
         }
     }
 }

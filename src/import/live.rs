@@ -19,8 +19,9 @@ pub struct Stack<'a> {
     /// What the customer is to be called. Another name than the stack's makes a copy of it.
     pub customer: &'a str,
     pub observed: &'a ObservedState,
-    /// The engine's answer about networks, whole.
+    /// The engine's answers about networks and configs, whole.
     pub networks: &'a [Value],
+    pub configs: &'a [Value],
 }
 
 impl Stack<'_> {
@@ -29,7 +30,7 @@ impl Stack<'_> {
         self.observed.services.values().filter(own)
     }
 
-    fn is_copy(&self) -> bool {
+    pub(super) fn is_copy(&self) -> bool {
         self.name != self.customer
     }
 
@@ -115,6 +116,7 @@ impl Stack<'_> {
         environment(draft, key);
         self.attachments(draft, key, service);
         self.mounts(draft, key, service);
+        self.blobs(draft, key, &service.spec);
         self.leave(draft, key, service, unsayable);
     }
 

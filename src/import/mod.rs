@@ -3,6 +3,7 @@
 //! A draft is written out and read back by the spec's own reader. What that refuses, and what would differ from the
 //! services that run, is taken out and said in a comment, so that the spec changes nothing when it is applied.
 
+mod blobs;
 pub mod compose;
 mod image;
 pub mod live;

@@ -1,3 +1,5 @@
+mod wild;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +72,9 @@ async fn deployed(customer: &Customer, image: &str) -> Ground {
 async fn import(ground: &Ground, stack: &str, name: &str) -> (Imported, ObservedState) {
     let observed = ground.client.look(Scope::Whole, Vec::new()).await.unwrap().whole().unwrap();
     let networks = ground.client.networks().await.unwrap();
-    let stack = Stack { name: stack, customer: name, observed: &observed, networks: &networks };
+    let configs = ground.client.configs().await.unwrap();
+    let stack =
+        Stack { name: stack, customer: name, observed: &observed, networks: &networks, configs: &configs };
     let draft = stack.draft().unwrap();
     (stack.finish(draft, &BTreeMap::new()).unwrap(), observed)
 }
@@ -166,6 +170,70 @@ async fn what_no_spec_can_say_is_told_and_stays() {
     assert_eq!(imported.notes.len(), 7, "{:#?}", imported.notes);
 }
 
+/// A stack with secrets and configs of its own, of others, and of skep's.
+async fn with_blobs() -> Ground {
+    let ground =
+        deployed(&parsed("acme", "[services.web]\nimage = \"r.io/web\"\n"), &format!("r.io/web:1.2.3@{SHA}"))
+            .await;
+    let namespace = json!({ "com.docker.stack.namespace": "acme" });
+    let ours =
+        json!({ "com.docker.stack.namespace": "acme", "skep.customer": "acme", "skep.object": "motd" });
+    let blobs = [
+        (ObjectKind::Secret, "acme_token", namespace.clone()),
+        (ObjectKind::Secret, "token", json!({})),
+        (ObjectKind::Config, "acme_motd-0123456789ab", ours),
+        (ObjectKind::Config, "acme_site", namespace.clone()),
+    ];
+    let mut ids = BTreeMap::new();
+    for (kind, name, labels) in blobs {
+        let spec = json!({ "Name": name, "Labels": labels, "Data": "aGkKYm9i" });
+        ids.insert(name, ground.client.create_object(kind, spec).await.unwrap());
+    }
+    let file =
+        |name: &str, uid: &str, mode: u32| json!({ "Name": name, "UID": uid, "GID": "0", "Mode": mode });
+    let secret = |name: &str, file: Value| json!({ "SecretID": ids[name], "SecretName": name, "File": file });
+    let config = |name: &str, file: Value| json!({ "ConfigID": ids[name], "ConfigName": name, "File": file });
+    let service = json!({
+        "Name": "acme_api",
+        "Labels": namespace,
+        "TaskTemplate": { "ContainerSpec": {
+            "Image": format!("r.io/api:1.0.0@{SHA}"),
+            "Secrets": [
+                secret("acme_token", file("token", "0", 0o444)),
+                secret("token", file("other", "7", 0o400)),
+            ],
+            "Configs": [
+                config("acme_motd-0123456789ab", file("/etc/motd", "0", 0o444)),
+                config("acme_site", file("site", "0", 0o444)),
+            ],
+        } },
+        "Mode": { "Replicated": { "Replicas": 1 } },
+        "EndpointSpec": { "Mode": "vip" },
+    });
+    ground.client.create_service(service, None).await.unwrap();
+    ground
+}
+
+#[tokio::test]
+async fn secrets_and_configs_stay_what_they_are() {
+    let ground = with_blobs().await;
+    let (imported, observed) = import(&ground, "acme", "acme").await;
+    insta::assert_snapshot!(imported.spec);
+    assert_only_adopts(&imported.spec, &observed, 2);
+    let pinned = |note: &String| note.contains(".image: pinned to the content that runs");
+    assert!(imported.notes.iter().all(pinned), "nothing is lost: {:#?}", imported.notes);
+}
+
+#[tokio::test]
+async fn a_copy_has_the_configs_content_and_the_secrets_names() {
+    let ground = with_blobs().await;
+    let (imported, _) = import(&ground, "acme", "globex").await;
+    let copy = parsed("globex", &imported.spec);
+    let content = |key: &str| copy.configs[key].content.as_ref().map(|content| content.reveal().to_vec());
+    assert_eq!(content("site").as_deref(), Some(&b"hi\nbob"[..]), "{}", imported.spec);
+    assert!(copy.secrets.values().all(|secret| secret.external), "{}", imported.spec);
+}
+
 #[tokio::test]
 async fn a_copy_has_another_name_and_adopts_nothing() {
     let ground =
@@ -179,7 +247,8 @@ async fn a_copy_has_another_name_and_adopts_nothing() {
     );
     let observed = ground.client.look(Scope::Whole, Vec::new()).await.unwrap().whole().unwrap();
     let error = |name: &str, customer: &str| {
-        Stack { name, customer, observed: &observed, networks: &[] }.draft().err().unwrap()
+        let stack = Stack { name, customer, observed: &observed, networks: &[], configs: &[] };
+        stack.draft().err().unwrap()
     };
     assert_eq!(error("acne", "acne"), "there is no stack acne; did you mean acme?");
     assert_eq!(error("other", "other"), "there is no stack other; there are acme");

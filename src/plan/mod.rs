@@ -9,6 +9,7 @@ mod order;
 pub mod placement;
 pub mod prune;
 mod renew;
+mod rules;
 mod service;
 #[cfg(test)]
 mod tests;

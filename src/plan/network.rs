@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{Action, Cause, Input, ObjectKind, Step, Write, fields, labels};
+use super::{Action, Cause, Input, ObjectKind, Step, Write, fields, labels, rules};
 use crate::spec::{Customer, Network};
 
 /// Whether the customer may join the network of this name, and by which ID: one that is
 /// there, or its name for one that the same plan makes. One that is another's by its labels
-/// must be called external in the spec.
+/// must be called external in the spec, and one of another customer's must be granted by the fleet.
 pub(super) fn id(input: &Input<'_>, name: &str) -> Option<String> {
     let customer = &input.desired.spec;
     let own = own(customer, name);
     match input.observed.networks.get(name) {
-        Some(found) => (!own || !is_another(customer, &found.labels)).then(|| found.id.clone()),
+        Some(found) if own => (!is_another(customer, &found.labels)).then(|| found.id.clone()),
+        Some(found) => {
+            let owner = found.labels.get(labels::CUSTOMER).filter(|owner| **owner != customer.name);
+            (owner.is_none() || rules::is_granted(input, name)).then(|| found.id.clone())
+        }
         None => own.then(|| name.to_owned()),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{Action, Cause, Input, Step, Waiting, Write, fields, labels, service_name};
+use super::{Action, Cause, Input, Step, Waiting, Write, fields, labels, rules, service_name};
 use crate::memory::ServiceMemory;
 use crate::spec::{Blob, Customer, Seal, Service};
 use crate::state::{ObjectKind, ObservedBlob, ObservedService, ObservedState, WaitingReason};
@@ -112,22 +112,19 @@ pub(super) fn missing(input: &Input<'_>, service: &Service) -> Option<Waiting> {
         let declared = service.compose.blobs(kind);
         declared.into_iter().find_map(|key| {
             let blob = customer.blobs(kind).get(key)?;
-            let message = problem(customer, blobs(input.observed, kind), kind, blob)?;
+            let message = problem(input, kind, blob)?;
             let reason = WaitingReason::ObjectMissing;
             Some(Waiting { service: service.key.clone(), reason, message })
         })
     })
 }
 
-fn problem(
-    customer: &Customer,
-    found: &BTreeMap<String, ObservedBlob>,
-    kind: ObjectKind,
-    blob: &Blob,
-) -> Option<String> {
+fn problem(input: &Input<'_>, kind: ObjectKind, blob: &Blob) -> Option<String> {
+    let customer = &input.desired.spec;
     let what = kind.as_str();
     let name = blob.swarm_name()?;
-    match found.get(&name) {
+    match blobs(input.observed, kind).get(&name) {
+        Some(_) if blob.external && rules::is_granted(input, &name) => None,
         Some(found) if blob.external => {
             let owner = found.labels.get(labels::CUSTOMER).filter(|owner| **owner != customer.name)?;
             let owner = crate::text::printable(owner, 64);

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{Action, Cause, ImageView, Input, ObjectKind, Plan, Step, Waiting, Write, fields, labels};
 use crate::memory::Removed;
+use crate::spec::fleet::Fleet;
 use crate::spec::{Customer, TagPattern};
 use crate::state::{ObservedNetwork, ObservedService, ObservedState, WaitingReason};
 
@@ -47,7 +48,7 @@ impl Default for PrunePolicy {
 /// Removals are counted together for at least this long, however short the grace is.
 const COUNTED_MIN: Duration = Duration::from_secs(60);
 
-/// What the specs of the whole fleet say about removal. The default lets nothing be removed.
+/// What the specs of the whole fleet say about removal and adoption. The default lets nothing be removed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
     /// Every customer that has a file; `None` where nobody knows what the file says.
@@ -57,6 +58,8 @@ pub struct Inventory {
     /// Whether all of the specs directory could be read.
     pub complete: bool,
     pub policy: PrunePolicy,
+    /// The rules that what is taken over has to keep.
+    pub fleet: Arc<Fleet>,
     /// A person asked for all removals now.
     pub allowed: bool,
 }

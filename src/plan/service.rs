@@ -202,7 +202,8 @@ impl Case<'_> {
             return (None, waiting);
         }
         let step = self.difference(observed, &fields, target);
-        let step = match step.map(|step| self.unless_only_told(step)) {
+        let step = match step.map(|step| self.within_rules(step).and_then(|step| self.unless_only_told(step)))
+        {
             Some(Ok(step)) => Some(step),
             Some(Err(told)) => {
                 waiting.push(told);
@@ -237,7 +238,13 @@ impl Case<'_> {
 
     fn network_missing(&self, missing: &fields::MissingNetwork) -> Waiting {
         let name = &missing.name;
-        let message = if self.input.observed.networks.contains_key(name) {
+        let declared = self.input.desired.spec.networks.values().any(|it| it.name == *name && it.external);
+        let message = if declared && self.input.observed.networks.contains_key(name) {
+            format!(
+                "network {name:?} belongs to another customer: have it granted in fleet.toml, `[grants]` with `{} = [{name:?}]`",
+                self.input.desired.spec.name
+            )
+        } else if self.input.observed.networks.contains_key(name) {
             format!(
                 "network {name:?} belongs to another: write `external = true` in [networks.{}] to join it all the same",
                 missing.key

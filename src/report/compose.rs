@@ -11,6 +11,7 @@ use crate::spec::{
     Healthcheck, Isolation, Mode, Mount, MountSource, Network, PortMode, Protocol, ResourceAmounts,
     RestartCondition, RestartPolicy, UpdateConfig, UpdateOrder, Volume,
 };
+use crate::text::printable;
 
 /// The newest version of the format that Docker 20.10 reads.
 const VERSION: &str = "3.9";
@@ -21,16 +22,17 @@ pub fn compose(customer: &Customer, images: &BTreeMap<String, String>) -> Value 
     file.put("version", VERSION);
     let services = customer.services.iter().map(|(key, service)| {
         let image = images.get(key).map(String::as_str).unwrap_or_default();
-        (key.clone(), self::service(image, &service.compose))
+        (key.clone(), self::service(customer, image, &service.compose))
     });
     file.put("services", services.collect::<Map<_, _>>());
     let networks = customer.networks.iter().map(|(key, one)| (key.clone(), network(customer, one)));
     file.filled("networks", networks.collect());
     let volumes = customer.volumes.iter().map(|(key, one)| (key.clone(), volume(customer, one)));
     file.filled("volumes", volumes.collect());
-    for (table, blobs) in [("secrets", &customer.secrets), ("configs", &customer.configs)] {
-        file.filled(table, blobs.iter().map(|(key, one)| (key.clone(), blob(one))).collect());
-    }
+    let secrets = customer.secrets.iter().map(|(key, one)| (key.clone(), blob(one)));
+    file.filled("secrets", secrets.collect());
+    let configs = customer.configs.iter().map(|(key, one)| (key.clone(), blob(one)));
+    file.filled("configs", configs.chain(for_the_runtime(customer)).collect());
     Value::Object(file.0)
 }
 
@@ -86,7 +88,7 @@ fn duration(duration: Duration) -> String {
     }
 }
 
-fn service(image: &str, compose: &Compose) -> Value {
+fn service(customer: &Customer, image: &str, compose: &Compose) -> Value {
     let mut out = Table::default();
     out.put("image", text(image));
     out.words("entrypoint", compose.entrypoint.as_ref());
@@ -97,7 +99,7 @@ fn service(image: &str, compose: &Compose) -> Value {
     out.filled("environment", environment.collect());
     out.texts("labels", &compose.labels);
     out.some("healthcheck", compose.healthcheck.as_ref().map(healthcheck));
-    if let Some(networks) = compose.networks.as_ref().filter(|networks| !networks.is_empty()) {
+    if let Some(networks) = &compose.networks {
         let one = |network: &crate::spec::NetworkAttachment| {
             let mut out = Table::default();
             out.words("aliases", Some(&network.aliases).filter(|aliases| !aliases.is_empty()));
@@ -105,11 +107,11 @@ fn service(image: &str, compose: &Compose) -> Value {
         };
         out.put("networks", networks.iter().map(one).collect::<Map<_, _>>());
     }
-    out.some("ports", compose.ports.as_ref().map(|ports| ports.iter().map(port).collect::<Value>()));
+    out.some("ports", compose.ports.as_deref().map(ports));
     for (key, list) in [("secrets", &compose.secrets), ("configs", &compose.configs)] {
         out.some(key, list.as_ref().map(|list| list.iter().map(reference).collect::<Value>()));
     }
-    container(&mut out, &compose.container);
+    container(&mut out, customer, &compose.container);
     out.filled("deploy", deploy(&compose.deploy));
     Value::Object(out.0)
 }
@@ -122,6 +124,22 @@ fn reference(reference: &BlobRef) -> Value {
     out.put("gid", text(&reference.gid));
     out.put("mode", reference.mode);
     Value::Object(out.0)
+}
+
+/// Of a credential spec the docker CLI finds a config only under the name that it has in the Swarm.
+fn for_the_runtime(customer: &Customer) -> impl Iterator<Item = (String, Value)> {
+    let key = |service: &crate::spec::Service| match &service.compose.container.credential_spec {
+        Some(CredentialSpec::Config(key)) => Some(key.clone()),
+        _ => None,
+    };
+    customer.services.values().filter_map(key).map(|key| {
+        let name = config_name(customer, &key);
+        (name.clone(), json!({ "external": true, "name": text(&name) }))
+    })
+}
+
+fn config_name(customer: &Customer, key: &str) -> String {
+    customer.configs.get(key).and_then(Blob::swarm_name).unwrap_or_else(|| key.to_owned())
 }
 
 /// As skep makes it, which is not in this file, since nobody is to see what it holds.
@@ -137,6 +155,13 @@ fn healthcheck(check: &Healthcheck) -> Value {
     out.time("start_period", check.start_period);
     out.some("retries", check.retries);
     Value::Object(out.0)
+}
+
+/// In the docker CLI's own order: its sorting may move others that it takes for equal.
+fn ports(ports: &[crate::spec::Port]) -> Value {
+    let mut ports: Vec<_> = ports.iter().collect();
+    ports.sort_by_key(|port| port.published);
+    ports.into_iter().map(port).collect()
 }
 
 fn port(port: &crate::spec::Port) -> Value {
@@ -157,7 +182,7 @@ fn port(port: &crate::spec::Port) -> Value {
     Value::Object(out.0)
 }
 
-fn container(out: &mut Table, container: &Container) {
+fn container(out: &mut Table, customer: &Customer, container: &Container) {
     out.text("hostname", container.hostname.as_ref());
     out.text("user", container.user.as_ref());
     out.text("working_dir", container.working_dir.as_ref());
@@ -209,7 +234,7 @@ fn container(out: &mut Table, container: &Container) {
         container.credential_spec.as_ref().map(|spec| match spec {
             CredentialSpec::File(file) => json!({ "file": text(file) }),
             CredentialSpec::Registry(value) => json!({ "registry": text(value) }),
-            CredentialSpec::Config(key) => json!({ "config": text(key) }),
+            CredentialSpec::Config(key) => json!({ "config": text(&config_name(customer, key)) }),
         }),
     );
 }
@@ -365,63 +390,25 @@ fn volume(customer: &Customer, volume: &Volume) -> Value {
     Value::Object(out.0)
 }
 
-/// The value as block YAML. Strings are quoted as JSON quotes them, which is YAML too, so that
-/// no `yes`, `1.10` or `0400` is taken for something else.
-pub fn yaml(value: &Value) -> String {
-    let mut out = String::new();
-    write_yaml(&mut out, value, 0);
-    out
-}
-
-fn write_yaml(out: &mut String, value: &Value, indent: usize) {
-    let pad = " ".repeat(indent);
-    // Writing to a string cannot fail.
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            for (key, value) in map {
-                let _ = write!(out, "{pad}{}:", plain_or_quoted(key));
-                write_nested(out, value, indent);
-            }
-        }
-        Value::Array(list) if !list.is_empty() => {
-            for value in list {
-                let _ = write!(out, "{pad}-");
-                match value {
-                    Value::Object(map) if !map.is_empty() => {
-                        let mut inner = String::new();
-                        write_yaml(&mut inner, value, indent + 2);
-                        // The first key stands beside the dash.
-                        let _ = write!(out, " {}", &inner[indent + 2..]);
-                    }
-                    _ => write_nested(out, value, indent),
-                }
-            }
-        }
-        scalar => {
-            let _ = writeln!(out, "{pad}{scalar}");
+/// What `docker stack deploy` would make of the file otherwise than skep does, as its comments.
+pub fn notes(customer: &Customer) -> String {
+    let mut notes = String::new();
+    for (key, service) in &customer.services {
+        let empty = |value: &Option<String>| value.as_deref().is_none_or(str::is_empty);
+        let variables = service.compose.environment.iter().filter(|(_, value)| empty(value));
+        let names: Vec<String> = variables.map(|(name, _)| printable(name, NAME_CHARS_MAX)).collect();
+        if !names.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                notes,
+                "# {key}: a variable without a value gets the one that it has where `docker stack deploy` runs, if \
+                 any: {}",
+                names.join(", ")
+            );
         }
     }
+    notes
 }
 
-fn write_nested(out: &mut String, value: &Value, indent: usize) {
-    let nested = match value {
-        Value::Object(map) => !map.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        _ => false,
-    };
-    if nested {
-        out.push('\n');
-        write_yaml(out, value, indent + 2);
-    } else {
-        let _ = writeln!(out, " {value}");
-    }
-}
-
-/// A key without quotes where no reader can take it for anything but a string.
-fn plain_or_quoted(key: &str) -> String {
-    let plain = key.len() > 1
-        && key.starts_with(|c: char| c.is_ascii_lowercase())
-        && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        && !matches!(key, "yes" | "no" | "on" | "off" | "true" | "false" | "null");
-    if plain { key.to_owned() } else { Value::from(key).to_string() }
-}
+/// Characters of a variable's name in a comment.
+const NAME_CHARS_MAX: usize = 80;

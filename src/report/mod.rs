@@ -14,11 +14,12 @@ mod style;
 mod table;
 #[cfg(test)]
 mod tests;
+mod yaml;
 
 use serde::{Deserialize, Serialize};
 
 pub use audit::{AuditReport, AuditService, Verdict};
-pub use compose::{compose, yaml};
+pub use compose::{compose, notes};
 pub use doctor::{Check, CheckStatus, DoctorReport};
 pub use explain::{ExplainReport, RejectedTag};
 pub use history::HistoryReport;
@@ -31,6 +32,7 @@ pub use status::{
     SyncState, TaskCount,
 };
 pub use style::{Style, Tone};
+pub use yaml::yaml;
 
 /// An image as reports name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

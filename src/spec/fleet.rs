@@ -1,10 +1,11 @@
 //! The rules of `fleet.toml`: what the fleet allows its customers, and what it has for them.
 
+mod mounts;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
 use std::time::Duration;
 
-use super::{Customer, MountSource, PortMode, Service, VersionPolicy, Volume};
+use super::{Customer, PortMode, Service, VersionPolicy};
 use crate::image::Repository;
 
 /// The rules; without a `fleet.toml` everything is allowed but to name what is another customer's.
@@ -104,17 +105,12 @@ pub fn check(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>) -> 
     for (key, service) in &customer.services {
         check_image(fleet, key, service, &mut found);
         check_labels(fleet, key, service, &mut found);
-        check_mounts(fleet, customer, key, service, &mut found);
+        mounts::check(fleet, customer, key, service, &mut found);
         check_ports(fleet, key, service, &mut found);
         check_capabilities(fleet, key, service, &mut found);
         check_limits(fleet, key, service, &mut found);
     }
-    if fleet.forbid.host_network {
-        for network in customer.networks.values().filter(|network| network.name == "host") {
-            let message = "the nodes' own network, which `forbid.host_network` in fleet.toml forbids";
-            found.add(&["networks", &network.key], message, "join an overlay network");
-        }
-    }
+    check_networks(fleet, customer, &mut found);
     check_names(fleet, customer, customers, &mut found);
     found.0
 }
@@ -126,6 +122,20 @@ impl Violations {
     fn add(&mut self, path: &[&str], message: impl Into<String>, help: &str) {
         let path = path.iter().map(|part| (*part).to_owned()).collect();
         self.0.push(Violation { path, message: message.into(), help: help.to_owned() });
+    }
+}
+
+/// Drivers of networks that are the nodes' own, or lead straight into it.
+const HOST_DRIVERS: &[&str] = &["host", "macvlan", "ipvlan"];
+
+fn check_networks(fleet: &Fleet, customer: &Customer, found: &mut Violations) {
+    if !fleet.forbid.host_network {
+        return;
+    }
+    let of_host = |driver: &Option<String>| driver.as_deref().is_some_and(|it| HOST_DRIVERS.contains(&it));
+    for network in customer.networks.values().filter(|it| it.name == "host" || of_host(&it.driver)) {
+        let message = "the nodes' own network, which `forbid.host_network` in fleet.toml forbids";
+        found.add(&["networks", &network.key], message, "join an overlay network");
     }
 }
 
@@ -145,79 +155,12 @@ fn check_image(fleet: &Fleet, key: &str, service: &Service, found: &mut Violatio
 
 fn check_labels(fleet: &Fleet, key: &str, service: &Service, found: &mut Violations) {
     let labels = &service.compose.deploy.labels;
-    for label in fleet.required_labels.iter().filter(|label| !labels.contains_key(*label)) {
+    let is_given = |label: &str| labels.get(label).is_some_and(|value| !value.trim().is_empty());
+    for label in fleet.required_labels.iter().filter(|label| !is_given(label)) {
         let message =
             format!("the label `{label}` is missing, which `required_labels` in fleet.toml requires");
         found.add(&["services", key, "deploy", "labels"], message, "write it under `deploy.labels`");
     }
-}
-
-/// Where engines listen, and the folder that leads there as well on most systems.
-const SOCKETS: &[&str] = &["/var/run/docker.sock", "/run/docker.sock"];
-
-fn check_mounts(fleet: &Fleet, customer: &Customer, key: &str, service: &Service, found: &mut Violations) {
-    for (index, mount) in service.compose.container.mounts.iter().flatten().enumerate() {
-        let (path, volume) = match &mount.source {
-            MountSource::Bind { path, .. } | MountSource::Npipe { path } => (path.as_str(), None),
-            MountSource::Volume { key: Some(volume), .. } => {
-                let Some(volume) = customer.volumes.get(volume) else { continue };
-                let Some(device) = device(volume) else { continue };
-                (device, Some(volume.key.as_str()))
-            }
-            MountSource::Volume { .. } | MountSource::Tmpfs { .. } => continue,
-        };
-        let element = format!("[{index}]");
-        let at: &[&str] = match volume {
-            Some(volume) => &["volumes", volume, "driver_opts", "device"],
-            None => &["services", key, "volumes", &element],
-        };
-        let shown = crate::text::printable(path, 80);
-        if fleet.forbid.docker_socket && leads_to_socket(path) {
-            let message = format!(
-                "`{shown}` gives the service the engine's socket, which `forbid.docker_socket` in fleet.toml forbids"
-            );
-            found.add(at, message, "take the mount out");
-        } else if fleet.forbid.host_binds {
-            let message =
-                format!("`{shown}` is a path of the node, which `forbid.host_binds` in fleet.toml forbids");
-            found.add(at, message, "use a volume");
-        }
-    }
-}
-
-/// The path of the node that a volume is in truth: the local driver mounts whatever it is told.
-fn device(volume: &Volume) -> Option<&str> {
-    let local = volume.driver.as_deref().is_none_or(|driver| driver == "local");
-    let device = volume.driver_opts.get("device").filter(|device| device.starts_with('/'))?;
-    let word = |name: &str| volume.driver_opts.get(name).map(String::as_str).unwrap_or_default();
-    let bind = matches!(word("type"), "none" | "" | "bind")
-        || word("o").split(',').any(|o| matches!(o, "bind" | "rbind"));
-    (local && bind).then_some(device)
-}
-
-/// Whether the engine's socket is at the path or beneath it.
-fn leads_to_socket(path: &str) -> bool {
-    let plain = plain(path);
-    let pipe = path.replace('/', "\\").to_ascii_lowercase().contains("\\pipe\\docker_engine");
-    pipe || SOCKETS.iter().any(|socket| {
-        let beneath = |folder: &str| {
-            folder == "/" || socket.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
-        };
-        *socket == plain || beneath(&plain)
-    })
-}
-
-/// Without `.`, `..` and doubled slashes.
-fn plain(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in Path::new(path).components() {
-        match part {
-            Component::Normal(name) => parts.push(name.to_str().unwrap_or_default()),
-            Component::ParentDir => drop(parts.pop()),
-            _ => {}
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 /// Ports from here on are anybody's.
@@ -316,6 +259,19 @@ fn check_names(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>, f
         let help =
             format!("have it granted in fleet.toml: `[grants]` with `{} = [\"{name}\"]`", customer.name);
         found.add(&[kind, key], message, &help);
+    }
+    // On a network that several customers join, who has an alias gets what is meant for another.
+    for (key, service) in &customer.services {
+        let joined = service.compose.networks.iter().flatten();
+        for alias in joined.flat_map(|network| &network.aliases) {
+            let Some(owner) = owner(alias, customers).filter(|owner| *owner != customer.name) else {
+                continue;
+            };
+            if !granted.iter().any(|pattern| is_match(pattern, alias)) {
+                let message = format!("the alias `{alias}` is a service's of customer {owner}");
+                found.add(&["services", key, "networks"], message, "take another alias");
+            }
+        }
     }
 }
 

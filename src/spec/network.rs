@@ -22,6 +22,13 @@ pub struct Network {
     pub subnets: Vec<Subnet>,
 }
 
+impl Network {
+    /// Whether every node has it of its own: it is never made, and in no list of the Swarm's networks.
+    pub fn is_predefined(name: &str) -> bool {
+        matches!(name, "bridge" | "host")
+    }
+}
+
 /// An entry of `ipam.config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subnet {

@@ -53,6 +53,21 @@ pub struct Blob {
 }
 
 impl Blob {
+    /// One that somebody else makes, called by its name in the Swarm.
+    pub fn external(name: &str) -> Self {
+        Self {
+            key: name.to_owned(),
+            external: true,
+            name: name.to_owned(),
+            labels: BTreeMap::new(),
+            driver: None,
+            template_driver: None,
+            content: None,
+            seal: None,
+            kept: None,
+        }
+    }
+
     /// The name in the Swarm; `None` when it cannot be known here.
     pub fn swarm_name(&self) -> Option<String> {
         if self.external {

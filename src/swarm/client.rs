@@ -18,6 +18,7 @@ use super::{
     ErrorClass, Info, MESSAGE_CHARS_MAX, Swarm, SwarmError, Wakeup, convert, not_json, transport::Endpoint,
 };
 use crate::plan::labels;
+use crate::spec::Network;
 use crate::state::ObjectKind;
 use crate::text::printable;
 
@@ -220,18 +221,24 @@ impl Swarm for Client {
             let lists = Lists::of(&scope);
             // All at once: each task is compared with its service's spec, so that a service
             // written in between cannot look converged by tasks of another spec.
-            let (services, tasks, all_tasks, nodes, networks, more_networks, secrets, configs) = futures::try_join!(
-                self.list("service_list", lists.services),
-                self.list("task_list", lists.tasks),
-                self.detailed_tasks(&detail, lists.all_tasks),
-                self.list("node_list", "/nodes".into()),
-                self.list("network_list", lists.networks),
-                self.list_if("network_list", lists.named_networks),
-                self.list("secret_list", lists.secrets),
-                self.list("config_list", lists.configs),
-            )?;
+            let (services, tasks, all_tasks, nodes, networks, more_networks, predefined, secrets, configs) =
+                futures::try_join!(
+                    self.list("service_list", lists.services),
+                    self.list("task_list", lists.tasks),
+                    self.detailed_tasks(&detail, lists.all_tasks),
+                    self.list("node_list", "/nodes".into()),
+                    self.list("network_list", lists.networks),
+                    self.list_if("network_list", lists.named_networks),
+                    futures::future::try_join_all(
+                        lists.predefined.into_iter().map(|path| self.predefined(path))
+                    ),
+                    self.list("secret_list", lists.secrets),
+                    self.list("config_list", lists.configs),
+                )?;
             let networks = [networks, more_networks];
-            let answers = Answers { services, tasks: [tasks, all_tasks], nodes, networks, secrets, configs };
+            let predefined = predefined.into_iter().flatten().collect();
+            let tasks = [tasks, all_tasks];
+            let answers = Answers { services, tasks, nodes, networks, predefined, secrets, configs };
             Look::read(scope, answers).map_err(|error| not_json(&error))
         })
     }
@@ -376,10 +383,15 @@ impl Client {
     /// When the engine does not answer.
     pub async fn networks(&self) -> Result<Vec<Value>, SwarmError> {
         let path = filtered("/networks", &json!({"scope": ["swarm"]}));
-        match self.get("network_list", path).await? {
-            Value::Array(networks) => Ok(networks),
-            _ => Ok(Vec::new()),
-        }
+        Ok(list(self.get("network_list", path).await?))
+    }
+
+    /// All configs as the engine has them, with what they hold.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn configs(&self) -> Result<Vec<Value>, SwarmError> {
+        Ok(list(self.get("config_list", "/configs".to_owned()).await?))
     }
 
     /// `all` lists more, in any case.
@@ -391,6 +403,14 @@ impl Client {
             // One of them is gone, which the engine takes for an error of the whole list.
             Err(error) if error.is_gone() => self.list("task_list", all).await,
             answer => answer,
+        }
+    }
+
+    /// A network that every node has of its own, as the Swarm knows it.
+    async fn predefined(&self, path: String) -> Result<Option<Value>, SwarmError> {
+        match self.get("network_inspect", path).await {
+            Err(error) if error.is_gone() => Ok(None),
+            answer => answer.map(Some),
         }
     }
 
@@ -411,6 +431,8 @@ struct Lists {
     networks: String,
     /// Networks that the first list may lack.
     named_networks: Option<String>,
+    /// Networks that no list has, one by one.
+    predefined: Vec<String>,
     secrets: String,
     configs: String,
 }
@@ -425,6 +447,7 @@ impl Lists {
                 all_tasks: "/tasks".into(),
                 networks: filtered("/networks", &json!({"scope": ["swarm"]})),
                 named_networks: None,
+                predefined: Vec::new(),
                 secrets: "/secrets".into(),
                 configs: "/configs".into(),
             },
@@ -435,6 +458,8 @@ impl Lists {
                 let own = [format!("{}={name}", labels::CUSTOMER)];
                 let mut blobs = blobs.clone();
                 blobs.push(format!("{name}_"));
+                let (predefined, networks): (Vec<&String>, Vec<&String>) =
+                    networks.iter().partition(|name| Network::is_predefined(name));
                 let named = json!({"scope": ["swarm"], "name": networks});
                 Self {
                     services: filtered("/services", &json!({"name": prefix})),
@@ -443,6 +468,11 @@ impl Lists {
                     networks: filtered("/networks", &json!({"scope": ["swarm"], "label": own})),
                     // No names would be all.
                     named_networks: (!networks.is_empty()).then(|| filtered("/networks", &named)),
+                    // Else it is the one of the node that answers.
+                    predefined: predefined
+                        .iter()
+                        .map(|name| format!("/networks/{name}?scope=swarm"))
+                        .collect(),
                     secrets: filtered("/secrets", &json!({"name": blobs})),
                     configs: filtered("/configs", &json!({"name": blobs})),
                 }
@@ -494,6 +524,13 @@ fn refusal(status: u16, bytes: &[u8]) -> SwarmError {
         _ => ErrorClass::Terminal,
     };
     SwarmError { class, message: printable(&message, MESSAGE_CHARS_MAX) }
+}
+
+fn list(answer: Value) -> Vec<Value> {
+    match answer {
+        Value::Array(list) => list,
+        _ => Vec::new(),
+    }
 }
 
 fn id_of(answer: &Value) -> Result<String, SwarmError> {

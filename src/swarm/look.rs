@@ -62,6 +62,8 @@ pub(super) struct Answers {
     pub nodes: Vec<u8>,
     /// Networks may stand in both.
     pub networks: [Vec<u8>; 2],
+    /// Networks that no list has.
+    pub predefined: Vec<Value>,
     pub secrets: Vec<u8>,
     pub configs: Vec<u8>,
 }
@@ -96,7 +98,7 @@ impl Look {
             Scope::Whole => None,
             Scope::Customer { name, .. } => Some(name),
         };
-        let Answers { services, tasks, nodes, networks, secrets, configs } = answers;
+        let Answers { services, tasks, nodes, networks, predefined, secrets, configs } = answers;
         let mut look = Self { customer, services, tasks, ..Self::default() };
         each(&look.services, |head: ServiceHead<'_>, text| {
             let place = Place { id: head.id.into(), text };
@@ -110,7 +112,7 @@ impl Look {
         }
         look.nodes = Arc::new(convert::nodes_of(values(&nodes)?.iter()));
         let [networks, more] = [values(&networks[0])?, values(&networks[1])?];
-        look.networks = Arc::new(convert::networks_of(networks.iter().chain(&more)));
+        look.networks = Arc::new(convert::networks_of(networks.iter().chain(&more).chain(&predefined)));
         look.secrets = Arc::new(blobs(&secrets)?);
         look.configs = Arc::new(blobs(&configs)?);
         Ok(look)

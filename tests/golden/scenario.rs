@@ -182,6 +182,7 @@ impl Scenario {
             complete: prune["incomplete"] != true,
             policy: PrunePolicy { enabled: prune["enabled"] != false, ..PrunePolicy::default() },
             allowed: prune["allowed"] == true,
+            fleet: Arc::new(self.loaded.fleet.clone().unwrap_or_default()),
         }
     }
 

@@ -13,13 +13,16 @@ mod bed;
 mod bed_itself;
 mod deploy;
 mod door;
+mod equal;
 mod fail;
 mod faults;
 mod fields;
 mod follow;
+mod guide;
 mod hooks;
 mod look;
 mod many;
+mod order;
 mod postmortem;
 mod prune;
 mod renew;
@@ -51,6 +54,11 @@ fn cases() -> Vec<Case> {
         Case::new("deploy::first_deploy", ONE, deploy::first_deploy),
         Case::new("fields::every_key_survives_the_engine", ONE, fields::every_key_survives_the_engine),
         Case::new("fields::the_docker_cli_makes_the_same", ONE, fields::the_docker_cli_makes_the_same),
+        Case::new(
+            "equal::docker_stack_deploy_makes_the_same",
+            own(1, 1),
+            equal::docker_stack_deploy_makes_the_same,
+        ),
         Case::new("secrets::they_rotate_and_are_never_shown", ONE, secrets::they_rotate_and_are_never_shown),
         Case::new("fail::swarm_rolls_back", ONE, fail::swarm_rolls_back),
         Case::new("fail::skep_rolls_back_after_a_pause", ONE, fail::skep_rolls_back_after_a_pause),
@@ -133,6 +141,10 @@ fn cases() -> Vec<Case> {
             ONE,
             prune::kept::an_owner_that_changed_meanwhile_keeps_it,
         ),
+        Case::new("guide::from_docker_stack", own(1, 1), guide::from_docker_stack),
+        Case::new("order::after_waits_for_convergence", ONE, order::after_waits_for_convergence),
+        Case::new("order::drift_is_only_told_of", ONE, order::drift_is_only_told_of),
+        Case::new("order::drift_is_named_field_by_field", ONE, order::drift_is_named_field_by_field),
         Case::new("prune::kept::prune_false_keeps_all", own(1, 1), prune::kept::prune_false_keeps_all),
         Case::new("adopt::every_field_is_kept", ONE, adopt::every_field_is_kept),
         Case::new("adopt::nothing_restarts_without_need", ONE, adopt::nothing_restarts_without_need),

@@ -144,3 +144,18 @@ fn what_cannot_be_read_is_never_clean() {
     let error = roots(&[broken.path().join("README.md")], broken.path()).expect_err("no spec");
     assert!(error.to_string().ends_with("is no spec; specs are *.toml files"), "{error}");
 }
+
+#[test]
+fn what_a_newcomer_takes_for_a_spec_is_named() {
+    let empty = fleet(&[]);
+    let (status, text) = lint(empty.path(), &[], false);
+    assert_eq!(status, 0);
+    assert!(text.contains("there are no specs here") && text.contains("skep import --stack NAME"), "{text}");
+    let compose = fleet(&[("acme.yml", "services: {}\n"), ("globex.toml", GOOD)]);
+    let (status, text) = lint(compose.path(), &[], false);
+    assert_eq!(status, 0);
+    assert!(text.contains("this is no spec") && text.contains("skep import acme.yml > acme.toml"), "{text}");
+    assert!(!text.contains("no specs here"), "{text}");
+    let (_, text) = lint(compose.path(), &["globex.toml"], false);
+    assert!(!text.contains("acme.yml"), "{text}");
+}

@@ -32,6 +32,7 @@ impl Specs {
         let inventory = Arc::make_mut(&mut self.inventory);
         inventory.complete = complete && self.rules_known;
         inventory.policy = self.policy.clone();
+        inventory.fleet = Arc::clone(&self.fleet);
         let all = || self.told.iter().map(|(name, _)| name).chain(self.customers.keys());
         let names: Vec<&String> = read.map_or_else(|| all().collect(), |read| read.iter().collect());
         for name in names {

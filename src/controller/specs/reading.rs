@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Sealing;
 use crate::config::Config;
-use crate::plan::prune::PrunePolicy;
 use crate::source::git::{self, Revision, Tree};
 use crate::source::{self, Beside, Problem, Reader, SourceError};
 use crate::spec::Customer;
 use crate::spec::diagnostics::{Diagnostic, Severity};
+use crate::spec::fleet::Fleet;
 use crate::spec::parse::{self, SpecFiles};
 
 /// The specs as they stand in the directory.
@@ -19,8 +20,8 @@ pub struct Read {
     pub invalid: BTreeMap<String, String>,
     /// What could not be read; customers beneath are unknown, not removed.
     pub problems: Vec<Problem>,
-    /// The fleet's rules for removal; `None`: nobody knows them.
-    pub prune: Option<PrunePolicy>,
+    /// The fleet's rules; `None`: nobody knows them.
+    pub fleet: Option<Arc<Fleet>>,
     /// The commit they are of.
     pub revision: Option<Revision>,
 }
@@ -87,9 +88,8 @@ pub(super) fn load(
         let names = std::mem::take(&mut loaded.customers).into_keys();
         invalid.extend(names.map(|name| (name, message.clone())));
     }
-    let known = loaded.fleet.filter(|_| rules_unread(&problems).is_none());
-    let prune = known.map(|fleet| PrunePolicy::of(&fleet.prune));
-    Read { customers: loaded.customers, invalid, problems, prune, revision: None }
+    let fleet = loaded.fleet.filter(|_| rules_unread(&problems).is_none()).map(Arc::new);
+    Read { customers: loaded.customers, invalid, problems, fleet, revision: None }
 }
 
 /// Customers that are read at a time where all are: read at once, a large fleet would stand here twice.

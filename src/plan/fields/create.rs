@@ -54,7 +54,36 @@ pub(super) fn of_parts(
     for field in fields {
         write(&mut spec, &field.name, Some(&field.value));
     }
+    empty_tables(&mut spec, compose);
     Ok(spec)
+}
+
+/// What the docker CLI sends of tables in which nothing stands.
+fn empty_tables(spec: &mut Value, compose: &Compose) {
+    let deploy = &compose.deploy;
+    let resources = deploy.resources.as_ref();
+    let asks_names = compose.container.dns.is_some() || compose.container.dns_search.is_some();
+    let one_at_once = json!({ "Parallelism": 1 });
+    let tables = [
+        ("", "UpdateConfig", deploy.update_config.is_some(), &one_at_once),
+        ("", "RollbackConfig", deploy.rollback_config.is_some(), &one_at_once),
+        ("/TaskTemplate", "RestartPolicy", deploy.restart_policy.is_some(), &json!({})),
+        ("/TaskTemplate", "LogDriver", compose.container.logging.is_some(), &json!({})),
+        ("/TaskTemplate/ContainerSpec", "DNSConfig", asks_names, &json!({})),
+        ("/TaskTemplate/ContainerSpec", "Healthcheck", compose.healthcheck.is_some(), &json!({})),
+        ("/TaskTemplate/Resources", "Limits", resources.is_some_and(|it| it.limits.is_some()), &json!({})),
+        (
+            "/TaskTemplate/Resources",
+            "Reservations",
+            resources.is_some_and(|it| it.reservations.is_some()),
+            &json!({}),
+        ),
+    ];
+    for (parent, key, is_set, empty) in tables {
+        if is_set && let Some(parent) = spec.pointer_mut(parent).and_then(Value::as_object_mut) {
+            parent.entry(key).or_insert_with(|| empty.clone());
+        }
+    }
 }
 
 /// The mode with its numbers, which the engine would otherwise fill in just so.

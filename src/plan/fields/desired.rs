@@ -229,7 +229,8 @@ pub(super) fn attachments(
     let attach = |(name, one): (String, &NetworkAttachment)| {
         let Some(target) = networks(&name) else { return Err(MissingNetwork { key: one.key.clone(), name }) };
         let mut aliases: Vec<&str> = one.aliases.iter().map(String::as_str).collect();
-        if is_user_defined(&name) && !aliases.contains(&service) {
+        // Also where the spec gives it: the docker CLI does not look.
+        if is_user_defined(&name) {
             aliases.push(service);
         }
         Ok(json!({ "Target": target, "Aliases": aliases }))
@@ -242,10 +243,10 @@ fn is_user_defined(name: &str) -> bool {
     !matches!(name, "default" | "bridge" | "host" | "none") && !name.starts_with("container:")
 }
 
-/// Published ports in the docker CLI's order.
+/// Published ports in the docker CLI's order: by the port outside, else as the spec has them.
 fn ports(ports: &[Port]) -> Value {
     let mut ports: Vec<&Port> = ports.iter().collect();
-    ports.sort_by_key(|port| (port.published, port.target, port.protocol, port.mode));
+    ports.sort_by_key(|port| port.published);
     ports.into_iter().map(port).collect()
 }
 

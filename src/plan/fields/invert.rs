@@ -8,14 +8,19 @@ use super::{access, display, values};
 /// A key of a service in a spec, part by part, and its value there.
 pub type Said = (Vec<String>, Value);
 
-/// What a spec says of a service that is as this one, networks and mounts aside, which need names that are not
-/// in the service; and the names of fields that are there but cannot be said.
+/// What a spec says of a service that is as this one, but for what needs entries of its own in a spec (networks, mounts,
+/// secrets, configs); and the names of fields that are there but cannot be said.
 pub fn invert(spec: &Value) -> (Vec<Said>, Vec<String>) {
     let (mut said, mut unsayable) = (Vec::new(), Vec::new());
-    for entry in TABLE.iter().filter(|entry| !matches!(entry.form, Form::Networks | Form::Mounts)) {
+    let apart = |entry: &&Entry| matches!(entry.form, Form::Networks | Form::Mounts | Form::References);
+    for entry in TABLE.iter().filter(|entry| !apart(entry)) {
         for (name, path) in names(spec, entry) {
             let value = access::read(spec, &name);
             if value.is_null() && entry.form != Form::Replicas {
+                continue;
+            }
+            // So does this, if it is a config.
+            if entry.form == Form::Credentials && value.get("Config").is_some() {
                 continue;
             }
             match word(entry, spec, &value) {

@@ -6,11 +6,29 @@ use serde_json::Value;
 
 use super::{Case, describe, image_text, told, update};
 use crate::image::ImageRef;
-use crate::plan::{Action, Cause, Change, ImageView, Step, Waiting, fields, labels, object};
+use crate::plan::{Action, Cause, Change, ImageView, Step, Waiting, Write, fields, labels, object, rules};
 use crate::spec;
 use crate::state::{ObservedService, Target, WaitingReason};
 
 impl Case<'_> {
+    /// A service that has what the fleet forbids is not taken over: skep would keep that for its customer.
+    pub(super) fn within_rules(&self, step: Step) -> Result<Step, Waiting> {
+        let Write::UpdateService { spec, .. } = &step.write else { return Ok(step) };
+        if step.cause != Cause::Adoption {
+            return Ok(step);
+        }
+        match rules::broken(self.input, self.service, spec) {
+            None => Ok(step),
+            Some(broken) => {
+                let message = format!(
+                    "{} is not taken over: {}; take that off the service, or say in its spec what it is to have",
+                    self.name, broken.message
+                );
+                Err(self.wait(WaitingReason::NotOwned, message))
+            }
+        }
+    }
+
     /// Drift that the spec says to only tell of is no step.
     pub(super) fn unless_only_told(&self, step: Step) -> Result<Step, Waiting> {
         let drift = self.service.drift.unwrap_or(self.input.desired.spec.drift);

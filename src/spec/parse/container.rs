@@ -130,7 +130,7 @@ fn read_hosts(cx: &mut Context<'_>, item: &Item<'_>) -> Vec<String> {
                 let Some(address) = item.string(cx) else { continue };
                 pairs.push((name.to_owned(), address, item));
             }
-            pairs.sort_by(|a, b| a.0.cmp(&b.0));
+            pairs.sort_by_cached_key(|(name, address, _)| format!("{name}:{address}"));
             pairs
         }
         _ => item.mismatch(cx, "a table or a list of \"NAME:ADDRESS\"", "").unwrap_or_default(),

@@ -160,20 +160,20 @@ fn read_words(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<String>> {
 fn read_healthcheck(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Healthcheck> {
     let mut table = item.table(cx, &HEALTHCHECK)?;
     let test_item = table.take("test");
-    let mut test = test_item.as_ref().and_then(|item| read_test(cx, item));
+    let test = test_item.as_ref().and_then(|item| read_test(cx, item));
     let interval = table.take("interval").and_then(|item| health_time(cx, &item));
     let timeout = table.take("timeout").and_then(|item| health_time(cx, &item));
     let start_period = table.take("start_period").and_then(|item| health_time(cx, &item));
     let retries = table.take("retries").and_then(|item| item.count(cx));
-    if let Some(disable) = table.take("disable")
-        && disable.boolean(cx) == Some(true)
-    {
+    let disable = table.take("disable").filter(|item| item.boolean(cx) == Some(true));
+    table.finish(cx);
+    if let Some(disable) = disable {
         if test_item.is_some() {
             disable.error(cx, "`disable` and `test` exclude each other", "take one of the two out");
         }
-        test = Some(vec!["NONE".to_owned()]);
+        // The times of no check: the docker CLI drops them too.
+        return Some(Healthcheck { test: Some(vec!["NONE".to_owned()]), ..Healthcheck::default() });
     }
-    table.finish(cx);
     Some(Healthcheck { test, interval, timeout, start_period, retries })
 }
 

@@ -8,6 +8,7 @@ use crate::spec::*;
 
 mod bad;
 mod bad_compose;
+mod bypass;
 mod files;
 mod fleet;
 mod robust;
@@ -203,6 +204,8 @@ fn reads_healthchecks() {
     assert_eq!(check("test = ['CMD', 'a', 'b']").test, Some(strings(&["CMD", "a", "b"])));
     assert_eq!(check("disable = true").test, Some(strings(&["NONE"])));
     assert_eq!(check("disable = false").test, None);
+    let disabled = check("disable = true, interval = '5s', retries = 2");
+    assert_eq!(disabled, check("disable = true"), "no check has no times");
     assert_eq!(check("interval = '0s'").interval, Some(Duration::ZERO));
 }
 

@@ -1,8 +1,10 @@
-//! A command in one string, split into words as a POSIX shell would.
+//! A command in one string, split into words as the docker CLI splits it.
 
-/// Splits a text at white space, with the shell's quotes and backslashes (POSIX 2.2).
-/// Nothing runs it through a shell, so operators that only a shell understands are errors
-/// instead of words; `$`, `*` and the like are ordinary characters.
+/// Splits a text at white space, with quotes, backslashes and comments as the docker CLI has
+/// them (google/shlex): a backslash, in double quotes too, stands before any character and is
+/// gone; `#` where a word would begin hides the rest of the line. Nothing runs it through a
+/// shell, so operators that only a shell understands are errors instead of words; `$`, `*` and
+/// the like are ordinary characters.
 pub(super) fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -13,10 +15,10 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, String> {
             '\'' => single_quoted(&mut chars, word.get_or_insert_default())?,
             '"' => double_quoted(&mut chars, word.get_or_insert_default())?,
             '\\' => match chars.next() {
-                Some('\n') => {}
                 Some(next) => word.get_or_insert_default().push(next),
                 None => return Err("a backslash at the end escapes nothing".into()),
             },
+            '#' if word.is_none() => drop(chars.find(|c| *c == '\n')),
             ';' | '&' | '|' | '<' | '>' => return Err(format!("`{c}` needs a shell, and none runs this")),
             c => word.get_or_insert_default().push(c),
         }
@@ -39,12 +41,7 @@ fn double_quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(
     while let Some(c) = chars.next() {
         match c {
             '"' => return Ok(()),
-            '\\' => match chars.next() {
-                Some('\n') => {}
-                Some(next @ ('"' | '\\' | '$' | '`')) => word.push(next),
-                Some(next) => word.extend(['\\', next]),
-                None => break,
-            },
+            '\\' => word.extend(chars.next()),
             c => word.push(c),
         }
     }
@@ -65,10 +62,12 @@ mod tests {
             ("  a\t\nb ", vec!["a", "b"]),
             ("sh -c 'echo \"x\" && true'", vec!["sh", "-c", "echo \"x\" && true"]),
             (r#"a"b c"d ''"#, vec!["ab cd", ""]),
-            (r#""\$x \n \" \\""#, vec!["$x \\n \" \\"]),
+            (r#""\$x \n \" \\""#, vec!["$x n \" \\"]),
             (r"a\ b \;", vec!["a b", ";"]),
-            ("a\\\nb", vec!["ab"]),
-            ("echo $HOME * #x (y)", vec!["echo", "$HOME", "*", "#x", "(y)"]),
+            ("a\\\nb", vec!["a\nb"]),
+            ("echo $HOME * x#y (z)", vec!["echo", "$HOME", "*", "x#y", "(z)"]),
+            ("a #b 'c\nd # e", vec!["a", "d"]),
+            ("''#a \\#b", vec!["#a", "#b"]),
             (r"'a\b'", vec![r"a\b"]),
         ] {
             assert_eq!(split(text).unwrap(), expected, "{text}");

@@ -1,6 +1,7 @@
 //! Tables here; properties over random services in `properties`; what the engine makes of a
 //! spec, as far as the tests need it, in `engine`.
 
+mod as_the_cli;
 mod containers;
 mod engine;
 pub(in crate::plan) mod properties;
@@ -400,7 +401,7 @@ fn networks_are_resolved_by_their_names_in_the_swarm() {
     let expected = json!([
         { "Target": "id-host", "Aliases": [] },
         { "Target": "id-shared-edge", "Aliases": ["web"] },
-        { "Target": "id-zz", "Aliases": ["web", "x"] },
+        { "Target": "id-zz", "Aliases": ["web", "x", "web"] },
     ]);
     assert_eq!(value_of(&fields(&compose), "networks"), expected);
     let missing = of_compose(&customer(), "web", &compose, &nobody).unwrap_err();

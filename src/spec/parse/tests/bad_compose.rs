@@ -313,3 +313,45 @@ tmpfs = ['/run:mode=1777', '/own']"#,
         ],
     );
 }
+
+/// The keys of a service that the docker CLI knows and does not obey, by its own lists
+/// (docker/cli's `cli/compose/types`): ignored, out of date, and forbidden; and `depends_on`,
+/// which it reads in silence.
+#[test]
+fn what_the_docker_cli_does_not_obey_is_an_error() {
+    const UNSUPPORTED: [&str; 16] = [
+        "build",
+        "cgroupns_mode",
+        "cgroup_parent",
+        "devices",
+        "domainname",
+        "external_links",
+        "ipc",
+        "links",
+        "mac_address",
+        "network_mode",
+        "pid",
+        "privileged",
+        "restart",
+        "security_opt",
+        "shm_size",
+        "userns_mode",
+    ];
+    const DEPRECATED: [&str; 2] = ["container_name", "expose"];
+    const FORBIDDEN: [&str; 8] = [
+        "extends",
+        "volume_driver",
+        "volumes_from",
+        "cpu_quota",
+        "cpu_shares",
+        "cpuset",
+        "mem_limit",
+        "memswap_limit",
+    ];
+    for key in UNSUPPORTED.iter().chain(&DEPRECATED).chain(&FORBIDDEN).chain(&["depends_on", "profiles"]) {
+        for value in ["'x'", "['x']", "{ x = 'y' }", "true", "1"] {
+            let error = format!("3:1 services.web.{key}: Swarm ignores this key");
+            check_service(&format!("{key} = {value}"), &[&error]);
+        }
+    }
+}
