@@ -124,7 +124,8 @@ pub fn programs_are_run_and_ended(bed: &Bed) {
 
     let busybox = "busybox nc -l -p";
     let answer = "HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n4\\r\\n{\"a\"\\r\\n3\\r\\n:1}\\r\\n0\\r\\n\\r\\n";
-    let _server = sh(&format!("printf '{answer}' | {busybox} {}", ws.port));
+    // Each serves one connection, and one may break off before it was served.
+    let _server = sh(&format!("while :; do printf '{answer}' | {busybox} {}; done", ws.port));
     wait_until(SOON, "the workspace's port answers", || {
         let answer = ws.http("GET", "/", &[], b"").map_err(|e: io::Error| e.to_string())?;
         check((answer.status, answer.json()) == (200, json!({"a": 1})), || format!("{answer:?}"))
@@ -182,7 +183,7 @@ pub fn faults_of_the_registry(bed: &Bed) {
         command.args(["-c", script]).output().expect("sh starts")
     };
     let (host, port) = door.address.split_once(':').expect("host:port");
-    let ask = format!("printf 'GET /v2/ HTTP/1.0\\r\\n\\r\\n' | timeout 2 busybox nc {host} {port}");
+    let ask = format!("printf 'GET /v2/ HTTP/1.0\\r\\n\\r\\n' | timeout 10 busybox nc {host} {port}");
     let answers = || String::from_utf8_lossy(&busybox(&ask).stdout).contains("200 OK");
 
     assert!(answers());

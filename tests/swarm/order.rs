@@ -186,7 +186,10 @@ pub fn drift_is_named_field_by_field(bed: &Bed) {
         assert!(message(&mended).contains(&said), "{said}: {}", message(&mended));
     }
     wait_told(&ws, "driftmany", "RolloutComplete", 2);
-    assert_eq!(told(&ws, "driftmany", "DriftDetected").len(), 1, "{}", summary(&ws));
+    // A conflict, with Swarm's own writes say, has it found again.
+    let failed = |event: &&serde_json::Value| event["phase"] == "failed";
+    let conflicts = ws.events(&["--customer", "driftmany", "--reason", "DriftCorrected"]).iter().filter(failed).count();
+    assert_eq!(told(&ws, "driftmany", "DriftDetected").len(), 1 + conflicts, "{}", summary(&ws));
     ws.skep(&["plan", "driftmany"]).expect_status(0);
     controller.stop().expect_status(0);
 }
