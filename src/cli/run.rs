@@ -51,21 +51,20 @@ pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
     // Counters and readiness live as long as the process.
     let state = watcher::state();
     let watcher = Arc::new(Watcher::new(state.clone()));
-    let mut config = ctx.config.clone();
+    let config = ctx.config.clone();
     let mut writer = Writer::open(&config, &observers(&state))?;
-    let mut listener = bind(&config)?;
-    drop(Secrets::read(&config)?);
+    let mut setup = Setup { listener: bind(&config)?, secrets: Secrets::read(&config)?, config };
     loop {
-        let next = run_with(&config, ctx, &watcher, &signals, &listener, writer).await?;
+        let next = run_with(&setup, ctx, &watcher, &signals, writer).await?;
         let Some(next) = next.filter(|_| !signals.end.is_cancelled()) else { return Ok(super::CLEAN) };
         writer = match Writer::open(&next.config, &observers(&state)) {
             Ok(writer) => {
-                (config, listener) = (next.config, next.listener);
+                setup = next;
                 writer
             }
             Err(error) => {
                 tracing::error!("{OLD_STAYS}: {error:#}");
-                Writer::open(&config, &observers(&state))?
+                Writer::open(&setup.config, &observers(&state))?
             }
         };
     }
@@ -73,43 +72,47 @@ pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
 
 const OLD_STAYS: &str = "the new configuration cannot be started; the old one stays in force";
 
-/// A changed configuration, with what could fail at its start done already.
-struct Next {
+/// A configuration, with what could fail at its start done already.
+struct Setup {
     config: Config,
+    secrets: Secrets,
     listener: Socket,
 }
 
-impl Next {
-    /// While the old one still runs, so that nothing stops for a mistake.
-    fn prepare(config: Config, old: &Config, listener: &Socket) -> anyhow::Result<Self> {
+impl Setup {
+    /// What to begin anew with; `None` when nothing changed. Made while the old one still runs, so
+    /// that nothing stops for a mistake.
+    fn next(&self, config: Config) -> anyhow::Result<Option<Self>> {
         swarm::Endpoint::new(&config.docker).map_err(|message| anyhow::anyhow!(message))?;
-        if config.state_dir != old.state_dir {
-            drop(StateDir::open(&config.state_dir)?.lock()?);
+        // The token may be made there.
+        let _lock = match config.state_dir == self.config.state_dir {
+            true => None,
+            false => Some(StateDir::open(&config.state_dir)?.lock()?),
+        };
+        let secrets = Secrets::read(&config)?;
+        if config == self.config && secrets == self.secrets {
+            return Ok(None);
         }
-        if config.state_dir == old.state_dir {
-            drop(Secrets::read(&config)?);
-        }
-        let listener =
-            if config.http_listen == old.http_listen && config.http_allow_remote == old.http_allow_remote {
-                listener.try_clone().context("cannot keep the listening socket")?
-            } else {
-                bind(&config)?
-            };
-        Ok(Self { config, listener })
+        let same_place = config.http_listen == self.config.http_listen
+            && config.http_allow_remote == self.config.http_allow_remote;
+        let listener = match same_place {
+            true => self.listener.try_clone().context("cannot keep the listening socket")?,
+            false => bind(&config)?,
+        };
+        Ok(Some(Self { config, secrets, listener }))
     }
 }
 
 /// Runs the controller until it is told to end (`None`) or the configuration changed.
 async fn run_with(
-    config: &Config,
+    setup: &Setup,
     ctx: &Context,
     watcher: &Arc<Watcher>,
     signals: &Signals,
-    listener: &Socket,
     writer: Writer,
-) -> anyhow::Result<Option<Next>> {
+) -> anyhow::Result<Option<Setup>> {
+    let Setup { config, secrets, listener } = setup;
     let shared = listener.shared().context("cannot use the listening socket")?;
-    let secrets = Secrets::read(config)?;
     tell_api(&writer, listener);
     let stop_http = CancellationToken::new();
     let hangup = Arc::new(Notify::new());
@@ -136,7 +139,7 @@ async fn run_with(
     tracing::info!(specs, listen = %config.http_listen, "running");
     let next = Mutex::new(None);
     let shutdown = async {
-        let told = until_told(ctx, (config, &secrets), signals, &hangup, listener).await;
+        let told = until_told(ctx, setup, signals, &hangup).await;
         if let Ok(mut next) = next.lock() {
             *next = told;
         }
@@ -202,22 +205,16 @@ fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, Tou
 
 /// Waits until the controller is to end (`None`), or to begin anew with another configuration or other
 /// secrets.
-async fn until_told(
-    ctx: &Context,
-    (config, secrets): (&Config, &Secrets),
-    signals: &Signals,
-    hangup: &Notify,
-    listener: &Socket,
-) -> Option<Next> {
+async fn until_told(ctx: &Context, setup: &Setup, signals: &Signals, hangup: &Notify) -> Option<Setup> {
     loop {
         tokio::select! {
             () = signals.end.cancelled() => return None,
             () = signals.hangup.notified() => {}
         }
         match Config::load(&ctx.sources) {
-            Ok(new) if new == *config && Secrets::read(&new).is_ok_and(|now| now == *secrets) => {}
-            Ok(new) => match Next::prepare(new, config, listener) {
-                Ok(next) => {
+            Ok(new) => match setup.next(new) {
+                Ok(None) => {}
+                Ok(Some(next)) => {
                     tracing::info!("the configuration changed; starting anew with it");
                     return Some(next);
                 }
@@ -288,7 +285,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::config::Listen;
+    use crate::config::{Hook, Listen};
 
     #[test]
     fn a_configuration_that_cannot_start_is_refused_while_the_old_one_runs() {
@@ -299,21 +296,44 @@ mod tests {
             Socket::Tcp(listener) => listener.local_addr().unwrap(),
             Socket::Unix(_) => unreachable!("not asked for"),
         };
-        let listener = bind(&old).unwrap();
+        let secrets = Secrets::read(&old).unwrap();
+        let setup = Setup { listener: bind(&old).unwrap(), secrets, config: old.clone() };
+        let refused = |config: Config| format!("{:#}", setup.next(config).err().unwrap());
+        assert!(setup.next(old.clone()).unwrap().is_none(), "nothing changed");
         let taken = bind(&old).unwrap();
-        let busy = Config { http_listen: Listen::Tcp(address(&taken)), ..old.clone() };
-        let error = Next::prepare(busy, &old, &listener).err().unwrap();
-        assert!(error.to_string().contains("cannot listen on"), "{error:#}");
+        let busy = refused(Config { http_listen: Listen::Tcp(address(&taken)), ..old.clone() });
+        assert!(busy.contains("cannot listen on"), "{busy}");
         let mut ssh = old.clone();
         ssh.docker.host = Some("ssh://box".into());
-        assert!(Next::prepare(ssh, &old, &listener).is_err());
+        refused(ssh);
         let same = Config { resync: Duration::from_secs(7), ..old.clone() };
-        let next = Next::prepare(same, &old, &listener).unwrap();
-        assert_eq!(address(&next.listener), address(&listener), "no moment without it");
+        let next = setup.next(same.clone()).unwrap().unwrap();
+        assert_eq!(address(&next.listener), address(&setup.listener), "no moment without it");
         std::fs::write(directory.path().join(http::TOKEN_FILE), "").unwrap();
-        let other = Config { resync: Duration::from_secs(8), ..old.clone() };
-        let error = Next::prepare(other, &old, &listener).err().unwrap();
-        assert!(format!("{error:#}").contains("the secret is empty"), "{error:#}");
+        assert!(refused(same).contains("the secret is empty"));
+        assert!(refused(old).contains("the secret is empty"), "that of a file that is named as before");
+    }
+
+    #[test]
+    fn secrets_are_read_before_the_old_one_ends_also_for_another_state_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let any = Listen::Tcp("127.0.0.1:0".parse().unwrap());
+        let old = Config { http_listen: any, state_dir: directory.path().join("old"), ..Config::default() };
+        StateDir::open(&old.state_dir).unwrap();
+        let secrets = Secrets::read(&old).unwrap();
+        let setup = Setup { listener: bind(&old).unwrap(), secrets, config: old.clone() };
+        let mut moved = Config { state_dir: directory.path().join("new"), ..old };
+        let next = setup.next(moved.clone()).unwrap().unwrap();
+        assert!(next.secrets != setup.secrets, "a token of its own was made there");
+        let file = directory.path().join("hook");
+        moved.hook_secrets.insert(Hook::GitGithub, file.clone());
+        for text in [None, Some("")] {
+            if let Some(text) = text {
+                std::fs::write(&file, text).unwrap();
+            }
+            let error = format!("{:#}", setup.next(moved.clone()).err().unwrap());
+            assert!(error.contains("hooks.git.github.secret_file cannot be used"), "{error}");
+        }
     }
 
     #[test]

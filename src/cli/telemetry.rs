@@ -28,11 +28,21 @@ pub fn init(cli: &Cli, env: &BTreeMap<String, String>) -> anyhow::Result<()> {
 fn filter(cli: &Cli, env: &BTreeMap<String, String>) -> anyhow::Result<EnvFilter> {
     for name in ["SKEP_LOG", "RUST_LOG"] {
         if let Some(text) = env.get(name).filter(|text| !text.is_empty()) {
-            return EnvFilter::try_new(text)
+            return EnvFilter::try_new(without_echo(text))
                 .with_context(|| format!("{name} is not a log filter such as `info` or `skep=debug`"));
         }
     }
-    EnvFilter::try_new(level(cli)).context("the log filter of -v")
+    EnvFilter::try_new(without_echo(level(cli))).context("the log filter of -v")
+}
+
+/// At `trace` the file watcher has a line for each of its events; of a log in a folder that is
+/// watched, each line would bring the next, without end. Whoever names `notify` has it so.
+fn without_echo(filter: &str) -> String {
+    let says_all = filter.split(',').any(|part| part.trim().eq_ignore_ascii_case("trace"));
+    match says_all && !filter.contains("notify") {
+        true => format!("{filter},notify=info"),
+        false => filter.to_owned(),
+    }
 }
 
 /// The controller's log is its voice; a command's result is printed, so it logs only what
@@ -86,6 +96,9 @@ mod tests {
             |name: &str, text: &str| filter(&cli, &BTreeMap::from([(name.to_owned(), text.to_owned())]));
         assert_eq!(with("SKEP_LOG", "skep=trace").unwrap().to_string(), "skep=trace");
         assert_eq!(with("RUST_LOG", "info").unwrap().to_string(), "info");
+        for (said, meant) in [("trace", "notify=info,trace"), ("notify=trace,trace", "notify=trace,trace")] {
+            assert_eq!(with("SKEP_LOG", said).unwrap().to_string(), meant, "no line about each line");
+        }
         let error = with("SKEP_LOG", "skep=loud").unwrap_err();
         assert!(error.to_string().starts_with("SKEP_LOG is not a log filter"), "{error}");
     }

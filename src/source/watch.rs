@@ -94,8 +94,27 @@ impl Heard {
 
 struct Armed {
     /// Ends the watch when dropped. `None`: the system could not; it is asked again.
-    watcher: Option<RecommendedWatcher>,
+    watcher: Option<Watchers>,
     identity: Identity,
+}
+
+/// Each has a queue of its own: to a queue that others fill without a pause, as a log in the
+/// folder may, a second path is not added before they rest, and the caller waits.
+struct Watchers {
+    _tree: Option<RecommendedWatcher>,
+    _folder: Option<RecommendedWatcher>,
+}
+
+fn watcher(
+    path: &Path,
+    mode: RecursiveMode,
+    handler: impl notify::EventHandler,
+) -> notify::Result<RecommendedWatcher> {
+    // A symlink may lead anywhere, and what lies outside is refused anyway.
+    let config = notify::Config::default().with_follow_symlinks(false);
+    let mut watcher = RecommendedWatcher::new(handler, config)?;
+    watcher.watch(path, mode)?;
+    Ok(watcher)
 }
 
 /// What stands at the path: where it really is, and which one. `None`: nothing that can be read.
@@ -178,7 +197,7 @@ impl Watch {
         news
     }
 
-    fn start(&self, root: Option<&Path>) -> notify::Result<RecommendedWatcher> {
+    fn start(&self, root: Option<&Path>) -> notify::Result<Watchers> {
         let changes = Arc::clone(&self.changes);
         let parent = parent_of(&self.dir);
         let interest = Interest {
@@ -191,17 +210,10 @@ impl Watch {
                 changes.hear(touched);
             }
         };
-        // A symlink may lead anywhere, and what lies outside is refused anyway.
-        let config = notify::Config::default().with_follow_symlinks(false);
-        let mut watcher = RecommendedWatcher::new(handler, config)?;
-        if let Some(parent) = parent {
-            // Without it a replaced directory is seen at the next look.
-            let _ = watcher.watch(&parent, RecursiveMode::NonRecursive);
-        }
-        if let Some(root) = root {
-            watcher.watch(root, RecursiveMode::Recursive)?;
-        }
-        Ok(watcher)
+        let tree = root.map(|root| watcher(root, RecursiveMode::Recursive, handler.clone())).transpose()?;
+        // Without it a replaced directory is seen at the next look.
+        let folder = parent.and_then(|parent| watcher(&parent, RecursiveMode::NonRecursive, handler).ok());
+        Ok(Watchers { _tree: tree, _folder: folder })
     }
 }
 
@@ -229,6 +241,7 @@ fn parent_of(dir: &Path) -> Option<PathBuf> {
 }
 
 /// Which of the system's events matter.
+#[derive(Clone)]
 struct Interest {
     root: Option<PathBuf>,
     /// The path of the directory (or symlink) itself.

@@ -45,5 +45,13 @@ async fn a_secret_that_changed_is_taken_up_at_sighup() {
     world.hang_up();
     world.wait("it says so", |world| world.log().contains("the secret is empty")).await;
     assert_eq!(status(&world.post(&new).await), 202);
+    // Nor does skep end over it where the state directory moves besides.
+    let config = std::fs::read_to_string(world.path("skep.toml")).unwrap();
+    world.write("skep.toml", &format!("{config}[state]\ndir = \"elsewhere\"\n"));
+    world.hang_up();
+    let refused =
+        |world: &World| world.log().matches("cannot be started; the old one stays in force").count();
+    world.wait("it says so again", |world| refused(world) == 2).await;
+    assert_eq!(status(&world.post(&new).await), 202);
     assert!(!world.log().contains(&secret(Hook::RegistryGeneric)));
 }

@@ -255,3 +255,41 @@ async fn says_where() {
     fs::create_dir(&specs).unwrap();
     assert!(touched(&mut watch).await.contains(&Touched::Anywhere));
 }
+
+/// A log beside the specs, say: whoever begins to watch does not wait until its writer rests.
+#[tokio::test(flavor = "multi_thread")]
+async fn begins_though_others_write_beside_the_specs_without_a_pause() {
+    let (dir, specs) = specs();
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> = (0..4)
+        .map(|number| {
+            let (over, path) = (Arc::clone(&over), dir.path().join(format!("log-{number}")));
+            std::thread::spawn(move || {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    fs::write(&path, "a line").unwrap();
+                }
+            })
+        })
+        .collect();
+    let path = specs.clone();
+    let (told, began) = tokio::sync::oneshot::channel();
+    std::thread::spawn({
+        let runtime = tokio::runtime::Handle::current();
+        move || {
+            let _entered = runtime.enter();
+            // Often, since the first paths may be added before the first event comes.
+            for _ in 0..20 {
+                drop(Watch::new(&path, Debounce::default()));
+            }
+            let _ = told.send(Watch::new(&path, Debounce::default()));
+        }
+    });
+    let began = tokio::time::timeout(PATIENCE, began).await;
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    let mut watch = began.expect("it waits for others").unwrap();
+    fs::write(specs.join("acme.toml"), "one").unwrap();
+    until(&mut watch, || read(&specs.join("acme.toml")) == "one").await;
+}
