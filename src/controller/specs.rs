@@ -20,7 +20,7 @@ use crate::events::{NewEvent, Reason, Trigger};
 use crate::plan::prune::{Inventory, PrunePolicy};
 use crate::source::git::{self, Revision, Tree};
 use crate::source::{self, Beside, Reader, SourceError, Standing};
-use crate::spec::fleet::Fleet;
+use crate::spec::fleet::{self, Fleet};
 use crate::spec::parse;
 use crate::spec::{ContentKey, Customer};
 use crate::state_dir::StateDir;
@@ -60,6 +60,8 @@ pub struct Specs {
     sealing: Sealing,
     customers: BTreeMap<String, Arc<Customer>>,
     told: Ledger,
+    /// Events that are not in the log yet.
+    untold: Vec<NewEvent>,
     reader: Reader,
     /// Of all customers that have a file.
     names: BTreeSet<String>,
@@ -75,6 +77,9 @@ pub struct Specs {
     rules_known: bool,
     inventory: Arc<Inventory>,
 }
+
+/// Events that are kept while the log takes none, besides those of the last reading.
+const UNTOLD_MAX: usize = 10_000;
 
 /// What a reading of the directory changed.
 #[derive(Debug, Default)]
@@ -99,6 +104,7 @@ impl Specs {
             sealing,
             customers: BTreeMap::new(),
             told: Ledger::open(state_dir.map(|dir| dir.join("specs.jsonl"))),
+            untold: Vec::new(),
             reader: Reader::default(),
             names: BTreeSet::new(),
             had_problems: false,
@@ -194,7 +200,26 @@ impl Specs {
                 self.take_git(&state, trigger, now)
             }
         };
-        read.inspect_err(|_| Arc::make_mut(&mut self.inventory).complete = false)
+        match read {
+            Ok(changes) => Ok(self.with_untold(changes)),
+            Err(error) => {
+                Arc::make_mut(&mut self.inventory).complete = false;
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds what could not be told before: the log may have been full.
+    fn with_untold(&mut self, mut changes: Changes) -> Changes {
+        let room = UNTOLD_MAX.saturating_sub(changes.events.len());
+        let dropped = self.untold.len().saturating_sub(room);
+        if dropped > 0 {
+            tracing::warn!(dropped, "too many events of specs could not be written; the oldest are lost");
+        }
+        self.untold.drain(..dropped);
+        self.untold.append(&mut changes.events);
+        changes.events.clone_from(&self.untold);
+        changes
     }
 
     fn take_git(
@@ -269,18 +294,23 @@ impl Specs {
         now: Timestamp,
     ) -> Changes {
         let moved = self.take_names(found, all);
+        let always = self.to_look_at(&moved);
         // Nothing can be missing that was there the last time.
         let complete = all || self.had_problems || !found.gone.is_empty() || !found.problems.is_empty();
         self.had_problems = !found.problems.is_empty();
         let names = std::mem::take(&mut self.names);
         let customers: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        // Whose file is gone or cannot be read owns what is its own until its stack is gone.
+        let stacks = self.told.iter().map(|(name, _)| name).filter(|name| !names.contains(*name));
+        let stacks: Vec<String> = stacks.cloned().collect();
+        let owners = customers.iter().copied().chain(stacks.iter().map(String::as_str)).collect();
         let mut changes = Changes::default();
         for part in if all { parts(&customers) } else { vec![None] } {
             let files = match part {
                 Some(part) => files_of(&self.reader, &part),
-                None => concerned(&self.reader, found, &moved, &self.with_contents()),
+                None => concerned(&self.reader, found, &always),
             };
-            let read = load(files, found.problems.clone(), &customers, contents, &self.sealing);
+            let read = load(files, found.problems.clone(), &owners, contents, &self.sealing);
             // A change of the rules has everything read.
             if all {
                 self.take_rules(&read);
@@ -290,7 +320,7 @@ impl Specs {
         self.names = names;
         if complete {
             let there = self.names.iter().cloned().chain(found.problems.iter().map(name_of)).collect();
-            self.drop_missing(&there, &found.problems, now, &mut changes);
+            self.drop_missing(&there, &found.problems, trigger, now, &mut changes);
         }
         self.take_inventory(found.problems.is_empty(), (!complete).then_some(&changes.read));
         changes.events.extend(changes.removed.iter().map(|name| self.spec_removed(name, trigger)));
@@ -300,6 +330,7 @@ impl Specs {
     /// The events of the last reading are in the log: remembers that they were told. Until then a
     /// crash has them told again, and none is lost.
     pub fn note_told(&mut self) {
+        self.untold.clear();
         self.git_trouble.note_told();
         if let Err(error) = self.told.save() {
             tracing::warn!(%error, "cannot remember which specs were told of");
@@ -316,10 +347,12 @@ impl Specs {
         moved
     }
 
-    /// Customers whose spec may mean something else although no spec file changed: those that name
-    /// content, and those that may be invalid for the lack of it.
-    fn with_contents(&self) -> BTreeSet<String> {
-        let naming = self.customers.values().filter(|customer| customer.names_contents);
+    /// Customers whose spec may mean something else although their file did not change: those that name
+    /// content or what is a customer's who came or went, and those that may be invalid for the lack of it.
+    fn to_look_at(&self, moved: &BTreeSet<String>) -> BTreeSet<String> {
+        let moved: BTreeSet<&str> = moved.iter().map(String::as_str).collect();
+        let is_moved = |customer: &Customer| !moved.is_empty() && fleet::names_of_any(customer, &moved);
+        let naming = self.customers.values().filter(|customer| customer.names_contents || is_moved(customer));
         naming.map(|customer| customer.name.clone()).chain(self.invalid().map(str::to_owned)).collect()
     }
 
@@ -330,7 +363,7 @@ impl Specs {
         self.take_rules(&read);
         let mut changes = Changes::default();
         self.merge(read, Trigger::Manual, &mut changes);
-        self.drop_missing(&there, &problems, now, &mut changes);
+        self.drop_missing(&there, &problems, Trigger::Manual, now, &mut changes);
         self.take_inventory(problems.is_empty(), None);
     }
 

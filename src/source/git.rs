@@ -169,3 +169,26 @@ pub fn look(config: &GitConfig) -> Result<Tree, SourceError> {
     }
     tree.map_err(SourceError::Git)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn config() -> GitConfig {
+        GitConfig {
+            url: "file:///nowhere".to_owned(),
+            branch: None,
+            tag: None,
+            path: String::new(),
+            interval: std::time::Duration::from_secs(60),
+            timeout: std::time::Duration::from_secs(60),
+            depth: 1,
+            access: crate::config::GitAccess::None,
+            ca_file: None,
+            verify: false,
+            allowed_signers_file: None,
+            gpg_keyring_file: None,
+            follow_force_push: false,
+        }
+    }
+}

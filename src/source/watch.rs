@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,9 @@ struct Heard {
     /// Holds one wake-up at most.
     wake: Notify,
     touched: Mutex<Option<Touched>>,
+    /// Something was done to the directory itself. What was moved away and put back is the same one, and is
+    /// not watched any more.
+    is_moved: AtomicBool,
 }
 
 impl Heard {
@@ -169,7 +173,8 @@ impl Watch {
     /// Watches what is at the path now; false if that is what was watched already.
     fn arm(&mut self) -> bool {
         let identity = identity(&self.dir);
-        let same = self.armed.as_ref().filter(|a| a.identity == identity);
+        let moved = self.changes.is_moved.swap(false, Ordering::AcqRel);
+        let same = self.armed.as_ref().filter(|a| a.identity == identity && !moved);
         if same.is_some_and(|a| a.watcher.is_some()) {
             return false;
         }
@@ -205,8 +210,10 @@ impl Watch {
             entry: parent.as_ref().zip(self.dir.file_name()).map(|(p, name)| p.join(name)),
         };
         let handler = move |event: notify::Result<notify::Event>| {
+            let is_moved = event.as_ref().is_ok_and(|event| interest.is_moved_by(event));
             let touched = event.map_or(Some(Touched::Anywhere), |event| interest.touched_by(&event));
             if let Some(touched) = touched {
+                changes.is_moved.fetch_or(is_moved, Ordering::AcqRel);
                 changes.hear(touched);
             }
         };
@@ -268,6 +275,12 @@ impl Interest {
             }
         }
         (!files.is_empty()).then_some(Touched::Files(files))
+    }
+
+    /// Whether it is about the directory itself, or the name that leads to it.
+    fn is_moved_by(&self, event: &notify::Event) -> bool {
+        let watched = [self.root.as_deref(), self.entry.as_deref()];
+        event.paths.iter().any(|path| watched.contains(&Some(path.as_path())))
     }
 
     fn touched_at(&self, path: &Path) -> Touched {

@@ -243,6 +243,22 @@ fn shown(name: &str, amount: u64) -> String {
     format!("\"{}\"", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// Whether the customer names what would be one of these customers'.
+pub fn names_of_any(customer: &Customer, owners: &BTreeSet<&str>) -> bool {
+    let networks = customer.networks.values().map(|one| &one.name);
+    let volumes = customer.volumes.values().map(|one| &one.name);
+    let secrets = customer.secrets.values().map(|one| &one.name);
+    let configs = customer.configs.values().map(|one| &one.name);
+    let joined = customer.services.values().flat_map(|service| service.compose.networks.iter().flatten());
+    let aliases = joined.flat_map(|network| &network.aliases);
+    networks
+        .chain(volumes)
+        .chain(secrets)
+        .chain(configs)
+        .chain(aliases)
+        .any(|name| owner(name, owners).is_some())
+}
+
 /// Nobody names what another customer's stack is made of.
 fn check_names(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>, found: &mut Violations) {
     let granted = fleet.grants.get(&customer.name).map(Vec::as_slice).unwrap_or_default();

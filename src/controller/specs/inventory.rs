@@ -9,7 +9,7 @@ use super::{Changes, Specs, Told, told};
 use crate::events::{Kind, NewEvent, Reason, Trigger};
 use crate::plan::prune::{Gone, Inventory};
 use crate::source::Problem;
-use crate::spec::Customer;
+use crate::spec::{Customer, parse};
 
 impl Specs {
     /// The stack of a customer whose file is gone is gone too.
@@ -55,6 +55,7 @@ impl Specs {
         &mut self,
         there: &BTreeSet<String>,
         problems: &[Problem],
+        trigger: Trigger,
         now: Timestamp,
         changes: &mut Changes,
     ) {
@@ -69,6 +70,12 @@ impl Specs {
         for name in missing {
             changes.replaced.extend(self.customers.remove(&name));
             let Some(told) = self.told.get(&name).cloned() else { continue };
+            if parse::is_shared(&name) {
+                self.told.forget(&name);
+                let message = format!("{name} is mended, or gone");
+                changes.events.push(told::event(&name, trigger, Kind::Normal, Reason::Recovered, message));
+                continue;
+            }
             match told.gone {
                 // A clock that was put back puts nothing off.
                 Some(since) => {

@@ -61,7 +61,7 @@ pub(super) fn rules_unread(problems: &[Problem]) -> Option<&Problem> {
     problems.iter().find(|problem| problem.covers(parse::FLEET_FILE))
 }
 
-/// `customers` are the names of those that have files which are not among these.
+/// `customers` are the names of those that have files, or stacks, which are not among these.
 pub(super) fn load(
     files: BTreeMap<String, String>,
     problems: Vec<Problem>,
@@ -70,10 +70,14 @@ pub(super) fn load(
     sealing: &Sealing,
 ) -> Read {
     let mut invalid: BTreeMap<String, String> = BTreeMap::new();
+    // Who has a file that cannot be read is there all the same.
+    let unread: Vec<String> = problems.iter().map(name_of).collect();
+    let customers: BTreeSet<&str> =
+        customers.iter().copied().chain(unread.iter().map(String::as_str)).collect();
     for problem in &problems {
         invalid.insert(name_of(problem), format!("{}: {}", problem.file, problem.message));
     }
-    let mut loaded = parse::load_some(&SpecFiles { files }, customers, contents);
+    let mut loaded = parse::load_some(&SpecFiles { files }, &customers, contents);
     for customer in loaded.customers.values_mut() {
         if let Some(key) = &sealing.key {
             customer.seal(key);
@@ -134,7 +138,6 @@ pub(super) fn came_or_went(
 pub(super) fn concerned(
     reader: &Reader,
     found: &source::Changes,
-    moved: &BTreeSet<String>,
     always: &BTreeSet<String>,
 ) -> BTreeMap<String, String> {
     let changed = || found.changed.iter().chain(&found.gone).map(String::as_str);
@@ -143,16 +146,10 @@ pub(super) fn concerned(
     }
     // Of two files with one name each is an error of the other's.
     let names: BTreeSet<&str> = changed().filter_map(customer_of).collect();
-    // What begins with a customer's name is that customer's, from when it is there until it is gone.
-    let prefixes: Vec<String> = moved.iter().map(|name| format!("{name}_")).collect();
-    let is_named = |text: &str| prefixes.iter().any(|prefix| text.contains(prefix.as_str()));
-    let shared = || reader.files().filter(|(file, _)| customer_of(file).is_none());
-    let shared_changed =
-        changed().any(|file| customer_of(file).is_none()) || shared().any(|(_, text)| is_named(text));
+    let shared_changed = changed().any(|file| customer_of(file).is_none());
     let is_concerned = |(file, text): &(&str, &str)| match customer_of(file) {
         None => true,
         Some(name) if names.contains(name) || always.contains(name) => true,
-        Some(_) if is_named(text) => true,
         // A key may be written with escapes.
         Some(_) => shared_changed && (text.contains("template") || text.contains('\\')),
     };
@@ -168,7 +165,15 @@ fn customer_of(file: &str) -> Option<&str> {
     Some(name.strip_suffix(".toml").unwrap_or(name))
 }
 
+/// Whom it is told of: a customer, or a file that customers share, by its path, which is nobody's name.
 pub(super) fn name_of(problem: &Problem) -> String {
+    if parse::is_shared(&problem.file) {
+        return problem.file.clone();
+    }
+    let folder = format!("{}/", problem.file);
+    if parse::is_shared(&folder) {
+        return folder;
+    }
     let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     stem.unwrap_or_else(|| problem.file.clone())
 }

@@ -61,7 +61,7 @@ impl Place {
         let mut reader = self.specs.reader.clone();
         let found = reader.read(&self.dir.path().join("specs")).unwrap();
         let moved = came_or_went(&self.specs.names, &reader, &found);
-        concerned(&reader, &found, &moved, &self.specs.with_contents()).into_keys().collect()
+        concerned(&reader, &found, &self.specs.to_look_at(&moved)).into_keys().collect()
     }
 }
 
@@ -314,4 +314,75 @@ fn the_fleets_rules_for_removal_are_those_in_force() {
     place.write("fleet.toml", "prune = false\n");
     place.read(Trigger::Spec);
     assert_eq!(due(&place.specs, "acme"), None);
+}
+
+/// A customer whose file is away for a moment, or cannot be read, owns what it owns: nobody takes it meanwhile.
+#[test]
+fn what_is_a_customers_stays_its_own_until_its_stack_is_gone() {
+    let globex = format!("{GOOD}[volumes.x]\nexternal = true\nname = \"acme_data\"\n");
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", globex.as_str())]);
+    let is_valid = |place: &mut Place| {
+        place.read(Trigger::Spec);
+        place.specs.get("globex").is_some()
+    };
+    assert!(!is_valid(&mut place));
+    place.remove("acme.toml");
+    assert!(!is_valid(&mut place), "the file is gone");
+    place.write("globex.toml", &format!("# again\n{globex}"));
+    assert!(!is_valid(&mut place));
+    fs::write(place.path("acme.toml"), b"\xff").unwrap();
+    assert!(!is_valid(&mut place), "it cannot be read");
+    let dir = place.dir.path();
+    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir)).unwrap();
+    assert!(read.invalid["globex"].contains("belongs to customer acme"), "{:?}", read.invalid);
+    let mut place =
+        Place { specs: Specs::new(&dir.join("specs"), Some(dir), Sealing::visitor(dir)), ..place };
+    assert!(!is_valid(&mut place), "after a restart");
+    place.remove("acme.toml");
+    assert!(!is_valid(&mut place));
+    place.specs.stack_removed("acme");
+    assert!(is_valid(&mut place), "the stack is gone");
+}
+
+/// The name may stand there by a variable or with escapes.
+#[test]
+fn a_new_customer_concerns_who_names_what_is_its_own_in_other_words() {
+    let by_variable = format!(
+        "{GOOD}[vars]\npartner = \"globex\"\n[networks.inner]\nexternal = true\nname = \"${{partner}}_net\"\n"
+    );
+    let escaped = format!("{GOOD}[networks.inner]\nexternal = true\nname = \"globe\\u0078_net\"\n");
+    let mut place =
+        Place::new(&[("acme.toml", &by_variable), ("initech.toml", &escaped), ("other.toml", GOOD)]);
+    assert_eq!(place.specs.customers().count(), 3);
+    place.write("globex.toml", GOOD);
+    assert_eq!(place.parsed(), ["acme.toml", "globex.toml", "initech.toml"]);
+    let told = ["SpecInvalid acme", "SpecInvalid initech", "SpecAdded globex"];
+    assert_eq!(place.read(Trigger::Spec), three(&told, &["globex"], &[]));
+}
+
+/// A file that customers share is no customer's, whatever it is called.
+#[test]
+fn a_shared_file_that_cannot_be_read_is_told_once_and_removes_nobody() {
+    let mut place = Place::new(&[("templates/saas.toml", GOOD), ("saas.toml", GOOD)]);
+    fs::write(place.path("templates/saas.toml"), b"\xff").unwrap();
+    assert_eq!(place.read(Trigger::Spec), three(&["SpecInvalid "], &[], &[]));
+    for trigger in [Trigger::Resync, Trigger::Spec, Trigger::Manual] {
+        assert_eq!(place.read(trigger), three(&[], &[], &[]));
+    }
+    place.write("templates/saas.toml", GOOD);
+    assert_eq!(place.read(Trigger::Spec), three(&["Recovered "], &[], &[]));
+    assert!(place.specs.get("saas").is_some());
+    assert!(place.specs.inventory().gone.is_empty());
+}
+
+#[test]
+fn what_the_log_did_not_take_is_told_with_the_next() {
+    let mut place = Place::new(&[("acme.toml", GOOD)]);
+    place.write("globex.toml", GOOD);
+    let changes = place.specs.read(Trigger::Spec, now()).unwrap();
+    assert_eq!(changes.events.len(), 1, "and the log does not take it");
+    place.remove("acme.toml");
+    let told = ["SpecAdded globex", "SpecRemoved acme"];
+    assert_eq!(place.read(Trigger::Resync), three(&told, &[], &["acme"]));
+    assert_eq!(place.read(Trigger::Resync), three(&[], &[], &[]), "once");
 }

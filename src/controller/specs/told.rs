@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Changes, Read, Specs};
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
-use crate::spec::Customer;
+use crate::files::{Files, Real};
+use crate::spec::{Customer, parse};
 
 /// What was last told of a customer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,8 +35,9 @@ const LINES_SPARE: usize = 1_000;
 
 /// What was told of all customers, so that after a restart an unchanged world is not told again. On disk each
 /// change is a line, of which a customer's last one holds: what it costs does not grow with the fleet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ledger {
+    files: Arc<dyn Files>,
     file: Option<PathBuf>,
     told: BTreeMap<String, Told>,
     /// Customers of whom the file says something else.
@@ -56,14 +58,19 @@ struct Line {
 impl Ledger {
     /// Without a file nothing was told, and nothing is kept.
     pub(super) fn open(file: Option<PathBuf>) -> Self {
+        Self::on(Arc::new(Real), file)
+    }
+
+    fn on(files: Arc<dyn Files>, file: Option<PathBuf>) -> Self {
         let text = file.as_ref().and_then(|file| fs::read(file).ok()).unwrap_or_default();
-        let mut ledger = Self { file, lines: Some(0), ..Self::default() };
+        let mut ledger =
+            Self { files, file, told: BTreeMap::new(), changed: BTreeSet::new(), lines: Some(0) };
         for line in text.split_inclusive(|byte| *byte == b'\n') {
-            // A crash may have cut off what came last.
+            // A crash may have cut off what came last. What is behind a line that is spoilt holds all the same.
             let whole = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Line>(line).ok());
             let Some(Line { customer, told }) = whole else {
                 ledger.lines = None;
-                break;
+                continue;
             };
             match told {
                 Some(told) => drop(ledger.told.insert(customer, told)),
@@ -97,7 +104,8 @@ impl Ledger {
         }
     }
 
-    /// Puts on disk what is not there yet.
+    /// Puts on disk what is not there yet, to stay: a `prune = false` that a power loss takes back would
+    /// cost a stack.
     pub(super) fn save(&mut self) -> io::Result<()> {
         let Some(file) = self.file.clone().filter(|_| !self.changed.is_empty()) else { return Ok(()) };
         let lines_max = 2 * self.told.len() + LINES_SPARE;
@@ -105,16 +113,22 @@ impl Ledger {
         let lines = match self.lines.take().map(|lines| lines + self.changed.len()) {
             Some(lines) if lines <= lines_max => {
                 let text = self.text(self.changed.iter())?;
-                fs::OpenOptions::new().append(true).create(true).open(&file)?.write_all(&text)?;
+                let mut log = self.files.append(&file)?;
+                log.write(&text)?;
+                log.sync()?;
                 lines
             }
             _ => {
                 let new = file.with_extension("new");
-                fs::write(&new, self.text(self.told.keys())?)?;
-                fs::rename(&new, &file)?;
+                let mut all = self.files.create(&new)?;
+                all.write(&self.text(self.told.keys())?)?;
+                all.sync()?;
+                self.files.rename(&new, &file)?;
                 self.told.len()
             }
         };
+        // Its name too, also where a skep that died has made it.
+        file.parent().map_or(Ok(()), |dir| self.files.sync_dir(dir))?;
         self.lines = Some(lines);
         self.changed.clear();
         Ok(())
@@ -182,7 +196,9 @@ fn back(name: &str, trigger: Trigger) -> NewEvent {
 }
 
 pub(super) fn event(name: &str, trigger: Trigger, kind: Kind, reason: Reason, message: String) -> NewEvent {
-    About { customer: Some(name.to_owned()), trigger, revision: None }.event(kind, reason, None, message)
+    // A shared file is no customer.
+    let customer = (!parse::is_shared(name)).then(|| name.to_owned());
+    About { customer, trigger, revision: None }.event(kind, reason, None, message)
 }
 
 #[cfg(test)]

@@ -171,6 +171,8 @@ impl Repository {
             Input::Bytes(_) => Group(command.stdin(Stdio::piped()).spawn().map_err(failed)?),
             Input::Hold(hold) => {
                 let input = hold.input().map_err(failed)?;
+                // If we die before the next number is there, nobody is ended by the last one, which may be another's.
+                hold.forget().map_err(failed)?;
                 let group = Group(command.stdin(input).spawn().map_err(failed)?);
                 hold.note(&group.0);
                 group

@@ -1,5 +1,6 @@
 //! Fetches by the clock and when it is poked, on a thread of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use futures::Stream;
 use tokio::sync::watch;
 
-use super::{GitError, Repository, Tree};
+use super::{GitError, Repository, Tree, Trouble};
 
 /// What is known of the repository.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +44,12 @@ pub struct Feed {
 
 impl Feed {
     pub fn state(&self) -> State {
-        self.state.borrow().clone()
+        let state = self.state.borrow().clone();
+        // The thread has the other end.
+        match self.state.has_changed() {
+            Ok(_) => state,
+            Err(_) => State { error: Some(ended()), fetched: true, ..state },
+        }
     }
 
     pub fn poke(&self) {
@@ -107,7 +113,7 @@ fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send:
     let cancelled = || repository.cancelled.load(Ordering::Relaxed);
     while !cancelled() {
         let known = send.borrow().tree.clone();
-        let fetched = repository.fetch_since(known.as_ref());
+        let fetched = or_trouble(|| repository.fetch_since(known.as_ref()));
         if cancelled() {
             return;
         }
@@ -115,12 +121,28 @@ fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send:
         send.send_if_modified(|state| note(state, fetched));
         if is_new {
             // Nobody waits for that.
-            repository.tidy();
+            let _ = or_trouble(|| {
+                repository.tidy();
+                Ok(())
+            });
         }
         if poked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
             return;
         }
     }
+}
+
+/// What it gives; a panic is trouble as any other, and the next round may be better.
+fn or_trouble<T>(round: impl FnOnce() -> Result<T, GitError>) -> Result<T, GitError> {
+    // What a round works on is its own. The panic itself is in the log.
+    catch_unwind(AssertUnwindSafe(round)).unwrap_or_else(|_| {
+        let message = "skep failed over what it fetched, which is a fault in it; its log says where";
+        Err(GitError::new(Trouble::Local, message))
+    })
+}
+
+fn ended() -> GitError {
+    GitError::new(Trouble::Local, "nothing is fetched any more, for the fetcher has ended; restart skep")
 }
 
 /// Whether that is news.
@@ -141,5 +163,32 @@ fn note(state: &mut State, fetched: Result<Arc<Tree>, GitError>) -> bool {
             state.error = Some(error);
             first || news
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_trouble_and_the_next_round_goes_on() {
+        let error = or_trouble(|| -> Result<(), GitError> { panic!("hunter2") }).unwrap_err();
+        assert_eq!(error.trouble, Trouble::Local);
+        assert!(error.message.contains("a fault in it") && !error.message.contains("hunter2"), "{error}");
+        assert_eq!(or_trouble(|| Ok(1)), Ok(1));
+    }
+
+    #[test]
+    fn a_thread_that_ended_is_told() {
+        let (send, state) = watch::channel(State::default());
+        let (poke, _poked) = sync_channel(1);
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::at(&super::super::tests::config(), dir.path().to_owned());
+        let fetcher = Arc::new(Fetcher { repository, poke: None, thread: None });
+        let feed = Feed { state, poke: Poke(poke), _fetcher: fetcher };
+        assert!(feed.state().error.is_none());
+        drop(send);
+        let state = feed.state();
+        assert!(state.fetched && state.error.unwrap().message.contains("restart skep"));
     }
 }

@@ -30,11 +30,16 @@ impl Hold {
         self.0.try_clone().map(Stdio::from)
     }
 
+    /// Empties the note.
+    pub(super) fn forget(&self) -> io::Result<()> {
+        let mut file = &self.0;
+        file.set_len(0).and_then(|()| file.rewind())
+    }
+
     /// Notes whom to end if we die before it does.
     pub(super) fn note(&self, child: &Child) {
         let mut file = &self.0;
-        let noted =
-            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", child.id()));
+        let noted = self.forget().and_then(|()| write!(file, "{}", child.id()));
         if let Err(error) = noted {
             tracing::debug!(%error, "cannot note which git is at work");
         }
@@ -106,6 +111,9 @@ fn is_left(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use super::super::command::Input;
     use super::*;
 
     #[test]
@@ -132,5 +140,19 @@ mod tests {
         for file in kept {
             assert!(dir.path().join(file).exists(), "{file}");
         }
+    }
+
+    /// A kill between the start of a git and its note must find no number, least of all the last one's.
+    #[test]
+    fn the_note_is_empty_before_the_next_git_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::at(&super::super::tests::config(), dir.path().to_owned());
+        let hold = repository.hold().unwrap();
+        let note = || fs::read_to_string(dir.path().join(FILE)).unwrap();
+        let run = |program: &str| repository.run_program(Command::new(program), Input::Hold(&hold), &[]);
+        assert!(run("true").unwrap().success);
+        assert!(note().parse::<u32>().is_ok(), "{}", note());
+        assert!(run("/nowhere/at/all").is_err());
+        assert_eq!(note(), "");
     }
 }

@@ -136,6 +136,22 @@ async fn directory_may_be_replaced_removed_and_come_back() {
 }
 
 #[tokio::test]
+async fn directory_that_was_moved_away_and_back_is_watched() {
+    let (dir, specs) = specs();
+    let acme = specs.join("acme.toml");
+    let mut watch = Watch::new(&specs, Debounce::default());
+    settle(&mut watch).await;
+    for text in ["one", "two"] {
+        // Within one burst.
+        fs::rename(&specs, dir.path().join("away")).unwrap();
+        fs::rename(dir.path().join("away"), &specs).unwrap();
+        settle(&mut watch).await;
+        fs::write(&acme, text).unwrap();
+        until(&mut watch, || read(&acme) == text).await;
+    }
+}
+
+#[tokio::test]
 async fn directory_and_its_parent_may_come_late() {
     let dir = tempfile::tempdir().unwrap();
     let specs = dir.path().join("mount/specs");

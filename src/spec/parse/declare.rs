@@ -243,8 +243,9 @@ fn check_value(cx: &mut Context<'_>, item: &Item<'_>, kind: &Kind, declared: &st
         && let Some(value) = cx.vars.with_customer(text)
         && !pattern.whole.is_match(&value)
     {
-        let (value, pattern) = (printable(&value, 60), printable(&pattern.text, 100));
-        return item.error(cx, format!("\"{value}\" does not match `{pattern}`{declared}"), "");
+        // The value may be a secret, whatever the variable is called.
+        let pattern = printable(&pattern.text, 100);
+        return item.error(cx, format!("the value does not match `{pattern}`{declared}"), "");
     }
     if let (Kind::Enum(values), Some(Scalar::Text(text))) = (kind, scalar(item.node))
         && !values.iter().any(|value| value == text)
@@ -252,6 +253,6 @@ fn check_value(cx: &mut Context<'_>, item: &Item<'_>, kind: &Kind, declared: &st
         let near = nearest(text, values.iter().map(String::as_str));
         let help = near.map(|near| format!("did you mean \"{near}\"?")).unwrap_or_default();
         let known: Vec<String> = values.iter().take(20).map(|value| format!("\"{value}\"")).collect();
-        item.error(cx, format!("\"{text}\" is not one of {}{declared}", known.join(", ")), help);
+        item.error(cx, format!("the value is not one of {}{declared}", known.join(", ")), help);
     }
 }

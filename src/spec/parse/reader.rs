@@ -97,7 +97,7 @@ impl<'t> Item<'t> {
                 let text = self.expand(cx, text)?;
                 let value = text.parse().ok();
                 if value.is_none() {
-                    self.error(cx, format!("expected true or false, and the variable is \"{text}\""), "");
+                    self.error(cx, "expected true or false, and the variable is something else", "");
                 }
                 value
             }
@@ -113,7 +113,7 @@ impl<'t> Item<'t> {
             Value::String(text) if is_variable(text) => {
                 let text = self.expand(cx, text)?;
                 let Ok(value) = text.parse() else {
-                    self.error(cx, format!("expected a whole number, and the variable is \"{text}\""), "");
+                    self.error(cx, "expected a whole number, and the variable is something else", "");
                     return None;
                 };
                 value

@@ -1,4 +1,6 @@
 use super::*;
+use crate::files::model::{Disk, Fault};
+use crate::files::no_sync::NoSync;
 
 fn told(hash: &str) -> Told {
     Told { hash: Some(hash.to_owned()), ..Told::default() }
@@ -71,7 +73,7 @@ fn what_a_crash_cut_off_is_dropped_and_written_over() {
 #[test]
 fn the_file_does_not_grow_without_end() {
     let place = place();
-    let mut ledger = place.open();
+    let mut ledger = Ledger::on(Arc::new(NoSync), Some(place.file()));
     for round in 0..3 * LINES_SPARE {
         ledger.set("acme", told(&round.to_string()));
         ledger.save().unwrap();
@@ -93,4 +95,52 @@ fn what_could_not_be_written_is_written_later() {
     fs::remove_dir(place.file()).unwrap();
     ledger.save().unwrap();
     assert_eq!(place.open().iter().count(), 2);
+}
+
+/// The spec says `prune = false`, and with its file gone nobody else does.
+#[test]
+fn what_was_saved_outlives_a_power_loss() {
+    let place = place();
+    let disk = Disk::new(place.dir.path(), Fault::None);
+    let mut ledger = Ledger::on(disk.files(), Some(place.file()));
+    let keep = Told { keep: true, ..told("one") };
+    // Appended, and then written anew.
+    for rewrite in [false, true] {
+        for round in 0..3 {
+            ledger.set("acme", keep.clone());
+            ledger.set("globex", told(&format!("{rewrite} {round}")));
+            if rewrite {
+                ledger.lines = None;
+            }
+            ledger.save().unwrap();
+            for image in disk.after_power_loss() {
+                let root = tempfile::tempdir().unwrap();
+                let _found = Disk::of(root.path(), &image, Fault::None);
+                let again = Ledger::open(Some(root.path().join("specs.jsonl")));
+                assert_eq!(again.told, ledger.told, "{rewrite} {round}");
+            }
+        }
+    }
+}
+
+#[test]
+fn behind_a_spoilt_line_the_others_hold() {
+    let place = place();
+    let mut ledger = place.open();
+    ledger.set("acme", told("one"));
+    ledger.save().unwrap();
+    ledger.set("globex", Told { keep: true, ..told("one") });
+    ledger.save().unwrap();
+    let mut bytes = fs::read(place.file()).unwrap();
+    let length = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    bytes[..length].fill(0);
+    fs::write(place.file(), bytes).unwrap();
+    let mut again = place.open();
+    assert_eq!(
+        again.iter().map(|(name, told)| (name.as_str(), told.keep)).collect::<Vec<_>>(),
+        [("globex", true)]
+    );
+    again.set("acme", told("two"));
+    again.save().unwrap();
+    assert_eq!((place.open().iter().count(), place.lines()), (2, 2), "it is written anew");
 }

@@ -108,12 +108,12 @@ fn what_a_template_declares_is_checked_and_both_files_are_named() {
         ]),
         [
             "acme.toml:1:12: template: templates/saas.toml requires the variable `domain`; write `domain` under [vars]: the customer's own",
-            "acme.toml:3:8: vars.size: \"larg\" is not one of \"small\", \"large\", as templates/saas.toml declares; did you mean \"large\"?",
+            "acme.toml:3:8: vars.size: the value is not one of \"small\", \"large\", as templates/saas.toml declares; did you mean \"large\"?",
             "acme.toml:4:11: vars.workers: expected an integer, found a string, as templates/saas.toml declares",
             "acme.toml:5:9: vars.debug: expected true or false, found an integer, as templates/saas.toml declares",
             "acme.toml:6:8: vars.note: expected a string, found an integer, as templates/saas.toml declares",
             "globex.toml:4:1: vars.workerz: no template declares this variable, and no string names it; did you mean `workers`?",
-            "templates/saas.toml:12:7: services.web.tty: expected true or false, and the variable is \"1\" (in the template of acme.toml)",
+            "templates/saas.toml:12:7: services.web.tty: expected true or false, and the variable is something else (in the template of acme.toml)",
         ]
     );
 }
@@ -149,7 +149,7 @@ n = { pattern = '[a-z]+', values = ['a'], default = 'a' }
             "templates/saas.toml:4:18: vars.c.required: there is no `default`; write one, or take `required` out",
             "templates/saas.toml:5:5: vars.d: `values` is missing; write `values = [\"small\", \"large\"]`",
             "templates/saas.toml:6:34: vars.e.values: only an enum has `values`; write `type = \"enum\"`, or take this out",
-            "templates/saas.toml:7:33: vars.f.default: \"2\" is not one of \"1\"",
+            "templates/saas.toml:7:33: vars.f.default: the value is not one of \"1\"",
             "templates/saas.toml:8:35: vars.g.default: expected an integer, found a string",
             "templates/saas.toml:8:40: vars.g.descriptio: unknown key; did you mean `description`?",
             "templates/saas.toml:9:16: vars.h.values: an enum has 1 to 1000 values",
@@ -157,7 +157,7 @@ n = { pattern = '[a-z]+', values = ['a'], default = 'a' }
             "templates/saas.toml:11:35: vars.j.pattern: only a string has a `pattern`; write `type = \"string\"`, or take this out",
             "templates/saas.toml:12:17: vars.k.pattern: `a)(b` is not a regular expression: unopened group; write e.g. '[a-z0-9-]+\\.example\\.com', which the whole value must match",
             "templates/saas.toml:13:17: vars.l.pattern: `(\\w{50}){50}` is not a regular expression: it is too large; write e.g. '[a-z0-9-]+\\.example\\.com', which the whole value must match",
-            "templates/saas.toml:14:37: vars.m.default: \"ab1\" does not match `[a-z]+`",
+            "templates/saas.toml:14:37: vars.m.default: the value does not match `[a-z]+`",
             "templates/saas.toml:15:17: vars.n.pattern: only a string has a `pattern`; write `type = \"string\"`, or take this out",
         ]
     );
@@ -183,23 +183,21 @@ environment = { D = '${domain}', T = '${tier}' }
     for good in ["domain = 'a.example.com'\n", "domain = '${customer}.example.com'\ntier = 'silver'\n"] {
         assert_eq!(given(good), Vec::<String>::new(), "{good}");
     }
-    for (bad, line, shown) in [
-        ("domain = 'a.example.org'\n", "3:10", "a.example.org"),
-        ("domain = 'a.example.com.evil'\n", "3:10", "a.example.com.evil"),
-        ("domain = '${customer}_.example.com'\n", "3:10", "acme_.example.com"),
-        ("domain = \"a.example.com\\n\"\n", "3:10", "a.example.com\\n"),
-        ("domain = ''\n", "3:10", ""),
+    for (bad, line) in [
+        ("domain = 'a.example.org'\n", "3:10"),
+        ("domain = 'a.example.com.evil'\n", "3:10"),
+        ("domain = '${customer}_.example.com'\n", "3:10"),
+        ("domain = \"a.example.com\\n\"\n", "3:10"),
+        ("domain = ''\n", "3:10"),
     ] {
         let expected = format!(
-            "acme.toml:{line}: vars.domain: \"{shown}\" does not match `[a-z0-9.-]+\\.example\\.com`, as templates/saas.toml declares"
+            "acme.toml:{line}: vars.domain: the value does not match `[a-z0-9.-]+\\.example\\.com`, as templates/saas.toml declares"
         );
         assert_eq!(given(bad), [expected], "{bad}");
     }
     assert_eq!(
         given("domain = 'a.example.com'\ntier = 'golden'\n"),
-        [
-            "acme.toml:4:8: vars.tier: \"golden\" does not match `gold|silver`, as templates/saas.toml declares"
-        ]
+        ["acme.toml:4:8: vars.tier: the value does not match `gold|silver`, as templates/saas.toml declares"]
     );
 }
 
