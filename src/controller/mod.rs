@@ -8,6 +8,7 @@ mod jitter;
 mod lanes;
 mod once;
 pub mod orders;
+mod permits;
 pub mod poll;
 mod prune;
 mod queue;
@@ -37,6 +38,7 @@ use crate::swarm::SwarmError;
 pub use jitter::Jitter;
 use lanes::Lanes;
 pub use once::{Applied, ApplyOnce, apply_once};
+use permits::Permits;
 pub use prune::RemovedObjects;
 pub use queue::Queue;
 pub use reading::SpecsRead;
@@ -56,8 +58,6 @@ const ROLLING_BESIDE_FAILURE: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A pass only makes calls that are bounded themselves; this bounds their sum at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
-/// Failed tries before a person's permission to remove all is used up, as `apply` has it.
-const PRUNE_TRIES_MAX: u32 = 5;
 /// Up to so many customers are each looked at alone; more share one look at the whole Swarm.
 const ALONE_MAX: usize = 8;
 
@@ -100,8 +100,7 @@ pub struct Controller {
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
     lanes: Lanes,
-    /// Customers for whom a person asked for all removals, and how often these may fail.
-    pruning: BTreeMap<String, u32>,
+    permits: Permits,
     specs_failed: bool,
     /// The observer has heard of all customers.
     told_of_specs: bool,
@@ -142,7 +141,7 @@ impl Controller {
             conflicts: HashMap::new(),
             quarantined: HashMap::new(),
             lanes: Lanes::default(),
-            pruning: BTreeMap::new(),
+            permits: Permits::default(),
             specs_failed: false,
             told_of_specs: false,
             repositories: BTreeMap::new(),
@@ -207,6 +206,9 @@ impl Controller {
             let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), request));
             keys.insert(task.id(), key);
         } else {
+            if !self.quarantined.contains_key(&key) {
+                self.permits.end(&key);
+            }
             self.lanes.release(&key);
             self.queue.done(&key);
         }
@@ -231,6 +233,7 @@ impl Controller {
             _ => self.settings.poll_registry.mul_f64(1.5),
         };
         let inventory = self.inventory(key);
+        self.permits.begin(key);
         // Of a stack that goes, all is wanted, named by a spec or not.
         let alone = !with_all && self.specs.get(key).is_some() && self.queue.depth() <= ALONE_MAX;
         let revision = self.specs.revision().map(str::to_owned);
@@ -248,7 +251,7 @@ impl Controller {
     /// What may be removed of a customer.
     fn inventory(&self, key: &str) -> Arc<Inventory> {
         let mut inventory = Arc::clone(self.specs.inventory());
-        if self.pruning.contains_key(key) {
+        if self.permits.has(key) {
             Arc::make_mut(&mut inventory).allowed = true;
         }
         inventory
@@ -359,17 +362,6 @@ impl Controller {
         }
     }
 
-    /// Whole stacks too, of customers whose file is gone.
-    fn allow_prune(&mut self, only: Option<&str>) {
-        let inventory = Arc::clone(self.specs.inventory());
-        let is_meant = |name: &&String| only.is_none_or(|only| only == *name);
-        let all = inventory.customers.keys().chain(inventory.gone.keys());
-        self.pruning.extend(all.filter(is_meant).map(|name| (name.clone(), PRUNE_TRIES_MAX)));
-        for name in inventory.gone.keys().filter(is_meant) {
-            self.want(name, Trigger::Manual, Instant::now());
-        }
-    }
-
     /// The customer that has this service. There is no `_` in a customer's name.
     fn owner(&self, service_name: &str) -> Option<String> {
         let (name, key) = service_name.split_once('_')?;
@@ -380,7 +372,7 @@ impl Controller {
     fn forget(&mut self, key: &str) {
         self.queue.remove(&key.to_owned());
         self.wanted.remove(key);
-        self.pruning.remove(key);
+        self.permits.end(key);
         self.retries.succeeded(key);
         self.conflicts.remove(key);
         self.lanes.forget(key);

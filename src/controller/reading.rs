@@ -70,6 +70,8 @@ impl Controller {
                     self.forget(key);
                 }
                 for key in &changes.changed {
+                    // Nobody has seen what the changed file would have removed.
+                    self.permits.end(key);
                     self.retries.succeeded(key);
                     self.quarantined.remove(key);
                     self.want(key, trigger, Instant::now());
