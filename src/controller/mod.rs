@@ -202,8 +202,10 @@ impl Controller {
         if self.specs.get(&key).is_none() {
             self.read_specs_once_more(wakeups).await;
         }
+        // What it wants is fixed from here on, and whoever asks for something later waits for another.
+        let begun = Instant::now();
         if let Some(request) = self.request(&key) {
-            let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), request));
+            let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), begun, request));
             keys.insert(task.id(), key);
         } else {
             if !self.quarantined.contains_key(&key) {
@@ -389,8 +391,7 @@ impl Controller {
     }
 }
 
-async fn pass(reconciler: Arc<Reconciler>, key: String, request: Request) -> Done {
-    let begun = Instant::now();
+async fn pass(reconciler: Arc<Reconciler>, key: String, begun: Instant, request: Request) -> Done {
     let result = reconciler.reconcile(&request).await;
     (key, begun, begun.elapsed(), result)
 }
