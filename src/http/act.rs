@@ -19,6 +19,8 @@ use crate::state::WaitingReason;
 const WAIT_MAX: Duration = Duration::from_secs(240);
 /// For the loop to read the specs.
 const READ_WITHIN: Duration = Duration::from_secs(2);
+/// Between two looks of one who waits, whatever happens meanwhile: each is at the whole fleet.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// Between two questions of one who goes on waiting.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(60);
 
@@ -71,12 +73,17 @@ struct Question<'a> {
 impl Question<'_> {
     /// The customers whose passes answer it.
     fn customers(&self, api: &Api) -> Vec<String> {
+        if let Some(name) = self.customer {
+            let is_looked_at = || api.board.services(name).is_some_and(|services| !services.is_empty());
+            let is_gone = || self.allow_prune && api.board.gone().contains(name);
+            let is_asked = is_looked_at() || is_gone() || api.ledger.has_passed(name, self.since);
+            return is_asked.then(|| name.to_owned()).into_iter().collect();
+        }
         let mut names = api.board.looked_at();
         if self.allow_prune {
             names.extend(api.board.gone());
         }
         names.extend(api.ledger.passed(self.since));
-        names.retain(|name| self.customer.is_none_or(|only| only == name));
         names.sort_unstable();
         names.dedup();
         names
@@ -151,7 +158,11 @@ impl Api {
         let Some(wait) = wait else {
             return Ok((StatusCode::ACCEPTED, Json(self.reconciled(&question, false, false))));
         };
-        let answered = async { while !question.is_answered(self) && changed.changed().await.is_ok() {} };
+        let answered = async {
+            while !question.is_answered(self) && changed.changed().await.is_ok() {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+        };
         let timed_out = tokio::select! {
             () = answered => false,
             () = tokio::time::sleep(wait) => true,
