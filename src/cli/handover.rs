@@ -16,6 +16,8 @@ use crate::state_dir::LockError;
 /// So long a controller holds a question; then progress is shown.
 const ASK_FOR: Duration = Duration::from_secs(5);
 
+/// So long a controller may take to fetch and read the specs.
+const READ_WITHIN: Duration = Duration::from_secs(50);
 /// Between two questions to a controller that has no place left for those who wait.
 const BUSY_FOR: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,7 @@ impl<'a> Asking<'a> {
         query: &str,
         customer: Option<&str>,
     ) -> anyhow::Result<Self> {
-        let begun: Reconciled = remote.post(&format!("{path}?{query}"), Vec::new(), Duration::ZERO).await?;
+        let begun: Reconciled = remote.post(&format!("{path}?{query}"), Vec::new(), READ_WITHIN).await?;
         let path = self::path("reconcile", customer, None);
         Ok(Self { remote, path, query: query.to_owned(), since: begun.since })
     }

@@ -46,7 +46,7 @@ pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
 pub use retry::Retries;
 pub use settle::Settler;
 pub use snapshots::{Snapshots, add_predefined};
-pub use specs::Specs;
+pub use specs::{Fetch, Specs};
 pub use wakeups::{Wake, Wakeups};
 
 /// How often rolling services are looked at. Their tasks give no events (measured), so this is
@@ -67,6 +67,8 @@ pub trait Observer: Send + Sync {
     fn queue_depth(&self, depth: usize);
     /// What the specs say now, or why they cannot be read.
     fn specs_read(&self, result: Result<&SpecsRead, &str>);
+    /// The fetch that a reading went by, where specs are fetched. Told before `specs_read`.
+    fn specs_fetched(&self, _fetch: &Fetch) {}
     /// The customers whose spec has errors now, with the first of them.
     fn specs_invalid(&self, _invalid: &BTreeMap<String, String>) {}
     /// The customers whose file is gone and whose stack may be removed. Told before `specs_read`.

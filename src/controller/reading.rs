@@ -55,6 +55,9 @@ impl Controller {
     }
 
     async fn take(&mut self, read: Result<Changes, SourceError>, trigger: Trigger, wakeups: &Wakeups) {
+        if let Some(fetch) = self.specs.fetch() {
+            self.observer.specs_fetched(fetch);
+        }
         match read {
             Ok(changes) => {
                 self.specs_failed = false;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{GitError, Repository, Tree};
 
@@ -20,6 +21,8 @@ pub struct State {
     pub error: Option<GitError>,
     /// Whether a fetch has ended.
     pub fetched: bool,
+    /// When the last one that has ended began.
+    pub begun: Option<Instant>,
 }
 
 /// Fetches now instead of later. What is under way is followed by one more fetch.
@@ -105,28 +108,33 @@ impl Drop for Fetcher {
 
 fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send: &watch::Sender<State>) {
     let cancelled = || repository.cancelled.load(Ordering::Relaxed);
+    let mut is_asked_for = false;
     while !cancelled() {
         let known = send.borrow().tree.clone();
+        let begun = Instant::now();
         let fetched = repository.fetch_since(known.as_ref());
         if cancelled() {
             return;
         }
         let is_new = fetched.as_ref().is_ok_and(|tree| known.as_ref() != Some(tree));
-        send.send_if_modified(|state| note(state, fetched));
+        send.send_if_modified(|state| note(state, begun, is_asked_for, fetched));
         if is_new {
             // Nobody waits for that.
             repository.tidy();
         }
-        if poked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
-            return;
-        }
+        is_asked_for = match poked.recv_timeout(interval) {
+            Ok(()) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
     }
 }
 
-/// Whether that is news.
-fn note(state: &mut State, fetched: Result<Arc<Tree>, GitError>) -> bool {
+/// Whether that is to be told: news, or the end of a fetch for which somebody waits.
+fn note(state: &mut State, begun: Instant, is_asked_for: bool, fetched: Result<Arc<Tree>, GitError>) -> bool {
     let first = !std::mem::replace(&mut state.fetched, true);
-    match fetched {
+    state.begun = Some(begun);
+    let news = match fetched {
         Ok(tree) => {
             let recovered = state.error.take().is_some();
             let new = state.tree.as_ref() != Some(&tree);
@@ -141,5 +149,24 @@ fn note(state: &mut State, fetched: Result<Arc<Tree>, GitError>) -> bool {
             state.error = Some(error);
             first || news
         }
+    };
+    news || is_asked_for
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::git::Trouble;
+
+    #[test]
+    fn an_end_is_told_when_it_is_news_or_waited_for() {
+        let mut state = State::default();
+        let down = || Err(GitError::new(Trouble::Unreachable, "down"));
+        let begun = Instant::now();
+        assert!(note(&mut state, begun, false, down()), "the first one");
+        assert!(!note(&mut state, begun, false, down()), "the same again");
+        let later = begun + Duration::from_secs(1);
+        assert!(note(&mut state, later, true, down()), "somebody asked for it");
+        assert_eq!(state.begun, Some(later));
     }
 }
