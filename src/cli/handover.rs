@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hyper::StatusCode;
 use tokio::time::Instant;
 
-use super::remote::Remote;
+use super::remote::{Refusal, Remote};
 use super::{Context, FOUND, apply};
 use crate::http::Reconciled;
 use crate::report::{PlanReport, StatusReport};
@@ -14,6 +15,11 @@ use crate::state_dir::LockError;
 
 /// So long a controller holds a question; then progress is shown.
 const ASK_FOR: Duration = Duration::from_secs(5);
+
+/// So long a controller may take to fetch and read the specs.
+const READ_WITHIN: Duration = Duration::from_secs(50);
+/// Between two questions to a controller that has no place left for those who wait.
+const BUSY_FOR: Duration = Duration::from_secs(1);
 
 /// A question to a controller that it has begun to act upon.
 pub(super) struct Asking<'a> {
@@ -32,7 +38,7 @@ impl<'a> Asking<'a> {
         query: &str,
         customer: Option<&str>,
     ) -> anyhow::Result<Self> {
-        let begun: Reconciled = remote.post(&format!("{path}?{query}"), Vec::new(), Duration::ZERO).await?;
+        let begun: Reconciled = remote.post(&format!("{path}?{query}"), Vec::new(), READ_WITHIN).await?;
         let path = self::path("reconcile", customer, None);
         Ok(Self { remote, path, query: query.to_owned(), since: begun.since })
     }
@@ -47,13 +53,25 @@ impl<'a> Asking<'a> {
             let wait = deadline.saturating_duration_since(Instant::now()).min(ASK_FOR);
             let query = format!("{}&since={}&wait={}ms", self.query, self.since, wait.as_millis());
             let path = format!("{}?{}", self.path, query.trim_start_matches('&'));
-            let answer: Reconciled = self.remote.post(&path, Vec::new(), wait).await?;
+            let answer: Reconciled = match self.remote.post(&path, Vec::new(), wait).await {
+                Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                    // The work goes on, only nobody more may wait for it.
+                    tokio::time::sleep(BUSY_FOR).await;
+                    continue;
+                }
+                answer => answer?,
+            };
             seen(&answer.status);
             if !answer.timed_out || Instant::now() >= deadline {
                 return Ok(answer);
             }
         }
     }
+}
+
+fn is_busy(error: &anyhow::Error) -> bool {
+    let refusal = error.downcast_ref::<Refusal>();
+    refusal.is_some_and(|refusal| refusal.status == StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// Names have no letters that mean something in a URL.

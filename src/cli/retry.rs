@@ -100,19 +100,23 @@ async fn ask(ctx: &mut Context, args: &Args, remote: &Remote) -> anyhow::Result<
     let ServiceName { customer, service } = &args.service;
     let path = path("retry", Some(customer), Some(service));
     let version = args.version.as_ref().map(|version| version.to_string().replace('+', "%2B"));
-    let query = version.map(|version| format!("version={version}")).unwrap_or_default();
+    let version = version.map(|version| format!("&version={version}")).unwrap_or_default();
+    // What its neighbours wait for is nothing to this one: as without a controller, until nothing is under way.
+    let query = format!("until=rest{version}");
     let deadline = Instant::now() + ctx.config.rollout_timeout;
     let asking = Asking::begin(remote, &path, &query, Some(customer)).await?;
     let mut answer = asking.answer(deadline, |_| {}).await?;
-    let is_wanted = |found: &ServiceStatus| found.service == *service;
-    answer.status.customers.iter_mut().for_each(|customer| customer.services.retain(is_wanted));
-    let exit = match (answer.timed_out, answer.status.exit_status()) {
-        (true, super::CLEAN) => super::CLEAN,
-        (true, _) => super::FOUND,
-        (false, status) => status,
-    };
+    let exit = narrow(&mut answer.status, service);
     ctx.print(&answer.status, StatusReport::render)?;
     Ok(exit)
+}
+
+/// Leaves only the service, and says with which exit status: in time or not, what nobody knows is no mere
+/// failure.
+fn narrow(status: &mut StatusReport, service: &str) -> u8 {
+    let is_wanted = |found: &ServiceStatus| found.service == service;
+    status.customers.iter_mut().for_each(|customer| customer.services.retain(is_wanted));
+    status.exit_status()
 }
 
 /// The exit status, and what to say of it.
@@ -137,5 +141,23 @@ mod tests {
         assert_eq!(ending(Some(&view(Sync::Stalled))), (1, "why".into()));
         assert_eq!(ending(Some(&view(Sync::Unknown))), (2, "why".into()));
         assert_eq!(ending(None).0, 2);
+    }
+
+    #[test]
+    fn a_controllers_answer_is_taken_as_our_own_would_be() {
+        let service = |state: &str, key: &str| {
+            serde_json::json!({"service": key, "desired": null, "running": [], "tasks": {"running": 1}, "state": state,
+                "conditions": [], "message": ""})
+        };
+        let narrowed = |state: &str| {
+            let services = [service(state, "web"), service("Drifted", "db")];
+            let customer = serde_json::json!({"customer": "acme", "services": services, "conditions": []});
+            let mut status: StatusReport =
+                serde_json::from_value(serde_json::json!({"customers": [customer]})).unwrap();
+            (narrow(&mut status, "web"), status.customers[0].services.len())
+        };
+        assert_eq!(narrowed("InSync"), (0, 1));
+        assert_eq!(narrowed("Progressing"), (1, 1), "also when the time is over");
+        assert_eq!(narrowed("Unknown"), (2, 1), "also when the time is over");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{apply, convert};
-use crate::controller::{Observer, Report, SpecsRead};
+use crate::controller::{Fetch, Observer, Report, SpecsRead};
 use crate::http::{Board, Health, Highest, HttpState, Ledger, Metrics, Part};
 use crate::plan::Plan;
 use crate::state::WaitingReason;
@@ -54,7 +54,10 @@ impl Observer for Watcher {
     fn specs_read(&self, result: Result<&SpecsRead, &str>) {
         let health = &self.state.health;
         health.seen(Part::Specs, result.map(drop));
-        let Ok(read) = result else { return self.board.specs_were_read() };
+        let read = match result {
+            Ok(read) => read,
+            Err(message) => return self.board.specs_were_read(Err(message)),
+        };
         if read.customers == 0 {
             // Without a customer there is nothing more to see.
             health.seen(Part::Swarm, Ok(()));
@@ -62,6 +65,10 @@ impl Observer for Watcher {
         }
         self.board.specs(&read.services, read.all);
         self.seed(read);
+    }
+
+    fn specs_fetched(&self, fetch: &Fetch) {
+        self.board.specs_were_fetched(fetch);
     }
 
     fn specs_gone(&self, gone: &BTreeSet<String>) {
@@ -77,7 +84,7 @@ impl Observer for Watcher {
     fn specs_invalid(&self, invalid: &BTreeMap<String, String>) {
         self.board.invalid(invalid);
         // The last that is told of a reading.
-        self.board.specs_were_read();
+        self.board.specs_were_read(Ok(()));
     }
 
     fn forget(&self, customer: &str) {

@@ -45,6 +45,7 @@ impl Controller {
                 self.queue.done(&key);
                 let until = Instant::now() + QUARANTINE;
                 self.quarantined.insert(key.clone(), until);
+                self.permits.end(&key);
                 self.want(&key, Trigger::Resync, until);
             }
         }
@@ -59,7 +60,7 @@ impl Controller {
         if next != Next::Again {
             self.conflicts.remove(key);
         }
-        self.bound_pruning(key, &next);
+        self.permits.ended(key, &next);
         match next {
             Next::Settled => self.retries.succeeded(key),
             Next::Rolling => {
@@ -84,22 +85,6 @@ impl Controller {
                 self.want(key, Trigger::Resync, now + delay);
             }
         }
-    }
-}
-
-impl Controller {
-    /// A person's permission ends when the customer has come to rest, or fails again and again.
-    fn bound_pruning(&mut self, key: &str, next: &Next) {
-        let Some(tries) = self.pruning.get_mut(key) else { return };
-        match next {
-            Next::Rolling | Next::Again => return,
-            Next::Retry(_) if *tries > 1 => {
-                *tries -= 1;
-                return;
-            }
-            Next::Settled | Next::Retry(_) => {}
-        }
-        self.pruning.remove(key);
     }
 }
 

@@ -8,6 +8,7 @@ mod jitter;
 mod lanes;
 mod once;
 pub mod orders;
+mod permits;
 pub mod poll;
 mod prune;
 mod queue;
@@ -37,6 +38,7 @@ use crate::swarm::SwarmError;
 pub use jitter::Jitter;
 use lanes::Lanes;
 pub use once::{Applied, ApplyOnce, apply_once};
+use permits::Permits;
 pub use prune::RemovedObjects;
 pub use queue::Queue;
 pub use reading::SpecsRead;
@@ -44,7 +46,7 @@ pub use reconcile::{Next, Reconciler, Report, Request, is_condition, plan_only};
 pub use retry::Retries;
 pub use settle::Settler;
 pub use snapshots::{Snapshots, add_predefined};
-pub use specs::Specs;
+pub use specs::{Fetch, Specs};
 pub use wakeups::{Wake, Wakeups};
 
 /// How often rolling services are looked at. Their tasks give no events (measured), so this is
@@ -56,8 +58,6 @@ const ROLLING_BESIDE_FAILURE: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A pass only makes calls that are bounded themselves; this bounds their sum at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
-/// Failed tries before a person's permission to remove all is used up, as `apply` has it.
-const PRUNE_TRIES_MAX: u32 = 5;
 /// Up to so many customers are each looked at alone; more share one look at the whole Swarm.
 const ALONE_MAX: usize = 8;
 
@@ -67,6 +67,8 @@ pub trait Observer: Send + Sync {
     fn queue_depth(&self, depth: usize);
     /// What the specs say now, or why they cannot be read.
     fn specs_read(&self, result: Result<&SpecsRead, &str>);
+    /// The fetch that a reading went by, where specs are fetched. Told before `specs_read`.
+    fn specs_fetched(&self, _fetch: &Fetch) {}
     /// The customers whose spec has errors now, with the first of them.
     fn specs_invalid(&self, _invalid: &BTreeMap<String, String>) {}
     /// The customers whose file is gone and whose stack may be removed. Told before `specs_read`.
@@ -100,8 +102,7 @@ pub struct Controller {
     conflicts: HashMap<String, u32>,
     quarantined: HashMap<String, Instant>,
     lanes: Lanes,
-    /// Customers for whom a person asked for all removals, and how often these may fail.
-    pruning: BTreeMap<String, u32>,
+    permits: Permits,
     specs_failed: bool,
     /// The observer has heard of all customers.
     told_of_specs: bool,
@@ -142,7 +143,7 @@ impl Controller {
             conflicts: HashMap::new(),
             quarantined: HashMap::new(),
             lanes: Lanes::default(),
-            pruning: BTreeMap::new(),
+            permits: Permits::default(),
             specs_failed: false,
             told_of_specs: false,
             repositories: BTreeMap::new(),
@@ -203,10 +204,15 @@ impl Controller {
         if self.specs.get(&key).is_none() {
             self.read_specs_once_more(wakeups).await;
         }
+        // What it wants is fixed from here on, and whoever asks for something later waits for another.
+        let begun = Instant::now();
         if let Some(request) = self.request(&key) {
-            let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), request));
+            let task = running.spawn(pass(Arc::clone(&self.reconciler), key.clone(), begun, request));
             keys.insert(task.id(), key);
         } else {
+            if !self.quarantined.contains_key(&key) {
+                self.permits.end(&key);
+            }
             self.lanes.release(&key);
             self.queue.done(&key);
         }
@@ -231,6 +237,7 @@ impl Controller {
             _ => self.settings.poll_registry.mul_f64(1.5),
         };
         let inventory = self.inventory(key);
+        self.permits.begin(key);
         // Of a stack that goes, all is wanted, named by a spec or not.
         let alone = !with_all && self.specs.get(key).is_some() && self.queue.depth() <= ALONE_MAX;
         let revision = self.specs.revision().map(str::to_owned);
@@ -248,7 +255,7 @@ impl Controller {
     /// What may be removed of a customer.
     fn inventory(&self, key: &str) -> Arc<Inventory> {
         let mut inventory = Arc::clone(self.specs.inventory());
-        if self.pruning.contains_key(key) {
+        if self.permits.has(key) {
             Arc::make_mut(&mut inventory).allowed = true;
         }
         inventory
@@ -359,17 +366,6 @@ impl Controller {
         }
     }
 
-    /// Whole stacks too, of customers whose file is gone.
-    fn allow_prune(&mut self, only: Option<&str>) {
-        let inventory = Arc::clone(self.specs.inventory());
-        let is_meant = |name: &&String| only.is_none_or(|only| only == *name);
-        let all = inventory.customers.keys().chain(inventory.gone.keys());
-        self.pruning.extend(all.filter(is_meant).map(|name| (name.clone(), PRUNE_TRIES_MAX)));
-        for name in inventory.gone.keys().filter(is_meant) {
-            self.want(name, Trigger::Manual, Instant::now());
-        }
-    }
-
     /// The customer that has this service. There is no `_` in a customer's name.
     fn owner(&self, service_name: &str) -> Option<String> {
         let (name, key) = service_name.split_once('_')?;
@@ -380,7 +376,7 @@ impl Controller {
     fn forget(&mut self, key: &str) {
         self.queue.remove(&key.to_owned());
         self.wanted.remove(key);
-        self.pruning.remove(key);
+        self.permits.end(key);
         self.retries.succeeded(key);
         self.conflicts.remove(key);
         self.lanes.forget(key);
@@ -397,8 +393,7 @@ impl Controller {
     }
 }
 
-async fn pass(reconciler: Arc<Reconciler>, key: String, request: Request) -> Done {
-    let begun = Instant::now();
+async fn pass(reconciler: Arc<Reconciler>, key: String, begun: Instant, request: Request) -> Done {
     let result = reconciler.reconcile(&request).await;
     (key, begun, begun.elapsed(), result)
 }

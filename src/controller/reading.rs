@@ -55,6 +55,9 @@ impl Controller {
     }
 
     async fn take(&mut self, read: Result<Changes, SourceError>, trigger: Trigger, wakeups: &Wakeups) {
+        if let Some(fetch) = self.specs.fetch() {
+            self.observer.specs_fetched(fetch);
+        }
         match read {
             Ok(changes) => {
                 self.specs_failed = false;
@@ -70,6 +73,8 @@ impl Controller {
                     self.forget(key);
                 }
                 for key in &changes.changed {
+                    // Nobody has seen what the changed file would have removed.
+                    self.permits.end(key);
                     self.retries.succeeded(key);
                     self.quarantined.remove(key);
                     self.want(key, trigger, Instant::now());

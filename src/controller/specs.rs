@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 mod inventory;
 mod reading;
@@ -51,12 +52,23 @@ enum Source {
     Git(git::Feed),
 }
 
+/// A fetch of the specs that has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetch {
+    /// `None`: none has ended yet.
+    pub begun: Option<Instant>,
+    /// Why it brought nothing to go by.
+    pub error: Option<String>,
+}
+
 /// Customers by name, and what was last told of each.
 pub struct Specs {
     source: Source,
     /// The commit that is in force, where there are commits.
     revision: Option<Revision>,
     git_trouble: GitTrouble,
+    /// What the last reading went by, where specs are fetched.
+    fetch: Option<Fetch>,
     sealing: Sealing,
     customers: BTreeMap<String, Arc<Customer>>,
     told: Ledger,
@@ -101,6 +113,7 @@ impl Specs {
             source: Source::Directory(dir.to_owned()),
             revision: None,
             git_trouble: GitTrouble::default(),
+            fetch: None,
             sealing,
             customers: BTreeMap::new(),
             told: Ledger::open(state_dir.map(|dir| dir.join("specs.jsonl"))),
@@ -126,6 +139,11 @@ impl Specs {
     /// The commit that is in force.
     pub fn revision(&self) -> Option<&str> {
         self.revision.as_ref().map(|revision| revision.commit.as_str())
+    }
+
+    /// The fetch that the last reading went by; `None` where specs are not fetched.
+    pub fn fetch(&self) -> Option<&Fetch> {
+        self.fetch.as_ref()
     }
 
     /// Has the specs fetched now, where they are fetched at all.
@@ -228,6 +246,8 @@ impl Specs {
         trigger: Trigger,
         now: Timestamp,
     ) -> Result<Changes, SourceError> {
+        let error = state.error.as_ref().map(ToString::to_string);
+        self.fetch = Some(Fetch { begun: state.begun, error });
         let Some(tree) = &state.tree else {
             return Err(state.error.clone().map_or(SourceError::Pending, SourceError::Git));
         };

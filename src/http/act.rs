@@ -19,6 +19,10 @@ use crate::state::WaitingReason;
 const WAIT_MAX: Duration = Duration::from_secs(240);
 /// For the loop to read the specs.
 const READ_WITHIN: Duration = Duration::from_secs(2);
+/// For the loop to fetch the specs and read them. A fetch has a time limit of its own.
+const FETCH_WITHIN: Duration = Duration::from_secs(50);
+/// Between two looks of one who waits, whatever happens meanwhile: each is at the whole fleet.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// Between two questions of one who goes on waiting.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(60);
 
@@ -71,12 +75,17 @@ struct Question<'a> {
 impl Question<'_> {
     /// The customers whose passes answer it.
     fn customers(&self, api: &Api) -> Vec<String> {
+        if let Some(name) = self.customer {
+            let is_looked_at = || api.board.services(name).is_some_and(|services| !services.is_empty());
+            let is_gone = || self.allow_prune && api.board.gone().contains(name);
+            let is_asked = is_looked_at() || is_gone() || api.ledger.has_passed(name, self.since);
+            return is_asked.then(|| name.to_owned()).into_iter().collect();
+        }
         let mut names = api.board.looked_at();
         if self.allow_prune {
             names.extend(api.board.gone());
         }
         names.extend(api.ledger.passed(self.since));
-        names.retain(|name| self.customer.is_none_or(|only| only == name));
         names.sort_unstable();
         names.dedup();
         names
@@ -151,7 +160,11 @@ impl Api {
         let Some(wait) = wait else {
             return Ok((StatusCode::ACCEPTED, Json(self.reconciled(&question, false, false))));
         };
-        let answered = async { while !question.is_answered(self) && changed.changed().await.is_ok() {} };
+        let answered = async {
+            while !question.is_answered(self) && changed.changed().await.is_ok() {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+        };
         let timed_out = tokio::select! {
             () = answered => false,
             () = tokio::time::sleep(wait) => true,
@@ -189,10 +202,38 @@ impl Api {
             let is_gone = asked.allow_prune && self.board.gone().contains(name);
             is_gone || asked.since.is_some() || self.board.services(name).is_some()
         };
-        if !is_known() {
+        if !is_known() && asked.until.is_none() {
             self.read_specs().await;
         }
         if is_known() { Ok(()) } else { self.customer(name).map(drop) }
+    }
+
+    /// For whoever applies, as `apply` does it by itself: has the specs fetched and read, and refuses to go on
+    /// without. What was in force before is not what it was asked to apply.
+    async fn read_anew(&self, asked: &Asked) -> Answer<()> {
+        if asked.until.is_none() || asked.since.is_some() {
+            return Ok(());
+        }
+        let (mut changed, since) = (self.board.watch(), Instant::now());
+        if !self.poke.pushed() {
+            return Err(busy("too much waits already"));
+        }
+        let read = async {
+            loop {
+                if let Some(result) = self.board.read_anew(since) {
+                    return result;
+                }
+                if changed.changed().await.is_err() {
+                    return Err("the controller has ended".to_owned());
+                }
+            }
+        };
+        let read = tokio::select! {
+            read = tokio::time::timeout(FETCH_WITHIN, read) => read,
+            () = self.stop.cancelled() => return Err(busy("the controller ends")),
+        };
+        let read = read.unwrap_or_else(|_| Err("they were not read in time".to_owned()));
+        read.map_err(|error| Refused(StatusCode::BAD_GATEWAY, format!("cannot read the specs: {error}")))
     }
 
     /// Has the specs read, and waits for that: a file may be newer than what is known.
@@ -216,6 +257,7 @@ pub(super) async fn reconcile_all(
     State(served): State<Served>,
     Query(asked): Query<Asked>,
 ) -> Answer<Response> {
+    served.api.read_anew(&asked).await?;
     Ok(served.api.act(None, &asked).await?.into_response())
 }
 
@@ -224,6 +266,7 @@ pub(super) async fn reconcile(
     Path(name): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer<Response> {
+    served.api.read_anew(&asked).await?;
     served.api.may_ask(&name, &asked).await?;
     Ok(served.api.act(Some(name), &asked).await?.into_response())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::controller::Fetch;
 use crate::report::{
     Condition, ConditionKind, ConditionStatus, ServiceStatus, StatusCustomer, StatusReport, SyncState,
     TaskCount,
@@ -19,12 +20,21 @@ pub struct Board {
     customers: Mutex<BTreeMap<String, Entry>>,
     /// Customers whose file is gone, and whose stack is still to be removed.
     gone: Mutex<BTreeSet<String>>,
-    /// When the specs were last read, well or not.
-    read: Mutex<Option<Instant>>,
+    reading: Mutex<Reading>,
     /// What times are told from to whoever is not of this process.
     origin: Instant,
     /// Counts what changed, for those who wait.
     changed: watch::Sender<u64>,
+}
+
+/// The last reading of the specs.
+#[derive(Debug, Default)]
+struct Reading {
+    /// When it ended, well or not.
+    at: Option<Instant>,
+    error: Option<String>,
+    /// What it went by, where specs are fetched.
+    fetch: Option<Fetch>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +61,7 @@ impl Default for Board {
         Self {
             customers: Mutex::default(),
             gone: Mutex::default(),
-            read: Mutex::default(),
+            reading: Mutex::default(),
             origin: Instant::now(),
             changed: watch::Sender::new(0),
         }
@@ -97,14 +107,39 @@ impl Board {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// The specs were read now, well or not.
-    pub fn specs_were_read(&self) {
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The specs were read now, or why they could not be.
+    pub fn specs_were_read(&self, result: Result<(), &str>) {
+        let error = result.err().map(|message| printable(message, MESSAGE_CHARS_MAX));
+        {
+            let mut reading = self.reading();
+            (reading.at, reading.error) = (Some(Instant::now()), error);
+        }
         self.stir();
     }
 
+    /// The reading that comes next goes by this fetch.
+    pub fn specs_were_fetched(&self, fetch: &Fetch) {
+        self.reading().fetch = Some(fetch.clone());
+    }
+
     pub fn is_read_since(&self, since: Instant) -> bool {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|read| read >= since)
+        self.reading().at.is_some_and(|read| read >= since)
+    }
+
+    /// How a reading went that began with what is there since: `None` until it is fetched and read.
+    pub fn read_anew(&self, since: Instant) -> Option<Result<(), String>> {
+        let reading = self.reading();
+        let fetched = reading.fetch.as_ref();
+        let is_new = |at: Option<Instant>| at.is_some_and(|at| at >= since);
+        if !is_new(reading.at) || !fetched.is_none_or(|fetch| is_new(fetch.begun)) {
+            return None;
+        }
+        let error = fetched.and_then(|fetch| fetch.error.as_deref()).or(reading.error.as_deref());
+        Some(error.map_or(Ok(()), |error| Err(printable(error, MESSAGE_CHARS_MAX))))
     }
 
     /// The customers whose file is gone, and whose stack is still to be removed.
@@ -278,6 +313,27 @@ mod tests {
         let now = Instant::now();
         assert_eq!(board.at(board.mark(now)), now);
         assert!(board.at(u64::MAX) <= Instant::now());
+    }
+
+    #[test]
+    fn specs_are_new_once_they_were_fetched_and_read() {
+        let board = Board::default();
+        let asked = Instant::now();
+        assert_eq!(board.read_anew(asked), None);
+        board.specs_were_read(Ok(()));
+        assert_eq!(board.read_anew(asked), Some(Ok(())), "nothing is fetched here");
+        board.specs_were_read(Err("no such directory"));
+        assert_eq!(board.read_anew(asked), Some(Err("no such directory".into())));
+
+        let fetched = |begun, error: Option<&str>| {
+            board.specs_were_fetched(&Fetch { begun, error: error.map(str::to_owned) });
+            board.specs_were_read(Ok(()));
+            board.read_anew(asked)
+        };
+        assert_eq!(fetched(None, None), None, "the first fetch is under way");
+        assert_eq!(fetched(Some(asked - Duration::from_millis(1)), None), None, "it had begun before");
+        assert_eq!(fetched(Some(asked), None), Some(Ok(())));
+        assert_eq!(fetched(Some(asked), Some("no signature")), Some(Err("no signature".into())));
     }
 
     #[test]

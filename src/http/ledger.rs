@@ -44,6 +44,8 @@ struct Last {
     result: Result<Plan, SwarmError>,
     /// Nothing was under way after it.
     rests: bool,
+    /// Something rolls on, whatever else failed.
+    rolling: bool,
 }
 
 impl Ledger {
@@ -80,7 +82,7 @@ impl Ledger {
     pub fn rests(&self, customer: &str, since: Instant) -> bool {
         let inner = self.lock();
         let last = inner.customers.get(customer).and_then(|entry| Some((entry, entry.since(since)?)));
-        last.is_some_and(|(entry, last)| last.rests || entry.failures >= FAILURES_MAX)
+        last.is_some_and(|(entry, last)| last.rests || (entry.failures >= FAILURES_MAX && !last.rolling))
     }
 
     /// Whatever else had a pass since: a customer without services, or one that is gone by now.
@@ -125,6 +127,7 @@ impl Entry {
         let failed = !matches!(result, Ok(Report { next: Next::Settled | Next::Rolling, .. }));
         self.failures = if failed { self.failures + 1 } else { 0 };
         let rests = matches!(result, Ok(Report { next: Next::Settled, .. }));
+        let rolling = result.is_ok_and(|report| report.rolling);
         for (step, outcome) in result.iter().flat_map(|report| &report.outcomes) {
             self.done.push_back((begun, without_content(step), outcome.clone()));
         }
@@ -134,7 +137,7 @@ impl Entry {
             ..report.plan.clone()
         };
         let result = result.map(plan);
-        self.last = Some(Last { begun, result: result.map_err(Clone::clone), rests });
+        self.last = Some(Last { begun, result: result.map_err(Clone::clone), rests, rolling });
     }
 }
 
@@ -199,5 +202,19 @@ mod tests {
         }
         assert!(ledger.rests("acme", asked));
         assert!(ledger.told("acme", asked, false).customer.ends_with("down"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_rolls_is_waited_for_whatever_fails_beside_it() {
+        let ledger = Ledger::new(tell);
+        let asked = Instant::now();
+        ledger.want(asked + Duration::from_secs(60));
+        let fails = |rolling| Report { rolling, ..report(0, Next::Retry("no".into())) };
+        for _ in 0..2 * FAILURES_MAX {
+            ledger.pass("acme", asked, Ok(&fails(true)));
+            assert!(!ledger.rests("acme", asked));
+        }
+        ledger.pass("acme", asked, Ok(&fails(false)));
+        assert!(ledger.rests("acme", asked), "only what fails is left");
     }
 }

@@ -109,8 +109,16 @@ impl Credentials {
 
     /// Forgets what helpers said of a registry, since that was refused.
     pub(super) fn forget(&self, repository: &Repository) {
-        self.ecr.forget();
+        if self.by_ecr(repository) {
+            self.ecr.forget();
+        }
         self.helped.retain(|(_, server)| server != server_address(repository));
+    }
+
+    /// Whether ECR's tokens may have been shown to this registry.
+    fn by_ecr(&self, repository: &Repository) -> bool {
+        self.ecr.serves(repository.registry())
+            || self.settings.of(repository).any(|entry| entry.config.aws_environment)
     }
 
     /// From one entry of `[registries]`, if it speaks of credentials at all.

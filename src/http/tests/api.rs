@@ -166,18 +166,45 @@ fn passes(server: &Server, customer: &str, next: Next) {
     server.api.board.pass(customer, now, Ok(stands(SyncState::InSync)));
 }
 
+/// Asks for something to be applied, for which the specs are read first.
+async fn begin(server: &mut Server, path: &'static str) -> (u16, Value) {
+    let asked = tokio::spawn(post(server.address, path, ""));
+    assert_eq!(server.woken.recv().await, Some(Wake::Pushed));
+    assert!(!asked.is_finished());
+    server.api.board.specs_were_read(Ok(()));
+    asked.await.unwrap()
+}
+
+#[tokio::test]
+async fn nothing_is_applied_of_specs_that_could_not_be_fetched() {
+    let mut server = known().await;
+    let asked = tokio::spawn(post(server.address, "/api/v1/reconcile?until=rest", ""));
+    assert_eq!(server.woken.recv().await, Some(Wake::Pushed));
+    let fetched = |begun, error: Option<&str>| {
+        let error = error.map(str::to_owned);
+        server.api.board.specs_were_fetched(&crate::controller::Fetch { begun, error });
+        server.api.board.specs_were_read(Ok(()));
+    };
+    fetched(None, None);
+    assert!(!asked.is_finished(), "the old commit is no answer");
+    fetched(Some(tokio::time::Instant::now()), Some("no good signature"));
+    let (status, answer) = asked.await.unwrap();
+    assert_eq!((status, &answer["error"]), (502, &"cannot read the specs: no good signature".into()));
+    assert!(server.woken.try_recv().is_err(), "nobody is looked at");
+}
+
 #[tokio::test]
 async fn what_is_done_is_told_to_whoever_applies() {
     let mut server = known().await;
     let address = server.address;
-    let (status, begun) = post(address, "/api/v1/reconcile/acme?until=rest", "").await;
+    let (status, begun) = begin(&mut server, "/api/v1/reconcile/acme?until=rest").await;
     assert_eq!((status, &begun["applied"]), (202, &Value::Null));
     assert_eq!(server.woken.recv().await, Some(Wake::Manual(Some("acme".into()))));
     let on = format!("/api/v1/reconcile/acme?until=rest&since={}", begun["since"]);
     passes(&server, "acme", Next::Settled);
     let (_, answer) = post(address, &format!("{on}&wait=1ms"), "").await;
     assert_eq!(answer["timed_out"], true, "the specs may be older than the question");
-    server.api.board.specs_were_read();
+    server.api.board.specs_were_read(Ok(()));
     passes(&server, "acme", Next::Rolling);
     let (_, answer) = post(address, &format!("{on}&wait=1ms"), "").await;
     assert_eq!((&answer["timed_out"], &answer["since"]), (&Value::Bool(true), &begun["since"]));
@@ -209,12 +236,12 @@ async fn a_customer_that_is_gone_is_asked_for_only_to_be_removed() {
     let mut server = known().await;
     let address = server.address;
     server.api.board.set_gone(&BTreeSet::from(["hooli".to_owned()]));
-    server.api.board.specs_were_read();
-    assert_eq!(post(address, "/api/v1/reconcile/hooli?until=rest", "").await.0, 404);
+    server.api.board.specs_were_read(Ok(()));
+    assert_eq!(begin(&mut server, "/api/v1/reconcile/hooli?until=rest").await.0, 404);
     while server.woken.try_recv().is_ok() {}
-    let (status, begun) = post(address, "/api/v1/reconcile/hooli?until=rest&allow_prune=true", "").await;
+    let (status, begun) = begin(&mut server, "/api/v1/reconcile/hooli?until=rest&allow_prune=true").await;
     assert_eq!((status, server.woken.recv().await), (202, Some(Wake::Prune(Some("hooli".into())))));
-    server.api.board.specs_were_read();
+    server.api.board.specs_were_read(Ok(()));
     let on = format!("/api/v1/reconcile/hooli?until=rest&allow_prune=true&since={}&wait=", begun["since"]);
     assert_eq!(post(address, &format!("{on}1ms"), "").await.1["timed_out"], true, "it is still there");
     passes(&server, "hooli", Next::Settled);

@@ -162,6 +162,23 @@ async fn registries_of_ecr_need_no_configuration() {
 }
 
 #[tokio::test]
+async fn only_a_refusal_of_its_own_registry_ends_a_token() {
+    let amazon = Amazon::start("eu-west-1").await;
+    let refusing = || Fake::start(|_| |_| answer(401, &[("www-authenticate", "Basic realm=\"x\"")], ""));
+    let (foreign, own) = (refusing().await, refusing().await);
+    let mut options = amazon.options();
+    options.aws.region = Some("eu-west-1".into());
+    let client = configured(&own.host, by_environment(), options);
+    let image = format!("{ECR}/a");
+    assert_eq!(password(&client, &image).await.as_deref(), Some("CANARY-token-1"));
+    client.tags(&foreign.repository("a"), NOW).await.unwrap_err();
+    assert!(!foreign.seen().is_empty());
+    assert_eq!(password(&client, &image).await.as_deref(), Some("CANARY-token-1"));
+    client.tags(&own.repository("a"), NOW).await.unwrap_err();
+    assert_eq!(password(&client, &image).await.as_deref(), Some("CANARY-token-2"));
+}
+
+#[tokio::test]
 async fn a_token_is_kept_for_half_its_life_and_used_for_all_of_it() {
     let amazon = Amazon::start("eu-west-1").await;
     let client = client(amazon.options());

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{GitError, Repository, Tree, Trouble};
 
@@ -21,6 +22,8 @@ pub struct State {
     pub error: Option<GitError>,
     /// Whether a fetch has ended.
     pub fetched: bool,
+    /// When the last one that has ended began.
+    pub begun: Option<Instant>,
 }
 
 /// Fetches now instead of later. What is under way is followed by one more fetch.
@@ -111,14 +114,16 @@ impl Drop for Fetcher {
 
 fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send: &watch::Sender<State>) {
     let cancelled = || repository.cancelled.load(Ordering::Relaxed);
+    let mut is_asked_for = false;
     while !cancelled() {
         let known = send.borrow().tree.clone();
+        let begun = Instant::now();
         let fetched = or_trouble(|| repository.fetch_since(known.as_ref()));
         if cancelled() {
             return;
         }
         let is_new = fetched.as_ref().is_ok_and(|tree| known.as_ref() != Some(tree));
-        send.send_if_modified(|state| note(state, fetched));
+        send.send_if_modified(|state| note(state, begun, is_asked_for, fetched));
         if is_new {
             // Nobody waits for that.
             let _ = or_trouble(|| {
@@ -126,9 +131,11 @@ fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send:
                 Ok(())
             });
         }
-        if poked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
-            return;
-        }
+        is_asked_for = match poked.recv_timeout(interval) {
+            Ok(()) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
     }
 }
 
@@ -145,10 +152,11 @@ fn ended() -> GitError {
     GitError::new(Trouble::Local, "nothing is fetched any more, for the fetcher has ended; restart skep")
 }
 
-/// Whether that is news.
-fn note(state: &mut State, fetched: Result<Arc<Tree>, GitError>) -> bool {
+/// Whether that is to be told: news, or the end of a fetch for which somebody waits.
+fn note(state: &mut State, begun: Instant, is_asked_for: bool, fetched: Result<Arc<Tree>, GitError>) -> bool {
     let first = !std::mem::replace(&mut state.fetched, true);
-    match fetched {
+    state.begun = Some(begun);
+    let news = match fetched {
         Ok(tree) => {
             let recovered = state.error.take().is_some();
             let new = state.tree.as_ref() != Some(&tree);
@@ -163,12 +171,26 @@ fn note(state: &mut State, fetched: Result<Arc<Tree>, GitError>) -> bool {
             state.error = Some(error);
             first || news
         }
-    }
+    };
+    news || is_asked_for
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::git::Trouble;
+
+    #[test]
+    fn an_end_is_told_when_it_is_news_or_waited_for() {
+        let mut state = State::default();
+        let down = || Err(GitError::new(Trouble::Unreachable, "down"));
+        let begun = Instant::now();
+        assert!(note(&mut state, begun, false, down()), "the first one");
+        assert!(!note(&mut state, begun, false, down()), "the same again");
+        let later = begun + Duration::from_secs(1);
+        assert!(note(&mut state, later, true, down()), "somebody asked for it");
+        assert_eq!(state.begun, Some(later));
+    }
 
     #[test]
     fn a_panic_is_trouble_and_the_next_round_goes_on() {
