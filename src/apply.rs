@@ -90,7 +90,13 @@ impl Applier {
         };
         // Ahead of the call: a rollout that nobody remembers is never judged, whoever dies.
         let before = self.memory.service(&step.name);
-        let rollout = rollout(step, &intent, self.recorder.now());
+        let mut rollout = rollout(step, &intent, self.recorder.now());
+        if let (Write::CreateService { .. }, Some(new), Some(old)) =
+            (&step.write, &mut rollout, &before.rollout)
+        {
+            // An older view may still show what was removed in the middle of its rollout.
+            new.after_index = new.after_index.max(old.after_index);
+        }
         if let Some(rollout) = &rollout
             && let Err(error) = self.remember(step, rollout.clone()).await
         {

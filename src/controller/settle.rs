@@ -76,9 +76,23 @@ impl Settler {
         };
         let open = self.recorder.open_intents(customer).into_iter();
         let stale = open.filter(|intent| !still_planned(intent) && !undecided(intent));
-        let closing =
-            stale.map(|intent| close(about, &intent, Phase::Failed, "not applied, and no longer wanted"));
+        let stale: Vec<_> = stale.collect();
+        let forcing = stale.iter().filter(|intent| intent.reason == Reason::ImageRepulled);
+        for key in forcing.filter_map(|intent| intent.service.as_deref()) {
+            self.not_forced(&service_name(customer, key)).await;
+        }
+        let closing = stale
+            .iter()
+            .map(|intent| close(about, intent, Phase::Failed, "not applied, and no longer wanted"));
         self.recorder.tell(closing.collect()).await;
+    }
+
+    /// The call that was to force the tasks never arrived: it may be made again.
+    async fn not_forced(&self, name: &str) {
+        let memory = self.memory.service(name);
+        if memory.forced.is_some() {
+            self.remember(name, ServiceMemory { forced: None, ..memory }).await;
+        }
     }
 
     /// Judges every rollout of the customer. The names of those that go on come back.

@@ -21,7 +21,7 @@ const PLANS_MIN: usize = 2_100;
 /// Random plans, unless `SKEP_SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 1_000;
 /// Of the looks that only read, CI takes one of so many; `SKEP_SIM_ALL=1` takes all.
-const READS_SKIPPED: usize = 6;
+const READS_SKIPPED: usize = 8;
 /// Of the calls of the file system, CI takes one of so many; `SKEP_SIM_ALL=1` takes all.
 const DISK_SKIPPED: usize = 11;
 const DISK_PLANS_MIN: usize = 400;
@@ -250,11 +250,11 @@ fn bugs(cases: &[Case], bugs: &[Bug]) -> usize {
         let alone = cases.iter().map(|case| (case, Plan::default()));
         let hard: Vec<(&Case, Plan)> = cases.iter().flat_map(hard_plans).collect();
         let step = hard.len().div_ceil(HARD_PLANS).max(1);
-        let some = hard.clone().into_iter().step_by(step);
+        let some = hard.into_iter().step_by(step);
         // Of these there are few, so that the steps may pass over them all.
-        let few = cases.iter().flat_map(restarts).chain(cases.iter().flat_map(refused));
-        let conflicts = hard.into_iter().filter(|(_, plan)| plan.to_string().contains(":conflict"));
-        let caught = alone.chain(few).chain(conflicts).chain(some).find_map(|(case, plan)| {
+        let few =
+            cases.iter().flat_map(|case| [restarts(case), first_writes(case), conflicts(case)].concat());
+        let caught = alone.chain(few).chain(some).find_map(|(case, plan)| {
             let record = run(&case.scenario, &plan, Some(&case.reference), Some(*bug));
             let problem = record.problems.first()?;
             // What fails without the bug as well shows nothing.
@@ -284,11 +284,19 @@ fn restarts(case: &Case) -> Vec<(&Case, Plan)> {
     plans
 }
 
-/// The first write, and one in the middle, answered by an error.
-fn refused(case: &Case) -> Vec<(&Case, Plan)> {
+/// The first write failed in each way that leaves it made or not, and one in the middle refused.
+fn first_writes(case: &Case) -> Vec<(&Case, Plan)> {
     let writes: Vec<&Exchange> = case.reference.exchanges.iter().filter(|it| is_write(it)).collect();
-    let chosen = [writes.first(), writes.get(writes.len() / 2)].into_iter().flatten();
-    chosen.map(|it| (case, Plan::one(&it.target, it.number, Fault::ErrorBefore(500)))).collect()
+    let one = |it: &&Exchange, fault| (case, Plan::one(&it.target, it.number, fault));
+    let first =
+        [Fault::ErrorBefore(500), Fault::ErrorAfter(500), Fault::ResetAfter, Fault::CrashAfter].into_iter();
+    let first = first.filter_map(|fault| Some(one(writes.first()?, fault)));
+    first.chain(writes.get(writes.len() / 2).map(|it| one(it, Fault::ErrorBefore(500)))).collect()
+}
+
+/// Somebody else writes before skep does.
+fn conflicts(case: &Case) -> Vec<(&Case, Plan)> {
+    hard_plans(case).into_iter().filter(|(_, plan)| plan.to_string().contains(":conflict")).collect()
 }
 
 /// Every fault at every write, and a crash at each third exchange.

@@ -53,6 +53,11 @@ impl Plan {
         self.random.is_some() || self.stale.is_some()
     }
 
+    /// Whether skep dies at a call of its file system.
+    pub fn dies_at_disk(&self) -> bool {
+        self.faults.iter().any(|plan| plan.target == DISK)
+    }
+
     /// Makes it happen; what is drawn stops at the time that `until` holds.
     pub fn install(&self, tap: &Tap, disk: &Disk, until: &Until) {
         for plan in &self.faults {

@@ -120,6 +120,10 @@ impl Run<'_> {
         self.record.disk_calls = self.world.disk.calls();
         // Where that much is wrong already, it might not even end.
         if self.record.is_good() {
+            if self.plan.is_drawn() {
+                // What is drawn is over then.
+                self.pass(DRAWN_LONGER).await;
+            }
             self.quiet().await;
         }
         self.judge(scenario.allow);
@@ -286,7 +290,7 @@ impl Run<'_> {
         if let Some(reference) = self.reference
             && self.record.problems.is_empty()
         {
-            let problems = oracle::compare(&self.record, reference, allow);
+            let problems = oracle::compare(&self.record, reference, allow, self.plan.dies_at_disk());
             self.record.problems.extend(problems);
         }
         // Else nothing was shown of webhooks; what is late or lost may find nobody to wake.

@@ -209,6 +209,12 @@ impl Witness {
             for id in ids {
                 let index = state.next_index();
                 if let Some(service) = state.services.get_mut(&id) {
+                    // Any write makes what stood there the previous spec. Only here does skep go by that, and
+                    // its own write follows for sure, so that nothing of it stays to differ.
+                    if service.update.as_ref().is_some_and(|update| update.state == "paused") {
+                        service.previous_spec = Some(service.object.spec.clone());
+                        service.previous_spec_index = Some(service.spec_index);
+                    }
                     service.object.index = index;
                     service.object.spec["Labels"][THEIRS] = Value::String(index.to_string());
                 }
