@@ -97,6 +97,11 @@ pub fn the_private_door_asks_a_password(bed: &Bed) {
     assert_eq!(bed.registry.ask("GET", &path, &accept, b"").status, 200, "only the tag is gone");
 }
 
+/// The one that `./test` found or unpacked; a machine need not have one in its path.
+fn busybox() -> String {
+    std::env::var("SKEP_BED_BUSYBOX").unwrap_or_else(|_| "busybox".to_owned())
+}
+
 pub fn programs_are_run_and_ended(bed: &Bed) {
     let ws = bed.workspace();
     ws.spec("eu/acme.toml", "# nothing");
@@ -122,7 +127,7 @@ pub fn programs_are_run_and_ended(bed: &Bed) {
     assert_eq!(killed.kill9().status, None);
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
 
-    let busybox = "busybox nc -l -p";
+    let busybox = format!("{} nc -l -p", busybox());
     let answer = "HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n4\\r\\n{\"a\"\\r\\n3\\r\\n:1}\\r\\n0\\r\\n\\r\\n";
     // Each serves one connection, and one may break off before it was served.
     let _server = sh(&format!("while :; do printf '{answer}' | {busybox} {}; done", ws.port));
@@ -178,13 +183,13 @@ pub fn faults_of_hosts(bed: &Bed) {
 pub fn faults_of_the_registry(bed: &Bed) {
     let door = &bed.registry.open;
     let image = format!("{}:1.0.0", bed.image("away/web"));
-    let busybox = |script: &str| {
+    let run = |script: &str| {
         let mut command = bed.enter("client", Path::new("/bin/sh"));
         command.args(["-c", script]).output().expect("sh starts")
     };
     let (host, port) = door.address.split_once(':').expect("host:port");
-    let ask = format!("printf 'GET /v2/ HTTP/1.0\\r\\n\\r\\n' | timeout 10 busybox nc {host} {port}");
-    let answers = || String::from_utf8_lossy(&busybox(&ask).stdout).contains("200 OK");
+    let ask = format!("printf 'GET /v2/ HTTP/1.0\\r\\n\\r\\n' | timeout 10 {} nc {host} {port}", busybox());
+    let answers = || String::from_utf8_lossy(&run(&ask).stdout).contains("200 OK");
 
     assert!(answers());
     door.stop();

@@ -222,15 +222,14 @@ pub fn too_much_at_once_waits_for_a_person(bed: &Bed) {
     let held = wait_told(&ws, "sharec", "PruneHeld", 1);
     assert!(held["message"].as_str().unwrap().starts_with("2 of 4 services"), "{held:#}");
     stays(&ws, &customers[1..]);
+    controller.stop().expect_status(0);
     let plan = ws.skep(&["plan", "--output", "json"]).expect_status(0).json();
     assert!(plan.to_string().contains("PruneHeld"), "{plan:#}");
     ws.skep(&["apply"]).ok();
     assert!(!objects(bed, "sharec").is_empty(), "{}", summary(&ws));
-    // Both are handed over to the controller.
     ws.skep(&["apply", "--allow-prune"]).ok();
     wait_objects(&ws, "sharec", &[]);
     wait_told(&ws, "sharec", "Recovered", 1);
-    controller.stop().expect_status(0);
     ws.skep(&["plan"]).expect_status(0);
     let standing = ["network shareb_default", "service shareb_plain"];
     assert_eq!(objects(bed, "shareb"), standing);
