@@ -242,6 +242,25 @@ async fn what_could_not_be_remembered_was_not_tried() {
     assert_eq!(applier.execute(&about(), &step()).await, Outcome::Applied);
 }
 
+/// A service that was removed in the middle of its rollout may still be shown in an older view: what is made in
+/// its place is not judged by that, and what is made in nobody's place is judged at once.
+#[tokio::test]
+async fn what_is_made_anew_is_not_judged_by_what_stood_there_before() {
+    for (known, expected) in [(Some(7), 7), (None, 0)] {
+        let root = tempfile::tempdir().unwrap();
+        let disk = Disk::of(root.path(), &BTreeMap::new(), Fault::None);
+        let (applier, _) = applier(&disk, root.path()).unwrap();
+        let intent = applier.announce(&about(), &step()).await.unwrap().intent;
+        let old = rollout(&step(), &intent, jiff::Timestamp::UNIX_EPOCH).unwrap();
+        let old = known.map(|after_index| Rollout { event_id: "old".into(), after_index, ..old });
+        let memory = ServiceMemory { rollout: old, ..ServiceMemory::default() };
+        applier.memory.put_service("acme_web", memory).unwrap();
+        assert_eq!(applier.execute(&about(), &step()).await, Outcome::Applied);
+        let remembered = applier.memory.service("acme_web").rollout.unwrap();
+        assert_eq!((remembered.event_id, remembered.after_index), (intent.id, expected));
+    }
+}
+
 /// The outcomes of a network's and a secret's change may both be unknown: neither intent is the other's.
 #[tokio::test]
 async fn each_object_of_a_customer_has_an_intent_of_its_own() {

@@ -167,6 +167,10 @@ impl Settler {
                 if rollout.purpose == Purpose::RollBack {
                     events.retain(|event| event.reason == Reason::RolledBack);
                 }
+                // Somebody else brought this about: the call never arrived, and was not told to have begun anything.
+                if self.open_intent_of(&context).is_some() {
+                    events.clear();
+                }
                 self.recorder.tell(events).await;
             }
             // Somebody wrote another image meanwhile: what stands there is for the planner.
@@ -186,14 +190,19 @@ impl Settler {
     /// What Swarm took back was made, although what stands there does not show it: the intent whose
     /// outcome nobody knew is done.
     fn shown_by_its_end(&self, context: &Context<'_>, failure: &Failure) -> Vec<NewEvent> {
-        let customer = context.about.customer.as_deref().unwrap_or_default();
-        let open = self.recorder.open_intent(customer, context.key);
-        let shown = open.filter(|it| failure.swarm_rolls_back && it.id == context.rollout.event_id);
+        let shown = self.open_intent_of(context).filter(|_| failure.swarm_rolls_back);
         let events = shown.map(|intent| {
             let started = rollout_started(context.about, &intent, &context.rollout);
             vec![close(context.about, &intent, Phase::Done, ""), started]
         });
         events.unwrap_or_default()
+    }
+
+    /// The intent of the rollout, if nobody knows its outcome.
+    fn open_intent_of(&self, context: &Context<'_>) -> Option<Event> {
+        let customer = context.about.customer.as_deref().unwrap_or_default();
+        let open = self.recorder.open_intent(customer, context.key);
+        open.filter(|intent| intent.id == context.rollout.event_id)
     }
 
     pub(super) fn may_be_older_view(&self, rollout: &Rollout) -> bool {

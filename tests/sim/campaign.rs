@@ -284,14 +284,16 @@ fn restarts(case: &Case) -> Vec<(&Case, Plan)> {
     plans
 }
 
-/// The first write failed in each way that leaves it made or not, and one in the middle refused.
+/// The first write failed in each way that leaves it made or not, and one in the middle answered by errors.
 fn first_writes(case: &Case) -> Vec<(&Case, Plan)> {
     let writes: Vec<&Exchange> = case.reference.exchanges.iter().filter(|it| is_write(it)).collect();
     let one = |it: &&Exchange, fault| (case, Plan::one(&it.target, it.number, fault));
     let first =
         [Fault::ErrorBefore(500), Fault::ErrorAfter(500), Fault::ResetAfter, Fault::CrashAfter].into_iter();
     let first = first.filter_map(|fault| Some(one(writes.first()?, fault)));
-    first.chain(writes.get(writes.len() / 2).map(|it| one(it, Fault::ErrorBefore(500)))).collect()
+    let middle = [Fault::ErrorBefore(500), Fault::ErrorAfter(500)].into_iter();
+    let middle = middle.filter_map(|fault| Some(one(writes.get(writes.len() / 2)?, fault)));
+    first.chain(middle).collect()
 }
 
 /// Somebody else writes before skep does.

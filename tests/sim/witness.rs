@@ -209,14 +209,18 @@ impl Witness {
             for id in ids {
                 let index = state.next_index();
                 if let Some(service) = state.services.get_mut(&id) {
-                    // Any write makes what stood there the previous spec. Only here does skep go by that, and
-                    // its own write follows for sure, so that nothing of it stays to differ.
+                    let theirs = Value::String(index.to_string());
+                    // Any write makes what stood there the previous spec. Skep goes by that where an update is
+                    // paused, and its own write follows for sure; elsewhere only the record of the run without
+                    // faults would differ, and so what they wrote is put into the previous spec as well.
                     if service.update.as_ref().is_some_and(|update| update.state == "paused") {
                         service.previous_spec = Some(service.object.spec.clone());
                         service.previous_spec_index = Some(service.spec_index);
+                    } else if let Some(previous) = &mut service.previous_spec {
+                        previous["Labels"][THEIRS] = theirs.clone();
                     }
                     service.object.index = index;
-                    service.object.spec["Labels"][THEIRS] = Value::String(index.to_string());
+                    service.object.spec["Labels"][THEIRS] = theirs;
                 }
             }
         });

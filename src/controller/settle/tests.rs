@@ -274,6 +274,46 @@ async fn what_swarm_took_back_was_made() {
     }
 }
 
+/// The call that was to force the tasks never arrived, and is not wanted now: it may be made another time.
+#[tokio::test]
+async fn what_was_not_forced_after_all_may_be_forced_later() {
+    for (reason, forgotten) in [(Reason::ImageRepulled, true), (Reason::ImageUpdated, false)] {
+        let scene = Scene::new();
+        let memory = ServiceMemory { forced: Some("r:1.3.0".into()), ..ServiceMemory::default() };
+        scene.settler.memory.put_service("acme_web", memory).unwrap();
+        let event = scene.about.event(Kind::Normal, reason, Some("web"), "web");
+        let event = NewEvent { target: Some("made".into()), phase: Some(Phase::Intent), ..event };
+        scene.settler.recorder.record(vec![event]).await.unwrap();
+        let plan = Plan { customer: "acme".into(), ..Plan::default() };
+        scene.settler.abandon(&scene.about, "acme", &plan, &[]).await;
+        assert_eq!(scene.remembered().forced.is_none(), forgotten, "{reason:?}");
+    }
+}
+
+/// The image runs, but not by the call whose outcome nobody knows: what has not begun is not complete.
+#[tokio::test]
+async fn a_rollout_that_was_not_told_to_have_begun_is_not_told_to_be_complete() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    for of_intent in [true, false] {
+        let scene = Scene::new();
+        let event = scene.about.event(Kind::Normal, Reason::ImageRepulled, Some("web"), "web");
+        let event = NewEvent { target: Some("made".into()), phase: Some(Phase::Intent), ..event };
+        let written = scene.settler.recorder.record(vec![event]).await.unwrap();
+        let event_id = if of_intent { written[0].id.clone() } else { "another".into() };
+        let to = Image { digest: digest.clone(), ..image("1.3.0") };
+        scene.remember(Rollout { event_id, to: to.clone(), ..rollout(Purpose::Forward, None) });
+        let mut observed = rolled_back_before(9);
+        let service = observed.services.get_mut("acme_web").unwrap();
+        service.update_status = None;
+        service.spec["TaskTemplate"] =
+            serde_json::json!({ "ContainerSpec": { "Image": format!("r:1.3.0@{digest}") } });
+        scene.settler.rollouts(&scene.about, &scene.customer, &observed).await;
+        let told = scene.told().contains(&(Reason::RolloutComplete, None));
+        let after = scene.remembered();
+        assert_eq!((told, after.rollout, after.last_good), (!of_intent, None, Some(to)));
+    }
+}
+
 fn removal(kind: ObjectKind, name: &str) -> Step {
     Step {
         action: Action::Remove,
