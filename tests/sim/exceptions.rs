@@ -67,20 +67,6 @@ const EXCEPTIONS: &[Exception] = &[
         reason: "the fall is permitted while skep waits for an answer: when it looks again, nothing is withheld",
     },
     Exception {
-        scenarios: &["fails_swarm_pauses"],
-        faults: &["random:"],
-        problems: &["I4: what somebody else wrote on acme_web is taken back"],
-        reason: "the way back is the previous spec as a list shows it, and by an older list it is that from before \
-                 what somebody else wrote",
-    },
-    Exception {
-        scenarios: &["customers"],
-        faults: &["random:"],
-        problems: &["I8: 3 events RolloutComplete of "],
-        reason: "after a restart, lists up to 20 s old show a service that is written and tasks of before: they are \
-                 forced once more",
-    },
-    Exception {
         scenarios: &["not_owned"],
         faults: &[":crash-", "random:"],
         problems: &["I8: 1 events NotOwned of acme_web, not 2"],
