@@ -28,6 +28,14 @@ fn updating(action: &str) -> Value {
         "RollbackConfig": {"Parallelism": 1, "Monitor": 500_000_000}})
 }
 
+/// An update that pauses at the first failure. The delay is longer than a failing task lives: without it, whether the
+/// second task is replaced before the failure is noticed is a race within the real engine.
+fn pausing() -> Value {
+    let mut config = updating("pause");
+    config["UpdateConfig"]["Delay"] = json!(1_500_000_000_u64);
+    config
+}
+
 fn update_to(second: Does, config: Value) -> Vec<Op> {
     then(
         pushed(second),
@@ -57,7 +65,7 @@ pub fn all_at_once() -> Vec<Op> {
 }
 
 pub fn a_failure_pauses() -> Vec<Op> {
-    update_to(Does::Fails, updating("pause"))
+    update_to(Does::Fails, pausing())
 }
 
 pub fn a_failure_rolls_back() -> Vec<Op> {
@@ -247,7 +255,7 @@ pub fn labels_clear_the_update_status() -> Vec<Op> {
 
 pub fn rolled_back_by_hand() -> Vec<Op> {
     then(
-        update_to(Does::Fails, updating("pause")),
+        update_to(Does::Fails, pausing()),
         vec![
             post("/services/{id:a}/update?version={index:a}&rollback=previous", app(ONE, json!({}))).into(),
             Op::Settle,

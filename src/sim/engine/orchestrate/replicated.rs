@@ -59,6 +59,7 @@ impl Pass<'_> {
             return live;
         }
         // By when it was made: of a rolling update's two tasks the new one may end before the old one has stopped.
+        // (Engines to 22 compare the times of two tasks wrongly, so that theirs is the last by ID: any of them.)
         let newest = tasks().max_by_key(|task| task.object.created).cloned();
         match newest {
             Some(task) if task.desired != TaskState::Remove && !self.should_restart(&task) => {
