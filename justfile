@@ -56,6 +56,10 @@ fuzz seconds="60":
 bench *arguments:
     cargo bench --locked {{arguments}}
 
+# all fault campaigns, built with optimisation: a long build, and then a quarter of the time
+campaigns *arguments:
+    cargo test --locked --profile campaigns --test sim -- {{arguments}}
+
 # random fault plans for a night; another number of seeds as argument
 soak seeds="1000000":
-    SKEP_SIM_SEEDS={{seeds}} cargo test --locked --test sim -- random
+    SKEP_SIM_SEEDS={{seeds}} cargo test --locked --profile campaigns --test sim -- random

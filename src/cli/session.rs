@@ -14,7 +14,8 @@ use crate::controller::orders::Orders;
 use crate::controller::resolve::Resolver;
 use crate::controller::specs::{self, Read, Sealing, Specs};
 use crate::controller::{
-    Reconciler, RemovedObjects, Request, Settler, Snapshots, add_predefined, is_condition, plan_only,
+    Contests, Jitter, Reconciler, RemovedObjects, Request, Settler, Snapshots, add_predefined, is_condition,
+    plan_only,
 };
 use crate::events::{self, Clock, Conditions, Event, EventObserver, Filter, Log, Options, Recorder, Trigger};
 use crate::memory::{Disk, Memory, Mode};
@@ -233,6 +234,8 @@ pub struct Parts {
     pub content_key: ContentKey,
     /// On the directory of the memory and the log, if they are on disk.
     pub lock: Option<Lock>,
+    /// Spreads delays.
+    pub jitter: Jitter,
 }
 
 impl Parts {
@@ -266,6 +269,7 @@ impl Parts {
                 .content_key()
                 .with_context(|| format!("cannot use the key in {}", config.state_dir.display()))?,
             lock: Some(lock),
+            jitter: Jitter::default(),
         })
     }
 }
@@ -283,7 +287,7 @@ impl Writer {
 
     pub fn new(parts: Parts) -> Self {
         let Parts { clients, memory, log, open, conditions, clock, observer, .. } = parts;
-        let Parts { rollout_timeout, content_key, lock, .. } = parts;
+        let Parts { rollout_timeout, content_key, lock, jitter, .. } = parts;
         let session = Session::with_clients(clients, Arc::clone(&memory), rollout_timeout);
         let recorder = Recorder::new(log, clock, observer, open);
         let settler = Settler {
@@ -307,6 +311,7 @@ impl Writer {
             recorder,
             conditions: Mutex::new(conditions),
             orders: Orders::default(),
+            contests: Contests::new(jitter),
         });
         Self { session, reconciler, sealing: Sealing::controller(content_key), lock }
     }

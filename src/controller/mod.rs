@@ -3,6 +3,7 @@
 //! Level-triggered: a wake-up only names a customer to look at; every pass observes afresh.
 //! The key of the queue is the customer, so that its services are planned together.
 
+mod contest;
 mod finished;
 mod jitter;
 mod lanes;
@@ -35,6 +36,7 @@ use crate::image::Repository;
 use crate::plan::prune::Inventory;
 use crate::swarm::SwarmError;
 
+pub use contest::Contests;
 pub use jitter::Jitter;
 use lanes::Lanes;
 pub use once::{Applied, ApplyOnce, apply_once};

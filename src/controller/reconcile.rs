@@ -9,6 +9,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::contest::Contests;
 use super::orders::{self, Orders};
 use super::resolve::Resolver;
 use super::settle::Settler;
@@ -35,6 +36,7 @@ pub struct Reconciler {
     pub conditions: Mutex<Conditions>,
     /// What people asked for meanwhile.
     pub orders: Orders,
+    pub contests: Contests,
 }
 
 /// What is to be reconciled, and why.
@@ -131,7 +133,8 @@ impl Reconciler {
         plan.steps.extend(self.renewals(customer, &plan, &observed).await);
         let held = self.hold_back(&customer.name, &mut plan, &observed).await;
         rolling.extend(held.iter().map(|step| step.name.clone()));
-        self.settler.abandon(&about, &customer.name, &plan, &held).await;
+        let contested = self.contests.hold_back(&mut plan, Instant::now());
+        self.settler.abandon(&about, &customer.name, &plan, &[held, contested.clone()].concat()).await;
         self.settler.note_removals(&mut plan, !request.inventory.allowed).await;
         self.remember(&plan).await;
         let outcomes = self.execute(&about, &plan).await;
@@ -143,11 +146,17 @@ impl Reconciler {
         self.tell_conditions(request, &plan).await;
         // What is removed may let go of more that can be removed then.
         let removing = applied().any(|(step, _)| step.action == Action::Remove);
-        applied().for_each(|(step, _)| self.settler.removed.note(step, self.recorder.now()));
+        applied().for_each(|(step, _)| {
+            self.settler.removed.note(step, self.recorder.now());
+            self.contests.note(step, Instant::now());
+        });
         let is_rolling = removing || !rolling.is_empty();
         self.snapshots.set_rolling(&customer.name, rolling);
         let next = match next(&outcomes, is_rolling) {
-            Next::Settled => waits_for_another(&plan).unwrap_or(Next::Settled),
+            Next::Settled => match contested.first() {
+                Some(step) => Next::Retry(format!("{}: somebody else changes it back", step.name)),
+                None => waits_for_another(&plan).unwrap_or(Next::Settled),
+            },
             next => next,
         };
         let revision = revision(&customer.name, &observed);

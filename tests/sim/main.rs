@@ -9,6 +9,7 @@
 mod bugs;
 mod campaign;
 mod containment;
+mod contest;
 mod disk;
 mod exceptions;
 mod hooks;

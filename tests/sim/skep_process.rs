@@ -126,6 +126,7 @@ fn run(world: &World, clients: Clients) -> BoxFuture<'static, ()> {
         true => Conditions::default(),
         false => standing_conditions(&dir.events()),
     };
+    let jitter = Jitter::seeded(1);
     let writer = Writer::new(Parts {
         clients,
         memory,
@@ -137,8 +138,8 @@ fn run(world: &World, clients: Clients) -> BoxFuture<'static, ()> {
         rollout_timeout: ROLLOUT_TIMEOUT,
         content_key: content_key(),
         lock: Some(lock),
+        jitter: jitter.clone(),
     });
-    let jitter = Jitter::seeded(1);
     let specs = Specs::new(&world.specs_dir(), Some(&world.state_dir()), Sealing::controller(content_key()));
     let files = world.file_changes().boxed();
     let hooks = world.hooks.clone();
