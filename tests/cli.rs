@@ -322,6 +322,10 @@ fn audit_of_compose_files_gives_every_verdict() {
         "2 wins over 1 over 0"
     );
     world.skep(&["audit", "-f", "no-such.yml"]).ends(2);
+    world.write("spec.toml", "[services.web]\nimage = \"nginx\"\n");
+    let ran = world.skep(&["audit", "-f", "spec.toml"]);
+    let error = &ran.ends(2).err;
+    assert!(error.contains("line 1") && error.contains("--specs") && !error.contains("\\n"), "{error}");
 }
 
 #[test]

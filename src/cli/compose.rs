@@ -78,7 +78,12 @@ fn merge(files: Vec<(&Path, File)>, env: &BTreeMap<String, String>) -> anyhow::R
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
-    parse(&read_text(path)?).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+    parse(&read_text(path)?).map_err(|error| {
+        let is_spec = path.extension().is_some_and(|extension| extension == "toml");
+        let hint =
+            if is_spec { " (this is read as a compose file; specs are read with --specs)" } else { "" };
+        anyhow::anyhow!("{}: {error}{hint}", path.display())
+    })
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {
@@ -99,14 +104,16 @@ pub(super) fn whole(path: &Path, env: &BTreeMap<String, String>) -> anyhow::Resu
     let text = read_text(path)?;
     let fault = |why: &str| anyhow::anyhow!("{}: {}", path.display(), crate::text::printable(why, 500));
     let mut value: serde_json::Value =
-        serde_saphyr::from_str(&text).map_err(|error| fault(&error.to_string()))?;
+        serde_saphyr::from_str(&text).map_err(|error| fault(&error.without_snippet().to_string()))?;
     super::import::fill_in(&mut value, env, "").map_err(|why| fault(&why))?;
     Ok(value)
 }
 
 /// The error is fit to print.
 fn parse(text: &str) -> Result<File, String> {
-    serde_saphyr::from_str(text).map_err(|error| crate::text::printable(&error.to_string(), 500))
+    // Without the lines around it: they do not stay lines when they are made fit to print.
+    serde_saphyr::from_str(text)
+        .map_err(|error| crate::text::printable(&error.without_snippet().to_string(), 500))
 }
 
 /// What holds of every text: its images are told, or why not.
