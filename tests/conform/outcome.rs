@@ -54,7 +54,14 @@ fn look(player: &Player<'_>) -> Look {
         look.busy |= *state == "updating" || *state == "rollback_started";
         look.marks.push(service["Version"].to_string());
         let (mut live, mut past) = (Vec::new(), BTreeSet::new());
-        for task in tasks.iter().filter(|task| task["ServiceID"] == id) {
+        // Of a slot only so many tasks are remembered. The old one, which runs on beside the new one, may end before or
+        // after that one fails, and this decides which of the two is forgotten when a third one comes.
+        let forgets = service["Spec"]["UpdateConfig"]["Order"] == "start-first";
+        let of_service = || tasks.iter().filter(|task| task["ServiceID"] == id);
+        let runs_again = |slot: &Value| {
+            of_service().any(|task| task["Slot"] == *slot && task["DesiredState"] == "running")
+        };
+        for task in of_service() {
             look.marks.push(format!("{} {} {}", task["ID"], task["DesiredState"], task["Status"]["State"]));
             look.busy |= moves(task, player);
             let mut end = outcome(task);
@@ -64,7 +71,7 @@ fn look(player: &Player<'_>) -> Look {
             }
             if task["DesiredState"] != "shutdown" {
                 live.push(end);
-            } else if counts(task, name, player) {
+            } else if counts(task, name, player) && !(forgets && runs_again(&task["Slot"])) {
                 past.insert(end.to_string());
             }
         }

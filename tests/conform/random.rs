@@ -250,12 +250,25 @@ pub fn tasks(seed: u64) -> Sequence {
             spec = with(spec, replicas(&mut random));
         } else {
             let mode = spec["Mode"].clone();
-            spec = with(task_spec(&mut random, 40), json!({"Mode": mode}));
+            spec = one_by_one(with(task_spec(&mut random, 40), json!({"Mode": mode})));
         }
         ops.extend([update("a", spec.clone()), Op::Settle]);
     }
     ops.push(Op::Events);
     Sequence::new(&format!("tasks {seed}"), ops)
+}
+
+/// Whether the next task is replaced before the failure of the one before is noticed is a race on a real Swarm: where a
+/// failure ends the update, they are replaced one after the other, with longer between them than a failing one lives.
+fn one_by_one(spec: Value) -> Value {
+    let image = spec["TaskTemplate"]["ContainerSpec"]["Image"].as_str().unwrap_or_default();
+    let ends = IMAGES.iter().any(|(tag, does)| {
+        matches!(does, Does::Fails | Does::Finishes | Does::Crashes) && image.contains(&format!(":{tag}"))
+    });
+    match ends && spec["UpdateConfig"]["FailureAction"] != "continue" {
+        true => with(spec, json!({"UpdateConfig": {"Parallelism": 1, "Delay": 1_500_000_000_u64}})),
+        false => spec,
+    }
 }
 
 fn replicas(random: &mut Random) -> Value {
