@@ -155,11 +155,11 @@ impl Specs {
         self.fetch.as_ref()
     }
 
-    /// Has the specs fetched now, where they are fetched at all.
-    pub fn poke(&self) {
-        if let Source::Git(feed) = &self.source {
-            feed.poke();
-        }
+    /// Has the specs fetched now, and says whether they are fetched at all.
+    pub fn poke(&self) -> bool {
+        let Source::Git(feed) = &self.source else { return false };
+        feed.poke();
+        true
     }
 
     pub fn customers(&self) -> impl ExactSizeIterator<Item = &Arc<Customer>> {
