@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, skep_in};
 use crate::http::{Bridge, Mood};
 use crate::origin::CANARY;
 
@@ -203,6 +203,39 @@ async fn a_git_that_outlives_a_killed_skep_is_ended() {
     fleet.until("the orphan ends", || (!is_alive(orphan)).then_some(())).await;
     let log = fleet.log() + &format!("{:?}", fleet.events());
     assert!(!log.contains(CANARY) && !log.contains(&bridge.pair()));
+}
+
+/// `plan` looks aside. One that is killed leaves its repository there, and a git at work in it: the next one ends both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_killed_plan_left_is_removed_by_the_next() {
+    let fleet = Fleet::start().await;
+    let origin = &fleet.origin;
+    origin.file("token", CANARY);
+    let bridge = Bridge::new(origin);
+    let url = bridge.serve().await;
+    fleet.configure(&url, "token_file = \"token\"\ntimeout = \"1h\"");
+    let aside = origin.path("aside");
+    std::fs::create_dir(&aside).unwrap();
+    let left = || {
+        let entries = std::fs::read_dir(&aside).unwrap().flatten();
+        entries.filter(|entry| entry.path().is_dir()).count()
+    };
+    let plan = || {
+        let mut command = tokio::process::Command::from(skep_in(origin.root.path(), "plan"));
+        command.kill_on_drop(true).env("TMPDIR", &aside).stdout(std::process::Stdio::null());
+        command
+    };
+    bridge.mood(Mood::Silent);
+    let mut killed = plan().spawn().unwrap();
+    let at_work = || processes_with(&url).into_iter().next();
+    let orphan = fleet.until("a git that waits", at_work).await;
+    killed.kill().await.unwrap();
+    assert!(is_alive(orphan) && left() == 1, "it leaves something; else this shows nothing");
+    bridge.mood(Mood::Honest);
+    let status = plan().status().await.unwrap();
+    assert_eq!(status.code(), Some(1), "the plan is made");
+    assert_eq!(left(), 0);
+    fleet.until("the orphan ends", || (!is_alive(orphan)).then_some(())).await;
 }
 
 /// What a git that was killed at a bad moment leaves.
