@@ -27,6 +27,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Hexadecimal digits of a sum.
 const SUM_DIGITS: usize = 64;
 
+/// Texts by file.
+pub(super) type Texts = BTreeMap<String, Arc<str>>;
+
 /// A spec that was in force, as text.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Good {
@@ -36,7 +39,7 @@ pub(super) struct Good {
     pub(super) file: String,
     pub(super) text: Arc<str>,
     /// The templates beneath it, by file.
-    pub(super) templates: BTreeMap<String, Arc<str>>,
+    pub(super) templates: Texts,
     pub(super) outside: Outside,
 }
 

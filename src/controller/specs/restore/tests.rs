@@ -203,3 +203,24 @@ fn only_what_was_in_force_last_is_taken_up() {
     fs::write(place.store(), &whole).unwrap();
     assert_eq!(place.restart(), ["acme"]);
 }
+
+/// Templates of then may differ from one to the other, and go by the same name.
+#[test]
+fn each_has_the_templates_that_it_had() {
+    let template = |replicas: usize| {
+        format!("[services.web]\nimage = \"r.example.com/web\"\ndeploy = {{ replicas = {replicas} }}\n")
+    };
+    let own = "template = \"saas\"\n";
+    let mut place =
+        Place::new(&[("templates/saas.toml", &template(1)), ("acme.toml", own), ("globex.toml", own)]);
+    place.write("acme.toml", BAD);
+    place.read();
+    place.write("templates/saas.toml", &template(2));
+    place.read();
+    place.write("globex.toml", BAD);
+    place.write("templates/saas.toml", "broken");
+    place.write("initech.toml", own);
+    assert_eq!(place.restart(), ["acme", "globex"], "who never was valid has nothing to go by");
+    let replicas = |name: &str| place.in_force(name).unwrap().services["web"].compose.deploy.replicas;
+    assert_eq!((replicas("acme"), replicas("globex")), (Some(1), Some(2)));
+}
