@@ -157,6 +157,29 @@ fn doctor_says_what_it_could_not_find_out() {
 }
 
 #[test]
+fn doctor_looks_at_the_secrets_of_webhooks() {
+    let directory = fleet(GOOD);
+    let write = |file: &str, text: &str| std::fs::write(directory.path().join(file), text).unwrap();
+    write(
+        "skep.toml",
+        "[hooks.git.github]\nsecret_file = \"none\"\n[hooks.registry.quay]\nsecret_file = \"quay\"\n",
+    );
+    write("quay", "canary-quay");
+    let mut command = skep(directory.path(), "doctor --output json");
+    let output =
+        command.env("DOCKER_HOST", "unix:///nowhere.sock").assert().code(2).get_output().stdout.clone();
+    assert!(!String::from_utf8_lossy(&output).contains("canary"));
+    let report: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    for (name, status, mend) in
+        [("hook git/github", "problem", "openssl rand"), ("hook registry/quay", "warning", "chmod")]
+    {
+        let found = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap();
+        assert_eq!(found["status"], status, "{found}");
+        assert!(found["mend"].as_str().unwrap().contains(mend), "{found}");
+    }
+}
+
+#[test]
 fn a_spec_that_is_there_but_no_spec_is_invalid() {
     let directory = fleet(GOOD);
     let file = directory.path().join("specs/globex.toml");

@@ -1,5 +1,7 @@
 //! `skep doctor`: what is wrong around skep, and its mend.
 
+mod hooks;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -18,7 +20,7 @@ use crate::report::{Check, CheckStatus, DoctorReport};
 use crate::state_dir::StateDir;
 use crate::swarm::Info;
 
-/// Check docker, swarm, rights, registries, clock and disk: what is wrong and its mend
+/// Check docker, swarm, rights, registries, webhooks, clock and disk: what is wrong and its mend
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {}
@@ -47,6 +49,11 @@ pub async fn run(ctx: &mut Context, _args: Args) -> anyhow::Result<u8> {
     checks.push(check_specs(&read));
     checks.push(check_state(&ctx.config.state_dir));
     checks.extend(check_disk(&ctx.config.state_dir));
+    let registries: Option<BTreeSet<&str>> = read.as_ref().ok().map(|read| {
+        let services = read.customers.values().flat_map(|customer| customer.services.values());
+        services.map(|service| service.image.repository().registry()).collect()
+    });
+    checks.extend(hooks::check_hooks(&ctx.config, registries.as_ref()));
     match Session::read_only(&ctx.config) {
         Ok(session) => {
             match session.swarm.info().await {

@@ -167,7 +167,7 @@ pub(super) fn assemble(
     observer: Arc<dyn Observer>,
 ) -> (Controller, Wakeups) {
     let jitter = Jitter::default();
-    let (specs, files) = source_of(config, writer);
+    let (specs, files) = source_of(config, writer, &jitter);
     let wakeups = Wakeups::start(wakeups::Sources {
         files,
         swarm: Arc::clone(&writer.session.swarm),
@@ -188,7 +188,7 @@ pub(super) fn assemble(
 }
 
 /// Where specs come from, and what says that they may have changed.
-fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, Touched>) {
+fn source_of(config: &Config, writer: &Writer, jitter: &Jitter) -> (Specs, BoxStream<'static, Touched>) {
     match &config.git {
         None => {
             let files = source::watch(&config.specs_dir, source::Debounce::default()).boxed();
@@ -196,7 +196,9 @@ fn source_of(config: &Config, writer: &Writer) -> (Specs, BoxStream<'static, Tou
         }
         Some(git) => {
             let repository = source::git::Repository::new(git, &config.state_dir);
-            let feed = source::git::Fetcher::start(repository, git.interval);
+            let (jitter, interval) = (jitter.clone(), git.interval);
+            // Of many that were started together, each asks the server at a time of its own.
+            let feed = source::git::Fetcher::start(repository, move || jitter.poll(interval));
             let changes = feed.changes().map(|()| Touched::Anywhere).boxed();
             (Specs::from_git(feed, &config.state_dir, writer.sealing.clone()), changes)
         }

@@ -1,5 +1,6 @@
 //! The clients that commands work with, made from the configuration: the wiring of skep.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,6 +84,8 @@ pub struct Chosen {
     pub customers: Vec<Arc<Customer>>,
     /// Customers whose spec has errors, with the first of them.
     pub invalid: Vec<(String, String)>,
+    /// Those of them whose last good spec is kept in the state directory: `skep run` goes by that.
+    pub kept: BTreeSet<String>,
     /// Customers whose file is gone, but whose stack is not.
     pub gone: Vec<Arc<Customer>>,
     /// What all the specs say about removal.
@@ -395,11 +398,13 @@ fn choose_from(read: Read, config: &Config, names: &[String], sealing: &Sealing)
             bail!("no customer {name:?} in {place}{hint}");
         }
     }
+    let kept = invalid.keys().filter(|name| specs.keeps_last_good(name)).cloned().collect();
     let wanted = |name: &String| names.is_empty() || names.contains(name);
     Ok(Chosen {
         customers: specs.customers().filter(|customer| wanted(&customer.name)).cloned().collect(),
         gone: inventory.gone.keys().filter(|name| wanted(name)).map(|name| without_file(name)).collect(),
         invalid: invalid.into_iter().filter(|(name, _)| wanted(name)).collect(),
+        kept,
         inventory,
         fetched: None,
         revision,

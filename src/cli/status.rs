@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::remote::Remote;
-use super::session::{self, Session};
+use super::session::{self, Chosen, Session};
 use super::{Context, Customers, convert};
-use crate::plan::labels;
+use crate::plan::{Plan, labels};
 use crate::report::StatusReport;
 use crate::state::ObservedState;
 
@@ -56,7 +56,7 @@ pub(super) async fn look(ctx: &Context, session: &Session, names: &[String]) -> 
     let chosen = session::choose(&ctx.config, names)?;
     let observed = session.observe_for(&chosen.customers).await?;
     let mut plans: Vec<_> =
-        chosen.invalid.iter().map(|(name, message)| session::invalid_plan(name, message)).collect();
+        chosen.invalid.iter().map(|(name, message)| invalid(&chosen, name, message)).collect();
     plans.extend(session.plan_all(&chosen, &observed, ctx.config.rollout_concurrency).await);
     plans.sort_by(|a, b| a.customer.cmp(&b.customer));
     let revisions = revisions(&observed);
@@ -66,6 +66,14 @@ pub(super) async fn look(ctx: &Context, session: &Session, names: &[String]) -> 
             .map(|plan| convert::status(plan, revisions.get(&plan.customer).map(String::as_str)))
             .collect(),
     })
+}
+
+fn invalid(chosen: &Chosen, name: &str, message: &str) -> Plan {
+    let message = match chosen.kept.contains(name) {
+        true => format!("`skep run` goes by its last good spec: {message}"),
+        false => message.to_owned(),
+    };
+    session::invalid_plan(name, &message)
 }
 
 /// The commit of the last change of each customer, by the services' labels.

@@ -3,6 +3,7 @@
 //! Level-triggered: a wake-up only names a customer to look at; every pass observes afresh.
 //! The key of the queue is the customer, so that its services are planned together.
 
+mod asks;
 mod contest;
 mod finished;
 mod jitter;
@@ -36,6 +37,8 @@ use crate::image::Repository;
 use crate::plan::prune::Inventory;
 use crate::swarm::SwarmError;
 
+use asks::Asks;
+pub(crate) use asks::FETCH_FIRST_MAX;
 pub use contest::Contests;
 pub use jitter::Jitter;
 use lanes::Lanes;
@@ -105,6 +108,7 @@ pub struct Controller {
     quarantined: HashMap<String, Instant>,
     lanes: Lanes,
     permits: Permits,
+    asks: Option<Asks>,
     specs_failed: bool,
     /// The observer has heard of all customers.
     told_of_specs: bool,
@@ -146,6 +150,7 @@ impl Controller {
             quarantined: HashMap::new(),
             lanes: Lanes::default(),
             permits: Permits::default(),
+            asks: None,
             specs_failed: false,
             told_of_specs: false,
             repositories: BTreeMap::new(),
@@ -166,6 +171,7 @@ impl Controller {
             if running.is_empty() && self.queue.depth() == 0 {
                 self.reconciler.snapshots.release();
             }
+            let asks_until = self.asks_until();
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -176,7 +182,11 @@ impl Controller {
                     }
                 }
                 () = tokio::time::sleep(HEARTBEAT) => {}
-                wake = wakeups.next() => self.woken(wake, &wakeups).await,
+                () = sleep_until(asks_until) => self.answer_asks(&wakeups).await,
+                wake = wakeups.next() => {
+                    self.woken(wake, &wakeups).await;
+                    self.answer_asks(&wakeups).await;
+                }
                 key = self.queue.next(), if running.len() < self.settings.concurrency => {
                     self.begin(key, &mut running, &mut keys, &wakeups).await;
                 }
@@ -312,7 +322,7 @@ impl Controller {
                 self.take_specs(read, Trigger::Spec, wakeups).await;
             }
             Wake::Pushed => {
-                self.specs.poke();
+                let _ = self.specs.poke();
                 self.read_specs(Trigger::Spec, wakeups).await;
             }
             Wake::Resync => self.want_all(Trigger::Resync),
@@ -341,30 +351,7 @@ impl Controller {
             }
             Wake::Manual(customer) => self.asked(customer, false, wakeups).await,
             Wake::Prune(customer) => self.asked(customer, true, wakeups).await,
-            Wake::Hangup => {
-                self.specs.poke();
-                self.read_specs(Trigger::Manual, wakeups).await;
-                self.want_all(Trigger::Manual);
-            }
-        }
-    }
-
-    /// A person wants a customer looked at, or all of them.
-    async fn asked(&mut self, customer: Option<String>, allow_prune: bool, wakeups: &Wakeups) {
-        self.specs.poke();
-        // For one customer no file is read anew that did not change.
-        let reads = if customer.is_none() { Trigger::Manual } else { Trigger::Spec };
-        self.read_specs(reads, wakeups).await;
-        if allow_prune {
-            self.allow_prune(customer.as_deref());
-        }
-        match customer {
-            None => self.want_all(Trigger::Manual),
-            Some(name) if self.specs.get(&name).is_none() => {}
-            Some(name) => {
-                self.quarantined.remove(&name);
-                self.want(&name, Trigger::Manual, Instant::now());
-            }
+            Wake::Hangup => self.asked(None, false, wakeups).await,
         }
     }
 
@@ -392,6 +379,14 @@ impl Controller {
     async fn tell(&self, trigger: Trigger, kind: Kind, reason: Reason, message: &str) {
         let about = About { customer: None, trigger, revision: None };
         self.reconciler.recorder.tell(vec![about.event(kind, reason, None, message)]).await;
+    }
+}
+
+/// For ever, if there is no such time.
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

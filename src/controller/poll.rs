@@ -14,8 +14,6 @@ use crate::registry::Registry;
 
 /// Repositories asked at once; the client bounds the calls to each registry besides.
 const CONCURRENCY: usize = 8;
-/// Part of the interval by which each repository's next turn varies.
-const JITTER: f64 = 0.1;
 /// A tag that no pass has looked up for so long is not asked for any more.
 const TAG_IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 
@@ -75,7 +73,7 @@ impl Poller {
     pub fn set(&mut self, repositories: &BTreeSet<Repository>) {
         self.repositories.retain(|repository, _| repositories.contains(repository));
         for repository in repositories {
-            let next = Instant::now() + self.jitter.spread(self.interval, JITTER);
+            let next = Instant::now() + self.jitter.poll(self.interval);
             self.repositories.entry(repository.clone()).or_insert(Polled { next, said: None });
         }
     }
@@ -110,7 +108,7 @@ impl Poller {
         for (repository, said) in answers {
             let interval = self.interval_of(repository.registry());
             let Some(polled) = self.repositories.get_mut(&repository) else { continue };
-            polled.next = Instant::now() + self.jitter.spread(interval, JITTER);
+            polled.next = Instant::now() + self.jitter.poll(interval);
             if said.is_none() || polled.said != said {
                 changed.insert(repository);
             }

@@ -8,10 +8,13 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 mod inventory;
+mod last_good;
 mod reading;
+mod restore;
 mod told;
 mod trouble;
 
+use last_good::LastGood;
 pub use reading::{Read, read_configured, read_dir, read_tree};
 use reading::{came_or_went, concerned, files_of, load, name_of, names_of, parts, rules_unread};
 use told::{Ledger, Told};
@@ -72,6 +75,8 @@ pub struct Specs {
     sealing: Sealing,
     customers: BTreeMap<String, Arc<Customer>>,
     told: Ledger,
+    /// What a restart finds of them.
+    last_good: LastGood,
     /// Events that are not in the log yet.
     untold: Vec<NewEvent>,
     reader: Reader,
@@ -87,6 +92,8 @@ pub struct Specs {
     policy: PrunePolicy,
     fleet: Arc<Fleet>,
     rules_known: bool,
+    /// They were known some time.
+    rules_seen: bool,
     inventory: Arc<Inventory>,
 }
 
@@ -117,6 +124,7 @@ impl Specs {
             sealing,
             customers: BTreeMap::new(),
             told: Ledger::open(state_dir.map(|dir| dir.join("specs.jsonl"))),
+            last_good: LastGood::new(state_dir.map(|dir| dir.join("specs-good.log"))),
             untold: Vec::new(),
             reader: Reader::default(),
             names: BTreeSet::new(),
@@ -126,6 +134,7 @@ impl Specs {
             policy: PrunePolicy::default(),
             fleet: Arc::default(),
             rules_known: false,
+            rules_seen: false,
             inventory: Arc::default(),
         }
     }
@@ -146,11 +155,11 @@ impl Specs {
         self.fetch.as_ref()
     }
 
-    /// Has the specs fetched now, where they are fetched at all.
-    pub fn poke(&self) {
-        if let Source::Git(feed) = &self.source {
-            feed.poke();
-        }
+    /// Has the specs fetched now, and says whether they are fetched at all.
+    pub fn poke(&self) -> bool {
+        let Source::Git(feed) = &self.source else { return false };
+        feed.poke();
+        true
     }
 
     pub fn customers(&self) -> impl ExactSizeIterator<Item = &Arc<Customer>> {
@@ -170,7 +179,11 @@ impl Specs {
     pub fn invalid_messages(&self) -> BTreeMap<String, String> {
         // What was wrong with a file that is gone concerns nobody any more.
         let there = self.told.iter().filter(|(_, told)| told.gone.is_none());
-        there.filter_map(|(name, told)| Some((name.clone(), told.invalid.clone()?))).collect()
+        let told = |name: &String, why: &String| match self.customers.contains_key(name) {
+            true => format!("its last good spec stays in force: {why}"),
+            false => why.clone(),
+        };
+        there.filter_map(|(name, it)| Some((name.clone(), told(name, it.invalid.as_ref()?)))).collect()
     }
 
     /// What the last reading says about removal.
@@ -342,6 +355,7 @@ impl Specs {
             let there = self.names.iter().cloned().chain(found.problems.iter().map(name_of)).collect();
             self.drop_missing(&there, &found.problems, trigger, now, &mut changes);
         }
+        self.restore(&found.problems, contents, &mut changes);
         self.take_inventory(found.problems.is_empty(), (!complete).then_some(&changes.read));
         changes.events.extend(changes.removed.iter().map(|name| self.spec_removed(name, trigger)));
         changes
@@ -352,6 +366,13 @@ impl Specs {
     pub fn note_told(&mut self) {
         self.untold.clear();
         self.git_trouble.note_told();
+        // Before it is noted which ones were told: that says which of those kept is the last one.
+        if self.rules_known {
+            self.last_good.keep_fleet(self.reader.text(parse::FLEET_FILE).as_deref());
+        }
+        if let Err(error) = self.last_good.save() {
+            tracing::warn!(%error, "cannot keep the last good specs; a restart may find none");
+        }
         if let Err(error) = self.told.save() {
             tracing::warn!(%error, "cannot remember which specs were told of");
         }
@@ -391,6 +412,7 @@ impl Specs {
     fn take_rules(&mut self, read: &Read) {
         self.rules_known = read.fleet.is_some();
         if let Some(fleet) = &read.fleet {
+            self.rules_seen = true;
             self.policy = PrunePolicy::of(&fleet.prune);
             self.fleet = Arc::clone(fleet);
         }

@@ -169,7 +169,7 @@ reasons! {
     SpecAdded,
     /// A customer's spec now says something else.
     SpecChanged,
-    /// A customer's spec has errors; its last good state is kept.
+    /// A customer's spec has errors; its last good spec stays in force.
     SpecInvalid,
     /// A customer's spec is gone.
     SpecRemoved,

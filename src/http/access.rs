@@ -42,10 +42,11 @@ impl Secret {
     /// empty secret.
     pub fn read(path: &Path) -> io::Result<Self> {
         let told = |message: String| io::Error::other(format!("{}: {message}", path.display()));
+        let failed = |error: io::Error| crate::files::at(path, error);
         let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(|error| told(error.to_string()))?;
+        let file = std::fs::File::open(path).map_err(failed)?;
         let read = file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text);
-        read.map_err(|error| told(error.to_string()))?;
+        read.map_err(failed)?;
         if text.len() as u64 > SECRET_BYTES_MAX {
             return Err(told("it is larger than 4 KiB, which is no secret".into()));
         }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Served;
 use super::api::{Answer, Api, Refused, busy};
+use crate::controller::FETCH_FIRST_MAX;
 use crate::controller::orders::Retry;
 use crate::report::{PlanCustomer, PlanReport, PlanWaiting, StatusReport};
 use crate::state::WaitingReason;
@@ -161,6 +162,14 @@ impl Api {
             return Ok((StatusCode::ACCEPTED, Json(self.reconciled(&question, false, false))));
         };
         let answered = async {
+            // Who applies has waited for that already.
+            if asked.since.is_none() && asked.until.is_none() {
+                let fetched = async {
+                    while self.board.read_anew(since).is_none() && changed.changed().await.is_ok() {}
+                };
+                // The controller waits no longer either.
+                let _ = tokio::time::timeout(FETCH_FIRST_MAX, fetched).await;
+            }
             while !question.is_answered(self) && changed.changed().await.is_ok() {
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }

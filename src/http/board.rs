@@ -41,6 +41,8 @@ struct Reading {
 struct Entry {
     /// The keys of the spec that is in force.
     services: Vec<String>,
+    /// Since when it is in force: a pass of before tells nothing of it.
+    since: Option<Instant>,
     last: Option<Last>,
     /// Why the spec as it stands cannot be read.
     invalid: Option<String>,
@@ -78,7 +80,9 @@ impl Board {
         let mut entries = self.lock();
         entries.retain(|name, entry| !all || customers.contains_key(name) || entry.invalid.is_some());
         for (name, services) in customers {
-            entries.entry(name.clone()).or_default().services.clone_from(services);
+            let entry = entries.entry(name.clone()).or_default();
+            entry.services.clone_from(services);
+            entry.since = Some(Instant::now());
         }
     }
 
@@ -205,6 +209,7 @@ impl Board {
 
 impl Entry {
     fn is_settled(&self, since: Instant) -> bool {
+        let since = self.since.map_or(since, |changed| changed.max(since));
         let Some(last) = self.last.as_ref().filter(|last| last.begun >= since) else { return false };
         let Ok(status) = &last.status else { return false };
         let stays = |service: &ServiceStatus| {
@@ -339,14 +344,16 @@ mod tests {
     #[test]
     fn only_a_pass_begun_since_settles() {
         let board = Board::default();
-        board.specs(&specs(&["web"]), true);
         let asked = Instant::now();
+        board.specs(&specs(&["web"]), true);
         assert!(!board.settled(None, asked));
         board.pass("acme", asked - Duration::from_millis(1), Ok(shown(SyncState::InSync)));
         assert!(!board.settled(None, asked), "it had begun before");
         board.pass("acme", asked, Ok(shown(SyncState::Progressing)));
         assert!(!board.settled(None, asked));
         board.pass("acme", asked, Ok(shown(SyncState::Stalled)));
+        assert!(!board.settled(Some("acme"), asked), "it was of the spec of before");
+        board.pass("acme", Instant::now(), Ok(shown(SyncState::Stalled)));
         assert!(board.settled(Some("acme"), asked));
     }
 }

@@ -133,11 +133,19 @@ fn problem(input: &Input<'_>, kind: ObjectKind, blob: &Blob) -> Option<String> {
         None if blob.external => {
             Some(format!("{what} {name:?} does not exist in the Swarm: `docker {what} create {name} FILE`"))
         }
+        None if !can_be_made(blob) => Some(format!(
+            "{what} {name:?} is gone from the Swarm, and what it held cannot be read any more: mend the spec"
+        )),
         Some(found) if !is_own(customer, found, &blob.key) => Some(format!(
             "{what} {name:?} was not made by skep for this customer: remove it, or write another `name`"
         )),
         _ => None,
     }
+}
+
+/// Whether there is what it holds, or somebody else gives that out.
+fn can_be_made(blob: &Blob) -> bool {
+    blob.content.is_some() || blob.driver.is_some()
 }
 
 /// What a service refers to and nobody can compare here.
@@ -185,7 +193,8 @@ pub(super) fn create(input: &Input<'_>, steps: &[Step]) -> Vec<Step> {
     let lacking: BTreeSet<(ObjectKind, String)> = written.flat_map(fields::unmade).collect();
     let own = |(kind, name): (ObjectKind, String)| {
         let blob = customer.blobs(kind).values().find(|blob| {
-            !blob.external && blob.seal.is_some() && blob.swarm_name().as_ref() == Some(&name)
+            let is_ours = !blob.external && blob.seal.is_some() && can_be_made(blob);
+            is_ours && blob.swarm_name().as_ref() == Some(&name)
         })?;
         Some(step(
             Action::Create,
@@ -309,3 +318,6 @@ pub fn is_applied(target: &str, observed: &ObservedState) -> Option<bool> {
     let kind = KINDS.into_iter().find(|kind| kind.as_str() == what)?;
     Some(blobs(observed, kind).contains_key(name) != removed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,6 +120,11 @@ impl Reader {
         self.known.iter().map(|(file, known)| (file.as_str(), &*known.text))
     }
 
+    /// The text of a file that could be read.
+    pub fn text(&self, file: &str) -> Option<Arc<str>> {
+        self.known.get(file).map(|known| Arc::clone(&known.text))
+    }
+
     fn texts(&self, listing: &Listing) -> (BTreeMap<String, Known>, Vec<Problem>) {
         let settled_before = seconds_now() - SETTLED_SECONDS;
         let mut known = BTreeMap::new();

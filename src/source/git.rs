@@ -5,6 +5,7 @@
 //! `git` program is used, with argument lists (ADR 3).
 
 mod access;
+mod aside;
 mod beside;
 mod command;
 mod fetch;
@@ -22,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use sha2::{Digest as _, Sha256};
 
 use super::{Snapshot, SourceError};
+use aside::Aside;
 pub use fetcher::{Feed, Fetcher, Poke, State};
 
 use crate::config::GitConfig;
@@ -161,13 +163,8 @@ pub fn fetch(config: &GitConfig, state_dir: &Path) -> Result<Tree, SourceError> 
 /// # Errors
 /// As `fetch`.
 pub fn look(config: &GitConfig) -> Result<Tree, SourceError> {
-    let dir = std::env::temp_dir().join(format!("skep-git-{}", uuid::Uuid::now_v7()));
-    let repository = Repository::at(config, dir.clone());
-    let tree = repository.fetch();
-    if let Err(error) = std::fs::remove_dir_all(&dir) {
-        tracing::debug!(%error, "cannot remove a temporary repository");
-    }
-    tree.map_err(SourceError::Git)
+    let aside = Aside::new(&std::env::temp_dir(), config).map_err(SourceError::Git)?;
+    Repository::at(config, aside.dir().to_owned()).fetch().map_err(SourceError::Git)
 }
 
 #[cfg(test)]

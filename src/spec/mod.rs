@@ -8,6 +8,7 @@ pub mod diagnostics;
 pub mod fleet;
 pub mod keys;
 mod network;
+mod outside;
 pub mod parse;
 pub mod schema;
 mod secret;
@@ -19,6 +20,7 @@ use crate::image::{Digest, Repository};
 
 pub use container::{Container, CredentialSpec, Isolation, Logging, Mount, MountSource, Ulimit, Volume};
 pub use network::{Network, Subnet};
+pub use outside::Outside;
 pub use secret::{
     Blob, BlobRef, Content, ContentKey, Contents, NoContents, SUFFIX_DIGITS, Seal, SecretBytes,
 };

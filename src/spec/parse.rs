@@ -71,6 +71,8 @@ pub struct Loaded {
     /// All errors and warnings, by file and place. What is wrong in a template stands here
     /// once, however many customers use it.
     pub diagnostics: Vec<Diagnostic>,
+    /// The files of the templates beneath each valid customer, the nearest first; who has none is left out.
+    pub templates: BTreeMap<String, Vec<String>>,
     /// The rules for all of them. `None`: `fleet.toml` has errors, so that nobody knows the rules; then no customer
     /// is valid.
     pub fleet: Option<Fleet>,
@@ -123,7 +125,8 @@ pub fn load_some(files: &SpecFiles, customers: &BTreeSet<&str>, contents: &dyn C
     all.extend(broken.iter().map(|finding| (finding.clone(), BTreeSet::new())));
     for (name, files) in &layout.customers {
         for file in files {
-            let (customer, mut findings) = load_customer(&sources, contents, name, *file, &templates, &rules);
+            let (customer, mut findings, beneath) =
+                load_customer(&sources, contents, name, *file, &templates, &rules);
             findings.extend(broken.iter().cloned());
             findings.extend(layout.findings.iter().filter(|finding| finding.file == *file).cloned());
             for finding in &findings {
@@ -132,6 +135,10 @@ pub fn load_some(files: &SpecFiles, customers: &BTreeSet<&str>, contents: &dyn C
                 users.extend(elsewhere.then_some(*file));
             }
             settle(&mut loaded, &sources, name, *file, customer, findings);
+            if loaded.customers.contains_key(*name) && !beneath.is_empty() {
+                let beneath = beneath.iter().map(|file| sources.path(*file).to_owned());
+                loaded.templates.insert((*name).to_owned(), beneath.collect());
+            }
         }
     }
     loaded.fleet = fleet;
@@ -175,7 +182,8 @@ fn mention(sources: &Sources<'_>, users: &BTreeSet<u32>) -> String {
     }
 }
 
-/// Reads one customer with its templates. All findings are returned, its templates' included.
+/// Reads one customer with its templates. All findings are returned, its templates' included, and those
+/// templates' files.
 fn load_customer(
     sources: &Sources<'_>,
     contents: &dyn Contents,
@@ -183,7 +191,7 @@ fn load_customer(
     file: u32,
     templates: &Templates<'_>,
     rules: &Rules<'_>,
-) -> (Customer, Vec<Finding>) {
+) -> (Customer, Vec<Finding>, Vec<u32>) {
     let mut syntax = Report::default();
     let document = document::parse(sources, file, &mut syntax);
     let (chain, asked) = find_template(&document.root, templates, &mut syntax);
@@ -217,7 +225,7 @@ fn load_customer(
     findings.extend(chain.templates.iter().flat_map(|template| template.findings.iter().cloned()));
     findings.sort();
     findings.dedup();
-    (customer, findings)
+    (customer, findings, chain.templates.iter().map(|template| template.file).collect())
 }
 
 /// The customer's templates, and where it names the first.

@@ -142,7 +142,7 @@ impl ContentKey {
     }
 
     /// HMAC-SHA256 of the parts, each after its length, so that no two lists give the same text.
-    fn hash(&self, parts: &[&[u8]]) -> String {
+    pub(super) fn hash(&self, parts: &[&[u8]]) -> String {
         // A key of any length will do.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
         for part in parts {

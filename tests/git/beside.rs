@@ -14,7 +14,7 @@ const NAMING: &str = "[services.web]\nimage = \"r.example.com/web\"\nsecrets = [
                       [secrets.key]\nfile = \"keys/key\"\n[configs.motd]\nfile = \"${customer}.motd\"\n";
 
 fn start(origin: &Origin) -> (Feed, Specs) {
-    let feed = Fetcher::start(origin.repository(&origin.url(), ""), NEVER);
+    let feed = Fetcher::start(origin.repository(&origin.url(), ""), || NEVER);
     let sealing = Sealing::controller(ContentKey::new([7; ContentKey::BYTES]));
     let specs = Specs::from_git(feed.clone(), &origin.state(), sealing);
     (feed, specs)

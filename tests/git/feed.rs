@@ -16,7 +16,7 @@ pub const NEVER: Duration = Duration::from_secs(3600);
 const LONG: Duration = Duration::from_secs(30);
 
 fn start(origin: &Origin) -> (Feed, Specs) {
-    let feed = Fetcher::start(origin.repository(&origin.url(), ""), NEVER);
+    let feed = Fetcher::start(origin.repository(&origin.url(), ""), || NEVER);
     let specs = Specs::from_git(feed.clone(), &origin.state(), Sealing::visitor(&origin.state()));
     (feed, specs)
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, skep_in};
 use crate::http::{Bridge, Mood};
 use crate::origin::CANARY;
 
@@ -205,6 +205,39 @@ async fn a_git_that_outlives_a_killed_skep_is_ended() {
     assert!(!log.contains(CANARY) && !log.contains(&bridge.pair()));
 }
 
+/// `plan` looks aside. One that is killed leaves its repository there, and a git at work in it: the next one ends both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_killed_plan_left_is_removed_by_the_next() {
+    let fleet = Fleet::start().await;
+    let origin = &fleet.origin;
+    origin.file("token", CANARY);
+    let bridge = Bridge::new(origin);
+    let url = bridge.serve().await;
+    fleet.configure(&url, "token_file = \"token\"\ntimeout = \"1h\"");
+    let aside = origin.path("aside");
+    std::fs::create_dir(&aside).unwrap();
+    let left = || {
+        let entries = std::fs::read_dir(&aside).unwrap().flatten();
+        entries.filter(|entry| entry.path().is_dir()).count()
+    };
+    let plan = || {
+        let mut command = tokio::process::Command::from(skep_in(origin.root.path(), "plan"));
+        command.kill_on_drop(true).env("TMPDIR", &aside).stdout(std::process::Stdio::null());
+        command
+    };
+    bridge.mood(Mood::Silent);
+    let mut killed = plan().spawn().unwrap();
+    let at_work = || processes_with(&url).into_iter().next();
+    let orphan = fleet.until("a git that waits", at_work).await;
+    killed.kill().await.unwrap();
+    assert!(is_alive(orphan) && left() == 1, "it leaves something; else this shows nothing");
+    bridge.mood(Mood::Honest);
+    let status = plan().status().await.unwrap();
+    assert_eq!(status.code(), Some(1), "the plan is made");
+    assert_eq!(left(), 0);
+    fleet.until("the orphan ends", || (!is_alive(orphan)).then_some(())).await;
+}
+
 /// What a git that was killed at a bad moment leaves.
 fn leave_locks(git: &std::path::Path) {
     for lock in ["shallow.lock", "packed-refs.lock", "config.lock", "HEAD.lock"] {
@@ -251,9 +284,30 @@ async fn reconcile_fetches_now() {
     let second = origin.push("specs/acme.toml", &fleet.spec(TWICE), "two of them");
     assert_eq!(fleet.updates().len(), 0, "what is so is not written again");
     let reconciled = fleet.skep("reconcile").await;
-    assert!(matches!(reconciled.status, Some(0 | 1)), "{}", reconciled.all());
-    fleet.until_replicas(2).await;
-    assert_eq!(fleet.revision().as_deref(), Some(second.as_str()));
+    assert_eq!(reconciled.status, Some(0), "{}", reconciled.all());
+    // What it waited for is what was pushed.
+    let replicas = |fleet: &Fleet| fleet.service().unwrap()["Mode"]["Replicated"]["Replicas"].as_u64();
+    assert_eq!((replicas(&fleet), fleet.revision()), (Some(2), Some(second)));
+    let third = origin.push("specs/acme.toml", &fleet.spec("deploy = { replicas = 3 }\n"), "three of them");
+    let reconciled = fleet.skep("reconcile acme").await;
+    assert_eq!(reconciled.status, Some(0), "{}", reconciled.all());
+    assert_eq!((replicas(&fleet), fleet.revision()), (Some(3), Some(third)));
+}
+
+/// A server that says nothing is not waited for: what is in force is looked at, as a person asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn reconcile_goes_on_without_a_server_that_hangs() {
+    let fleet = Fleet::start().await;
+    let origin = &fleet.origin;
+    origin.file("token", CANARY);
+    let bridge = Bridge::new(origin);
+    let url = bridge.serve().await;
+    fleet.configure(&url, "token_file = \"token\"\ntimeout = \"1h\"\ninterval = \"1h\"");
+    let _skep = fleet.run();
+    fleet.until("the service", || fleet.service()).await;
+    bridge.mood(Mood::Silent);
+    let reconciled = fleet.skep("reconcile").await;
+    assert_eq!(reconciled.status, Some(0), "{}", reconciled.all());
 }
 
 /// The state directory of a controller is nobody else's to read.

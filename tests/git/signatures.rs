@@ -118,6 +118,39 @@ fn only_commits_signed_by_a_gpg_key_of_the_keyring_are_taken() {
     );
 }
 
+/// What was signed while the key was good stays as good as the key: who stole an old one can put back the clock.
+#[test]
+fn a_key_that_has_expired_signs_nothing() {
+    let origin = Origin::new();
+    let _agent = Agent(&origin);
+    let who = "ada@example.com";
+    gpg(
+        &origin,
+        &[
+            "--faked-system-time=20200101T000000!",
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            who,
+            "ed25519",
+            "sign",
+            "1d",
+        ],
+    );
+    std::fs::write(origin.path("keys.asc"), gpg(&origin, &["--armor", "--export", who])).unwrap();
+    let old = origin.file("old-gpg", "#!/bin/sh\nexec gpg --faked-system-time=20200101T120000! \"$@\"\n");
+    std::fs::set_permissions(&old, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let repository = origin.repository(&origin.url(), "verify = \"head\"\ngpg_keyring_file = \"keys.asc\"");
+    origin.run(&["config", "commit.gpgSign", "true"]);
+    origin.run(&["config", "user.signingKey", who]);
+    origin.run(&["config", "gpg.program", old.to_str().unwrap()]);
+    origin.push("specs/acme.toml", &format!("{GOOD}# 2\n"), "signed by an expired key");
+    let error = repository.fetch().unwrap_err();
+    assert_eq!(error.trouble, Trouble::Refused, "{error}");
+    assert!(error.message.contains("expired"), "{error}");
+    assert_eq!(repository.last_good().unwrap(), None);
+}
+
 #[test]
 fn a_signed_tag_stands_for_its_commit() {
     let origin = Origin::new();

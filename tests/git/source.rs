@@ -1,6 +1,6 @@
 //! Fetching over file://: what comes, and what stays when nothing good comes.
 
-use skep::source::git::Trouble;
+use skep::source::git::{Repository, Trouble};
 
 use crate::origin::{GOOD, Origin};
 
@@ -92,4 +92,64 @@ fn a_folder_that_is_not_there_refuses_the_commit() {
     let error = repository.fetch().unwrap_err();
     assert!(error.message.contains("has no folder `specs`"), "{error}");
     assert_eq!(repository.last_good().unwrap().unwrap(), good);
+}
+
+fn commits(origin: &Origin) -> usize {
+    let git = origin.state().join("git");
+    let all = origin.run_in(&git, &["rev-list", "--all"]);
+    all.lines().count()
+}
+
+/// 1 brings the newest commit alone, and 0 all of them; what comes later follows in both.
+#[test]
+fn the_first_fetch_brings_as_many_commits_as_are_asked_for() {
+    for (lines, wanted) in [("", 1), ("depth = 2", 2), ("depth = 0", 4)] {
+        let origin = Origin::new();
+        for round in 0..3 {
+            origin.push("specs/acme.toml", &format!("{GOOD}# {round}\n"), "more");
+        }
+        let repository = origin.repository(&origin.url(), lines);
+        assert_eq!(repository.fetch().unwrap().revision.commit, origin.head());
+        assert_eq!(commits(&origin), wanted, "{lines}");
+        let next = origin.push("specs/acme.toml", GOOD, "one more");
+        assert_eq!(repository.fetch().unwrap().revision.commit, next);
+        assert_eq!(commits(&origin), wanted + 1, "{lines}");
+    }
+}
+
+#[test]
+fn specs_may_lie_deep_in_the_tree() {
+    let origin = Origin::new();
+    origin.write("ops/eu/specs/templates/saas.toml", GOOD.as_bytes());
+    origin.write("ops/eu/specs/big/globex.toml", b"template = \"saas\"\n");
+    let head = origin.push("ops/other.toml", GOOD, "deep");
+    let mut config = origin.config(&origin.url(), "");
+    config.path = "ops/eu/specs".to_owned();
+    let repository = Repository::new(&config, &origin.state());
+    let tree = repository.fetch().unwrap();
+    assert_eq!(tree.revision.commit, head);
+    let files: Vec<&String> = tree.snapshot.files.keys().collect();
+    assert_eq!(files, ["big/globex.toml", "templates/saas.toml"], "by their paths below the folder");
+    // A file is no folder, nor is one that is not there.
+    for wrong in ["ops/other.toml", "ops/us"] {
+        config.path = wrong.to_owned();
+        let error = Repository::new(&config, &origin.state()).fetch().unwrap_err();
+        assert!(error.message.contains(&format!("folder `{wrong}`")), "{error}");
+    }
+}
+
+#[test]
+fn a_repository_without_any_commit_has_no_branch() {
+    let origin = Origin::new();
+    let empty = origin.path("empty.git");
+    origin.run(&["init", "-q", "--bare", "-b", "main", empty.to_str().unwrap()]);
+    for (lines, words) in [("", "branch main is not there"), ("head", "the default branch is not there")] {
+        let mut config = origin.config(&format!("file://{}", empty.display()), "");
+        if lines == "head" {
+            config.branch = None;
+        }
+        let error = Repository::new(&config, &origin.state()).fetch().unwrap_err();
+        assert!(error.message.contains(words), "{error}");
+        assert_eq!(error.trouble, Trouble::Missing);
+    }
 }

@@ -275,6 +275,24 @@ async fn none_crashes_hangs_deploys_or_leaks() {
     world.no_canary(&answers).await;
 }
 
+/// Bytes that come one by one hold a place no longer than bytes that never come: the whole has its time, and not each.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_drips_is_not_waited_for() {
+    let world = World::start(Specs::Directory).await;
+    let right = Post::right(Hook::RegistryGeneric, r#"{"repository": "shop/none"}"#);
+    let body = [right.head(), b"Content-Length: 100000\r\n\r\n".to_vec()].concat();
+    let head = b"POST /hooks/registry/generic HTTP/1.1\r\nHost: localhost\r\nX-Slow: ";
+    let ((answer, body_took), (cut, head_took)) =
+        tokio::join!(world.drip(&body, b' '), world.drip(head, b'x'));
+    assert_eq!(status(&answer), 408, "{answer}");
+    assert!(
+        body_took < Duration::from_secs(30) && head_took < Duration::from_secs(90),
+        "{body_took:?} {head_took:?}"
+    );
+    assert!(cut.is_empty() || status(&cut) == 408, "{cut}");
+    assert_eq!(status(&world.post(&right).await), 202, "others are heard");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_is_seen_and_wakes_nothing() {
     let world = World::start(Specs::Directory).await;

@@ -299,6 +299,25 @@ impl World {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// Sends the beginning of a request, and then a byte five times a second as long as anybody listens; what comes
+    /// back, and after how long.
+    pub async fn drip(&self, begin: &[u8], drop: u8) -> (String, Duration) {
+        let begun = Instant::now();
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let (mut read, mut write) = stream.into_split();
+        write.write_all(begin).await.unwrap();
+        let dripping = tokio::spawn(async move {
+            while write.write_all(&[drop]).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(SOON, read.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "it is listened to without end:\n{}", self.log());
+        dripping.abort();
+        (String::from_utf8_lossy(&answer).into_owned(), begun.elapsed())
+    }
+
     pub async fn get(&self, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         self.exchange(request.as_bytes()).await

@@ -42,6 +42,12 @@ const LIST: &str = "/v2/acme/web/tags/list";
 
 /// Lists that are no lists, or too much of one.
 const LISTS: &[Deed] = &[
+    // These take longest, and so come first.
+    deed("a byte a second", Then::Kept, |r, _| on_list(r, dripping)),
+    deed("a manifest of a byte a second", Then::Kept, |r, _| match r.method() {
+        &Method::HEAD => None,
+        _ => on_manifest(r, dripping),
+    }),
     deed("a million tags", Then::Kept, |r, _| list(r, &many(1_000_000))),
     deed("one tag of 10 MB", Then::Sound, |r, _| {
         list(r, &format!(r#"{{"tags":["{}","1.0.0"]}}"#, "9".repeat(10 << 20)))
@@ -287,6 +293,16 @@ fn index(count: u64) -> String {
     let all: Vec<String> = (0..count).map(entry).collect();
     let kind = "application/vnd.oci.image.index.v1+json";
     format!(r#"{{"schemaVersion":2,"mediaType":"{kind}","manifests":[{}]}}"#, all.join(","))
+}
+
+/// A byte a second, without end: each read ends in time, and the whole never.
+fn dripping() -> Response {
+    let drops = futures::stream::unfold(true, |first| async move {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let drop = Bytes::from_static(if first { b"{" } else { b" " });
+        Some((Ok::<_, std::io::Error>(Frame::data(drop)), false))
+    });
+    Response::new(StreamBody::new(drops).boxed_unsync())
 }
 
 /// Says that more will come than does.

@@ -36,19 +36,6 @@ const EXCEPTIONS: &[Exception] = &[
                  Swarm then looks as if it had never been, and so the log tells it",
     },
     Exception {
-        scenarios: &["invalid_then_mended"],
-        faults: &[":crash-", "random:"],
-        problems: &[
-            "I1: stage \"push\"",
-            "I2: ",
-            "I8: an intent is open",
-            "I8: the change ",
-            "I8: acme_web was changed",
-        ],
-        reason: "a restart forgets the last good spec of a customer whose spec has errors now: \
-                 it is left alone until its spec is mended, an open intent with it",
-    },
-    Exception {
         scenarios: &["scaled"],
         faults: &[":crash-", ":hang", "random:", "hooks:"],
         problems: &[

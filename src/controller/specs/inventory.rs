@@ -69,6 +69,7 @@ impl Specs {
         let missing: Vec<String> = missing.cloned().collect();
         for name in missing {
             changes.replaced.extend(self.customers.remove(&name));
+            self.last_good.forget(&name);
             let Some(told) = self.told.get(&name).cloned() else { continue };
             if parse::is_shared(&name) {
                 self.told.forget(&name);

@@ -20,6 +20,8 @@ pub struct Read {
     pub invalid: BTreeMap<String, String>,
     /// What could not be read; customers beneath are unknown, not removed.
     pub problems: Vec<Problem>,
+    /// The files of the templates beneath each of `customers` that has any.
+    pub templates: BTreeMap<String, Vec<String>>,
     /// The fleet's rules; `None`: nobody knows them.
     pub fleet: Option<Arc<Fleet>>,
     /// The commit they are of.
@@ -93,11 +95,18 @@ pub(super) fn load(
         invalid.extend(names.map(|name| (name, message.clone())));
     }
     let fleet = loaded.fleet.filter(|_| rules_unread(&problems).is_none()).map(Arc::new);
-    Read { customers: loaded.customers, invalid, problems, fleet, revision: None }
+    Read {
+        customers: loaded.customers,
+        invalid,
+        problems,
+        templates: loaded.templates,
+        fleet,
+        revision: None,
+    }
 }
 
 /// Customers that are read at a time where all are: read at once, a large fleet would stand here twice.
-const PART_MAX: usize = 500;
+pub(super) const PART_MAX: usize = 500;
 
 /// All customers in parts; one of none where there are none, for the rules are read all the same.
 pub(super) fn parts<'a>(customers: &BTreeSet<&'a str>) -> Vec<Option<BTreeSet<&'a str>>> {
@@ -178,7 +187,7 @@ pub(super) fn name_of(problem: &Problem) -> String {
     stem.unwrap_or_else(|| problem.file.clone())
 }
 
-fn first_of(diagnostics: &[Diagnostic]) -> String {
+pub(super) fn first_of(diagnostics: &[Diagnostic]) -> String {
     let errors: Vec<&Diagnostic> =
         diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
     let first = errors.first().map(|found| found.one_line()).unwrap_or_default();

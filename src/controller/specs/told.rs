@@ -85,6 +85,10 @@ impl Ledger {
         self.told.get(customer)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.told.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Told)> {
         self.told.iter()
     }
@@ -163,6 +167,7 @@ impl Specs {
         for (name, customer) in read.customers {
             let told = Told { hash: Some(hash(&customer)), keep: !customer.prune, ..Told::default() };
             let before = self.told.set(&name, told.clone());
+            self.keep_good(&customer, told.hash.as_deref().unwrap_or_default(), read.templates.get(&name));
             changes.events.extend(news(before.as_ref(), &told, &customer, trigger));
             if self.customers.get(&name).is_none_or(|held| **held != customer) {
                 changes.replaced.extend(self.customers.insert(name.clone(), Arc::new(customer)));

@@ -140,6 +140,7 @@ async fn reconcile_wakes_and_waits_for_what_comes_of_it() {
         server.api.board.pass("acme", tokio::time::Instant::now(), Ok(stands(SyncState::InSync)));
         let asked = tokio::spawn(post(address, "/api/v1/reconcile/acme?wait=60s", ""));
         assert_eq!(server.woken.recv().await, Some(Wake::Manual(Some("acme".into()))));
+        server.api.board.specs_were_read(Ok(()));
         server.api.board.pass("acme", tokio::time::Instant::now(), Ok(stands(SyncState::Progressing)));
         assert!(!asked.is_finished());
         server.api.board.pass("acme", tokio::time::Instant::now(), Ok(stands(state)));

@@ -83,8 +83,9 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Starts with the last good commit of an earlier run and fetches at once.
-    pub fn start(repository: Repository, interval: Duration) -> Feed {
+    /// Starts with the last good commit of an earlier run and fetches at once; `interval` gives the time until the
+    /// next fetch, after each.
+    pub fn start(repository: Repository, interval: impl Fn() -> Duration + Send + 'static) -> Feed {
         let (poke, poked) = sync_channel(1);
         let (send, state) = watch::channel(State::default());
         let poke = Poke(poke);
@@ -94,7 +95,7 @@ impl Fetcher {
             Ok(tree) => state.tree = tree.map(Arc::new),
             Err(error) => tracing::warn!(%error, "cannot read the last good commit"),
         });
-        let thread = std::thread::spawn(move || work(&worker, interval, &poked, &send));
+        let thread = std::thread::spawn(move || work(&worker, &interval, &poked, &send));
         let fetcher = Self { repository, poke: Some(poke.clone()), thread: Some(thread) };
         Feed { state, poke, _fetcher: Arc::new(fetcher) }
     }
@@ -112,7 +113,12 @@ impl Drop for Fetcher {
     }
 }
 
-fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send: &watch::Sender<State>) {
+fn work(
+    repository: &Repository,
+    interval: &dyn Fn() -> Duration,
+    poked: &Receiver<()>,
+    send: &watch::Sender<State>,
+) {
     let cancelled = || repository.cancelled.load(Ordering::Relaxed);
     let mut is_asked_for = false;
     while !cancelled() {
@@ -131,7 +137,7 @@ fn work(repository: &Repository, interval: Duration, poked: &Receiver<()>, send:
                 Ok(())
             });
         }
-        is_asked_for = match poked.recv_timeout(interval) {
+        is_asked_for = match poked.recv_timeout(interval()) {
             Ok(()) => true,
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => return,
@@ -190,6 +196,21 @@ mod tests {
         let later = begun + Duration::from_secs(1);
         assert!(note(&mut state, later, true, down()), "somebody asked for it");
         assert_eq!(state.begun, Some(later));
+    }
+
+    #[test]
+    fn each_fetch_has_a_time_of_its_own_until_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::at(&super::super::tests::config(), dir.path().to_owned());
+        let (send, asked) = std::sync::mpsc::channel();
+        let feed = Fetcher::start(repository, move || {
+            send.send(()).unwrap();
+            Duration::from_millis(1)
+        });
+        for _ in 0..3 {
+            asked.recv_timeout(Duration::from_secs(60)).expect("it is asked after each fetch");
+        }
+        drop(feed);
     }
 
     #[test]

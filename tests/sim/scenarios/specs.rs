@@ -27,6 +27,37 @@ pub fn all() -> Vec<Scenario> {
             .then("spoil", |w| w.spec("acme.toml", "[services.web]\nimagine = \"x\"\n"))
             .then("push", |w| w.push("shop/web", "1.1.0"))
             .then("mend", |w| w.spec("acme.toml", &with_environment("A = \"1\""))),
+        scenario(
+            "invalid_and_drifted",
+            "a spec has errors, and what its secret holds is gone: drift and versions are seen to all the same",
+            |w| {
+                w.push("shop/web", "1.0.0");
+                w.spec("token.txt", "canary-one");
+                w.spec("templates/saas.toml", &format!("{WEB}{USES_TOKEN}").replace("token.txt", "../token.txt"));
+                w.spec("acme.toml", "template = \"saas\"\n");
+            },
+        )
+        .then("spoil", |w| {
+            w.spec("acme.toml", "template = \"saas\"\n[services.web]\nimagine = \"x\"\n");
+            w.remove_spec("token.txt");
+        })
+        .then("drift", |w| w.by_hand("acme_web", |spec| spec["Mode"]["Replicated"]["Replicas"] = 5.into()))
+        .then("push", |w| w.push("shop/web", "1.1.0"))
+        .then("mend", |w| {
+            w.spec("token.txt", "canary-one");
+            w.spec("acme.toml", "template = \"saas\"\n");
+        }),
+        scenario("rules_spoilt", "the fleet's rules have errors: all go on by what was good", |w| {
+            w.push("shop/web", "1.0.0");
+            w.spec("fleet.toml", "[limits]\nreplicas = 4\n");
+            for customer in ["acme", "globex"] {
+                w.spec(&format!("{customer}.toml"), WEB);
+            }
+        })
+        .then("spoil", |w| w.spec("fleet.toml", "[limit]\nreplicas = 4\n"))
+        .then("drift", |w| w.by_hand("acme_web", |spec| spec["Mode"]["Replicated"]["Replicas"] = 3.into()))
+        .then("push", |w| w.push("shop/web", "1.1.0"))
+        .then("mend", |w| w.spec("fleet.toml", "[limits]\nreplicas = 5\n")),
         scenario("secret_rotates", "a secret is made, and its content changes", |w| {
             w.push("shop/web", "1.0.0");
             w.spec("token.txt", "canary-one");
