@@ -372,7 +372,7 @@ impl Specs {
     fn to_look_at(&self, moved: &BTreeSet<String>) -> BTreeSet<String> {
         let moved: BTreeSet<&str> = moved.iter().map(String::as_str).collect();
         let is_moved = |customer: &Customer| !moved.is_empty() && fleet::names_of_any(customer, &moved);
-        let naming = self.customers.values().filter(|customer| customer.names_contents || is_moved(customer));
+        let naming = self.customers.values().filter(|customer| customer.names_files() || is_moved(customer));
         naming.map(|customer| customer.name.clone()).chain(self.invalid().map(str::to_owned)).collect()
     }
 

@@ -1,9 +1,12 @@
 //! The rules of `fleet.toml`: what the fleet allows its customers, and what it has for them.
 
+mod contents;
 mod mounts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+pub use contents::{ContentRules, NAME, UPPER_NAME, is_reserved};
 
 use super::{Customer, PortMode, Service, VersionPolicy};
 use crate::image::Repository;
@@ -21,6 +24,7 @@ pub struct Fleet {
     pub version_defaults: VersionPolicy,
     /// By customer: names of other customers' objects that it may name, each as [`is_match`] has it.
     pub grants: BTreeMap<String, Vec<String>>,
+    pub contents: ContentRules,
     pub prune: Prune,
 }
 
@@ -112,6 +116,7 @@ pub fn check(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>) -> 
     }
     check_networks(fleet, customer, &mut found);
     check_names(fleet, customer, customers, &mut found);
+    contents::check(fleet, customer, customers, &mut found);
     found.0
 }
 
@@ -257,6 +262,7 @@ pub fn names_of_any(customer: &Customer, owners: &BTreeSet<&str>) -> bool {
         .chain(configs)
         .chain(aliases)
         .any(|name| owner(name, owners).is_some())
+        || contents::names_of_any(customer, owners)
 }
 
 /// Nobody names what another customer's stack is made of.

@@ -193,7 +193,7 @@ fn load_customer(
         report: Report::default(),
         vars: Vars::new(Some(name)),
         contents,
-        names_contents: false,
+        named: Vec::new(),
         customer: Some(name),
         partial: document.broken || !chain.whole || chain.is_broken(),
         version_defaults: rules.fleet.map(|fleet| fleet.version_defaults.clone()).unwrap_or_default(),

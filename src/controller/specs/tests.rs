@@ -360,6 +360,18 @@ fn a_new_customer_concerns_who_names_what_is_its_own_in_other_words() {
     assert_eq!(place.read(Trigger::Spec), three(&told, &["globex"], &[]));
 }
 
+/// Variables have no file that could change.
+#[test]
+fn a_new_customer_concerns_who_takes_content_from_variables_of_its_name() {
+    let acme = format!("{GOOD}[secrets.a]\nenvironment = \"GLOBEX_EU_TOKEN\"\n");
+    let mut place = Place::new(&[("acme.toml", &acme), ("other.toml", GOOD)]);
+    assert_eq!(place.specs.customers().count(), 2);
+    place.write("globex-eu.toml", GOOD);
+    assert_eq!(place.parsed(), ["acme.toml", "globex-eu.toml"]);
+    let told = ["SpecInvalid acme", "SpecAdded globex-eu"];
+    assert_eq!(place.read(Trigger::Spec), three(&told, &["globex-eu"], &[]));
+}
+
 /// A file that customers share is no customer's, whatever it is called.
 #[test]
 fn a_shared_file_that_cannot_be_read_is_told_once_and_removes_nobody() {

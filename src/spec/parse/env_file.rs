@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::reader::{Context, Item};
+use super::report::join_index;
 use super::secrets::read_file;
 use super::volumes::one_or_more;
 
@@ -10,10 +11,15 @@ use super::volumes::one_or_more;
 const BYTES_MAX: usize = 1 << 20;
 
 /// The variables of all the files, later ones over earlier ones.
-pub(super) fn read_env_files(cx: &mut Context<'_>, item: &Item<'_>) -> BTreeMap<String, Option<String>> {
+pub(super) fn read_env_files(
+    cx: &mut Context<'_>,
+    item: &Item<'_>,
+    service: &str,
+) -> BTreeMap<String, Option<String>> {
     let mut out = BTreeMap::new();
-    for item in one_or_more(cx, item) {
-        let Some(bytes) = read_file(cx, &item, BYTES_MAX) else { continue };
+    for (index, item) in one_or_more(cx, item).into_iter().enumerate() {
+        let key = ["services", service, "env_file", &join_index("", index)];
+        let Some(bytes) = read_file(cx, &item, &key, BYTES_MAX) else { continue };
         let Ok(text) = std::str::from_utf8(bytes.reveal()) else {
             item.error(cx, "the file is not UTF-8", "save it with that encoding");
             continue;

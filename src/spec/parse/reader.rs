@@ -8,9 +8,8 @@ use std::collections::BTreeSet;
 use super::report::{Report, Sources, Span, join_index, join_key};
 use super::tree::{Entry, Node, Table, Value};
 use super::vars::{Place, Scalar, Vars, scalar};
-use crate::spec::Contents;
-use crate::spec::VersionPolicy;
 use crate::spec::keys::{Key, Keys, belongs_under};
+use crate::spec::{Contents, NamedContent, VersionPolicy};
 use crate::text::nearest;
 
 /// What readers share while one customer or template is read.
@@ -20,8 +19,8 @@ pub(super) struct Context<'a> {
     pub(super) vars: Vars,
     /// Where content comes from that the spec names.
     pub(super) contents: &'a dyn Contents,
-    /// Whether any was asked for.
-    pub(super) names_contents: bool,
+    /// What was asked for.
+    pub(super) named: Vec<NamedContent>,
     /// `None` while a template is read by itself.
     pub(super) customer: Option<&'a str>,
     /// Only a part of the spec is readable (a template by itself, a file with syntax

@@ -7,8 +7,11 @@ use super::report::Span;
 use super::service::read_labels;
 use super::tree::Value;
 use super::volumes::read_options;
+use crate::spec::fleet::is_reserved;
 use crate::spec::keys::{CONFIG, FILE, SECRET};
-use crate::spec::{Blob, BlobRef, Content, SUFFIX_DIGITS, SecretBytes};
+use crate::spec::{
+    Blob, BlobRef, Content, ContentSource, FoundFile, NamedContent, SUFFIX_DIGITS, SecretBytes,
+};
 use crate::state::ObjectKind;
 use crate::text::{nearest, printable};
 
@@ -132,23 +135,30 @@ fn read_own(
     }
     blob.driver = driver.and_then(|item| item.string(cx)).map(|name| (name, options));
     let bytes_max = if is_secret { SECRET_BYTES } else { CONFIG_BYTES };
-    blob.content = read_content(cx, [file, environment, content], bytes_max);
+    let of = if is_secret { "secrets" } else { "configs" };
+    blob.content = read_content(cx, [file, environment, content], &[of, &blob.key], bytes_max);
 }
 
 fn read_content(
     cx: &mut Context<'_>,
     [file, environment, content]: [Option<Item<'_>>; 3],
+    at: &[&str],
     bytes_max: usize,
 ) -> Option<SecretBytes> {
     let found = |cx: &mut Context<'_>, item: &Item<'_>, found| taken(cx, item, found, bytes_max);
     if let Some(item) = file {
-        let bytes = read_file(cx, &item, bytes_max)?;
+        let bytes = read_file(cx, &item, &[at, &["file"]].concat(), bytes_max)?;
         return found(cx, &item, Content::Found(bytes));
     }
     if let Some(item) = environment {
         let name = item.string(cx)?;
         if name.is_empty() || name.contains(['=', '\0']) {
             item.error(cx, "not a variable name", "at least one character, no `=` and no NUL");
+            return None;
+        }
+        name_content(cx, &[at, &["environment"]].concat(), ContentSource::Variable(name.clone()));
+        // The rules say so; whether it is there is nobody's business.
+        if is_reserved(&name) {
             return None;
         }
         return match cx.contents.variable(&name) {
@@ -184,8 +194,19 @@ fn taken(cx: &mut Context<'_>, item: &Item<'_>, content: Content, bytes_max: usi
     None
 }
 
-/// The bytes of a file that a value names, relative to the file that the value stands in.
-pub(super) fn read_file(cx: &mut Context<'_>, item: &Item<'_>, bytes_max: usize) -> Option<SecretBytes> {
+/// Notes what is taken from elsewhere, for the fleet's rules.
+fn name_content(cx: &mut Context<'_>, key: &[&str], source: ContentSource) {
+    cx.named.push(NamedContent { key: key.iter().map(|part| (*part).to_owned()).collect(), source });
+}
+
+/// The bytes of a file that a value names, relative to the file that the value stands in. `key` is where the value
+/// stands, part by part.
+pub(super) fn read_file(
+    cx: &mut Context<'_>,
+    item: &Item<'_>,
+    key: &[&str],
+    bytes_max: usize,
+) -> Option<SecretBytes> {
     let given = item.string(cx)?;
     let shown = printable(&given, 80);
     let Some(path) = beside(cx.sources.path(item.node.span.file), &given) else {
@@ -193,8 +214,9 @@ pub(super) fn read_file(cx: &mut Context<'_>, item: &Item<'_>, bytes_max: usize)
         item.error(cx, format!("`{shown}` leads out of the specs directory"), help);
         return None;
     };
-    cx.names_contents = true;
-    match cx.contents.file(&path, bytes_max) {
+    let FoundFile { content, led_to } = cx.contents.file(&path, bytes_max);
+    name_content(cx, key, ContentSource::File { path: path.clone(), led_to });
+    match content {
         Content::Found(bytes) => return Some(bytes),
         Content::Unknown => {}
         Content::Missing => {

@@ -48,7 +48,8 @@ pub(super) fn read_service(
     let after = table.take("after").and_then(|item| item.strings(cx)).unwrap_or_default();
     let drift = table.take("drift").and_then(|item| item.choice(cx, DRIFT));
     let ports = table.take("ports").and_then(|item| read_ports(cx, &item));
-    let mut environment = table.take("env_file").map(|item| read_env_files(cx, &item)).unwrap_or_default();
+    let mut environment =
+        table.take("env_file").map(|item| read_env_files(cx, &item, name)).unwrap_or_default();
     environment.extend(table.take("environment").map(|item| read_environment(cx, &item)).unwrap_or_default());
     let compose = Compose {
         environment,

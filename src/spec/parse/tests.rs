@@ -9,6 +9,7 @@ use crate::spec::*;
 mod bad;
 mod bad_compose;
 mod bypass;
+mod contents;
 mod files;
 mod fleet;
 mod robust;

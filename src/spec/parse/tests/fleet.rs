@@ -3,7 +3,7 @@
 use super::*;
 use crate::spec::fleet::{Capabilities, Fleet, ImagePattern, Prune};
 
-const WEB: &str = "[services.web]\nimage = 'registry.example.com/saas/web'\n";
+pub(super) const WEB: &str = "[services.web]\nimage = 'registry.example.com/saas/web'\n";
 
 fn told(given: &[(&str, &str)]) -> Vec<String> {
     lines(&load(&files(given)).diagnostics)
