@@ -12,6 +12,7 @@ mod bypass;
 mod contents;
 mod files;
 mod fleet;
+mod hidden;
 mod robust;
 mod secrets;
 mod templates;
