@@ -75,7 +75,7 @@ pub(super) fn load(
     let customers: BTreeSet<&str> =
         customers.iter().copied().chain(unread.iter().map(String::as_str)).collect();
     for problem in &problems {
-        invalid.insert(name_of(problem), format!("{}: {}", problem.file, problem.message));
+        invalid.insert(name_of(problem), told(problem));
     }
     let mut loaded = parse::load_some(&SpecFiles { files }, &customers, contents);
     for customer in loaded.customers.values_mut() {
@@ -165,17 +165,24 @@ fn customer_of(file: &str) -> Option<&str> {
     Some(name.strip_suffix(".toml").unwrap_or(name))
 }
 
-/// Whom it is told of: a customer, or a file that customers share, by its path, which is nobody's name.
+/// Whom it is told of: a customer, or a file that customers share or a folder, by its path, which is nobody's name.
 pub(super) fn name_of(problem: &Problem) -> String {
     if parse::is_shared(&problem.file) {
         return problem.file.clone();
     }
-    let folder = format!("{}/", problem.file);
-    if parse::is_shared(&folder) {
-        return folder;
+    let name = problem.file.rsplit('/').next().unwrap_or(&problem.file);
+    // All else that is listed and is no spec by its name is a folder, or may be one.
+    name.strip_suffix(".toml").map_or_else(|| format!("{}/", problem.file), str::to_owned)
+}
+
+/// What is wrong, with its place.
+fn told(problem: &Problem) -> String {
+    match name_of(problem) {
+        folder if folder.ends_with('/') => {
+            format!("the folder {folder} {}; the customers in it stay as they are", problem.message)
+        }
+        _ => format!("{}: {}", problem.file, problem.message),
     }
-    let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    stem.unwrap_or_else(|| problem.file.clone())
 }
 
 fn first_of(diagnostics: &[Diagnostic]) -> String {

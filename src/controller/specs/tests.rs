@@ -372,6 +372,28 @@ fn a_new_customer_concerns_who_takes_content_from_variables_of_its_name() {
     assert_eq!(place.read(Trigger::Spec), three(&told, &["globex-eu"], &[]));
 }
 
+/// A folder is no customer, whatever it is called, and its name is nobody's.
+#[test]
+fn a_folder_that_cannot_be_read_is_told_of_as_a_folder() {
+    let globex = format!("{GOOD}[networks.n]\nexternal = true\nname = \"eu_net\"\n");
+    let mut place = Place::new(&[("eu/acme.toml", GOOD), ("globex.toml", &globex)]);
+    let (eu, aside) = (place.path("eu"), place.dir.path().join("aside"));
+    fs::rename(&eu, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &eu).unwrap();
+    let dir = place.dir.path();
+    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir)).unwrap();
+    let said = read.invalid.get("eu/").cloned().unwrap_or_default();
+    assert!(said.starts_with("the folder eu/ leads out of the specs directory"), "{:?}", read.invalid);
+    assert_eq!(read.invalid.len(), 1, "{:?}", read.invalid);
+    assert_eq!(place.read(Trigger::Spec), three(&["SpecInvalid "], &[], &[]));
+    assert_eq!(place.read(Trigger::Spec), three(&[], &[], &[]));
+    assert!(place.specs.get("acme").is_some() && place.specs.inventory().gone.is_empty());
+    fs::remove_file(&eu).unwrap();
+    fs::rename(&aside, &eu).unwrap();
+    assert_eq!(place.read(Trigger::Spec), three(&["Recovered "], &[], &[]));
+    assert!(place.specs.get("acme").is_some() && place.specs.inventory().gone.is_empty());
+}
+
 /// A file that customers share is no customer's, whatever it is called.
 #[test]
 fn a_shared_file_that_cannot_be_read_is_told_once_and_removes_nobody() {
