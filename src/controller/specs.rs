@@ -11,9 +11,10 @@ mod inventory;
 mod reading;
 mod told;
 mod trouble;
+mod volumes;
 
 pub use reading::{Read, read_configured, read_dir, read_tree};
-use reading::{came_or_went, concerned, files_of, load, name_of, names_of, parts, rules_unread};
+use reading::{came_or_went, files_to_read, load, name_of, names_of, parts, rules_unread};
 use told::{Ledger, Told};
 use trouble::GitTrouble;
 
@@ -77,6 +78,8 @@ pub struct Specs {
     reader: Reader,
     /// Of all customers that have a file.
     names: BTreeSet<String>,
+    /// By customer: volumes under names that do not say whose they are.
+    volumes: BTreeMap<String, BTreeSet<String>>,
     /// Something could not be read the last time; so what is missing may have been missing before.
     had_problems: bool,
     /// The fleet's rules could not be read the last time.
@@ -120,6 +123,7 @@ impl Specs {
             untold: Vec::new(),
             reader: Reader::default(),
             names: BTreeSet::new(),
+            volumes: BTreeMap::new(),
             had_problems: false,
             rules_unread: false,
             first: true,
@@ -314,7 +318,7 @@ impl Specs {
         now: Timestamp,
     ) -> Changes {
         let moved = self.take_names(found, all);
-        let always = self.to_look_at(&moved);
+        let mut always = self.to_look_at(&moved);
         // Nothing can be missing that was there the last time.
         let complete = all || self.had_problems || !found.gone.is_empty() || !found.problems.is_empty();
         self.had_problems = !found.problems.is_empty();
@@ -324,13 +328,17 @@ impl Specs {
         let stacks = self.told.iter().map(|(name, _)| name).filter(|name| !names.contains(*name));
         let stacks: Vec<String> = stacks.cloned().collect();
         let owners = customers.iter().copied().chain(stacks.iter().map(String::as_str)).collect();
+        self.drop_volumes(&owners);
+        let parts = if all { parts(&customers) } else { vec![None] };
+        for part in &parts {
+            let files = files_to_read(&self.reader, part.as_ref(), found, &always);
+            always.extend(self.take_volumes(&files));
+        }
+        let volumes = self.named_volumes();
         let mut changes = Changes::default();
-        for part in if all { parts(&customers) } else { vec![None] } {
-            let files = match part {
-                Some(part) => files_of(&self.reader, &part),
-                None => concerned(&self.reader, found, &always),
-            };
-            let read = load(files, found.problems.clone(), &owners, contents, &self.sealing);
+        for part in &parts {
+            let files = files_to_read(&self.reader, part.as_ref(), found, &always);
+            let read = load(files, found.problems.clone(), (&owners, &volumes), contents, &self.sealing);
             // A change of the rules has everything read.
             if all {
                 self.take_rules(&read);

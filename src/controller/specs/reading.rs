@@ -11,6 +11,7 @@ use crate::source::{self, Beside, Problem, Reader, SourceError};
 use crate::spec::Customer;
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::fleet::Fleet;
+use crate::spec::fleet::NamedVolumes;
 use crate::spec::parse::{self, SpecFiles};
 
 /// The specs as they stand in the directory.
@@ -33,7 +34,13 @@ pub struct Read {
 pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
     let snapshot = source::read(dir)?;
     let contents = Beside::new(dir, sealing.standing);
-    Ok(load(snapshot.files, snapshot.problems, &BTreeSet::new(), &contents, sealing))
+    Ok(load(
+        snapshot.files,
+        snapshot.problems,
+        (&BTreeSet::new(), &NamedVolumes::default()),
+        &contents,
+        sealing,
+    ))
 }
 
 /// Reads and checks the specs that the configuration names: those of the directory, or of the
@@ -52,7 +59,7 @@ pub fn read_configured(config: &Config, sealing: &Sealing) -> Result<Read, Sourc
 pub fn read_tree(tree: &Tree, sealing: &Sealing) -> Read {
     let source::Snapshot { files, problems } = tree.snapshot.clone();
     let contents = Beside::of_commit(tree, sealing.standing);
-    let read = load(files, problems, &BTreeSet::new(), &contents, sealing);
+    let read = load(files, problems, (&BTreeSet::new(), &NamedVolumes::default()), &contents, sealing);
     Read { revision: Some(tree.revision.clone()), ..read }
 }
 
@@ -61,11 +68,11 @@ pub(super) fn rules_unread(problems: &[Problem]) -> Option<&Problem> {
     problems.iter().find(|problem| problem.covers(parse::FLEET_FILE))
 }
 
-/// `customers` are the names of those that have files, or stacks, which are not among these.
+/// `customers` are the names of those that have files, or stacks, which are not among these, and the volumes that all name.
 pub(super) fn load(
     files: BTreeMap<String, String>,
     problems: Vec<Problem>,
-    customers: &BTreeSet<&str>,
+    (customers, volumes): (&BTreeSet<&str>, &NamedVolumes),
     contents: &Beside,
     sealing: &Sealing,
 ) -> Read {
@@ -77,7 +84,7 @@ pub(super) fn load(
     for problem in &problems {
         invalid.insert(name_of(problem), told(problem));
     }
-    let mut loaded = parse::load_some(&SpecFiles { files }, &customers, contents);
+    let mut loaded = parse::load_some(&SpecFiles { files }, &customers, volumes, contents);
     for customer in loaded.customers.values_mut() {
         if let Some(key) = &sealing.key {
             customer.seal(key);
@@ -108,8 +115,21 @@ pub(super) fn parts<'a>(customers: &BTreeSet<&'a str>) -> Vec<Option<BTreeSet<&'
     }
 }
 
+/// The files of a part of all customers, else those that what changed may make mean something else.
+pub(super) fn files_to_read(
+    reader: &Reader,
+    part: Option<&BTreeSet<&str>>,
+    found: &source::Changes,
+    always: &BTreeSet<String>,
+) -> BTreeMap<String, String> {
+    match part {
+        Some(part) => files_of(reader, part),
+        None => concerned(reader, found, always),
+    }
+}
+
 /// The files of these customers, and what all share.
-pub(super) fn files_of(reader: &Reader, customers: &BTreeSet<&str>) -> BTreeMap<String, String> {
+fn files_of(reader: &Reader, customers: &BTreeSet<&str>) -> BTreeMap<String, String> {
     let is_wanted =
         |(file, _): &(&str, &str)| customer_of(file).is_none_or(|customer| customers.contains(customer));
     reader.files().filter(is_wanted).map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
@@ -157,7 +177,7 @@ pub(super) fn concerned(
 }
 
 /// The customer that a file is of; `None` for what customers share.
-fn customer_of(file: &str) -> Option<&str> {
+pub(super) fn customer_of(file: &str) -> Option<&str> {
     if parse::is_shared(file) {
         return None;
     }

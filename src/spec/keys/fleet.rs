@@ -18,7 +18,7 @@ pub static FLEET: Keys = Keys {
         key(
             "grants",
             Shape::Map { pattern: None, value: &TEXTS },
-            "By customer: what it may name although another customer's prefix is on it, e.g. acme = [\"globex_shared\"]; a `*` at the end stands for the rest",
+            "By customer: what it may name although another customer's prefix is on it, e.g. acme = [\"globex_shared\"]; a `*` at the end stands for the rest; also volumes, by their whole name, that several customers name",
         ),
         key(
             "contents",

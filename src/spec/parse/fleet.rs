@@ -11,11 +11,13 @@ use super::reader::{Context, Item, TableReader};
 use super::report::{Finding, Report, Sources, Span, join_index, join_key};
 use super::tree::{Table, Value};
 use super::vars::Vars;
+use super::volumes::is_name as is_volume_name;
 use super::{FLEET_FILE, audible};
 use crate::image::Repository;
 use crate::spec::NoContents;
 use crate::spec::fleet::{
-    Capabilities, ContentRules, Fleet, Forbid, ImagePattern, Limits, NAME, Prune, UPPER_NAME, check,
+    Capabilities, ContentRules, Fleet, Forbid, ImagePattern, Limits, NAME, NamedVolumes, Prune, UPPER_NAME,
+    check,
 };
 use crate::spec::keys::{CONTENTS, DEFAULTS, FLEET, FLEET_LIMITS, FORBID, PRUNE, VERSION_DEFAULTS};
 use crate::spec::{Customer, VersionPolicy};
@@ -157,9 +159,15 @@ fn read_grants(cx: &mut Context<'_>, item: &Item<'_>) -> BTreeMap<String, Vec<St
         for item in item.list(cx, "strings").unwrap_or_default() {
             let Some(name) = item.string(cx) else { continue };
             let owned = name.split_once('_').is_some_and(|(owner, _)| is_customer_name(owner));
-            if !owned {
-                let message = format!("`{}` names nothing of a customer", printable(&name, 60));
-                item.error(cx, message, "write e.g. \"globex_shared\", or \"globex_*\"");
+            // Of a volume that is nobody's by its name, all of it.
+            if !owned && !is_volume_name(&name) {
+                let message =
+                    format!("`{}` names nothing of a customer, and no volume", printable(&name, 60));
+                item.error(
+                    cx,
+                    message,
+                    "write e.g. \"globex_shared\", \"globex_*\", or the name of a volume",
+                );
             }
             names.push(name);
         }
@@ -236,11 +244,11 @@ pub(super) fn enforce(
     cx: &mut Context<'_>,
     fleet: &Fleet,
     customer: &Customer,
-    customers: &BTreeSet<&str>,
+    known: (&BTreeSet<&str>, &NamedVolumes),
     root: &Table,
     file: u32,
 ) {
-    for violation in check(fleet, customer, customers) {
+    for violation in check(fleet, customer, known.0, known.1) {
         let (span, key) = place(root, &violation.path);
         match span {
             Some(span) => cx.error(span, &key, &violation.message, violation.help),

@@ -36,7 +36,7 @@ pub(super) fn read_volumes(cx: &mut Context<'_>, item: &Item<'_>) -> BTreeMap<St
 
 const NAME_HELP: &str = "letters, digits, `.`, `_` and `-`, beginning with a letter or digit";
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.len() <= NAME_MAX
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
