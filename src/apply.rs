@@ -1,18 +1,22 @@
 //! Runs the steps of a plan, one engine call each. The only caller of mutations; chooses
 //! nothing. The intent is on disk before the call, the outcome after it (contract §4).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod refused;
+mod told;
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use serde_json::Value;
-use tokio::time::Instant;
 
-use crate::events::{About, Event, EventImage, Kind, NewEvent, Phase, Reason, Recorder};
+pub use refused::RefusedWrites;
+use told::{change, outcome, warnings};
+pub use told::{close, event_image, rollout_started};
+
+use crate::events::{About, Event, Kind, NewEvent, Phase, Recorder};
 use crate::image::ImageRef;
 use crate::memory::{self, Image, Memory, Purpose, Rollout, ServiceMemory};
-use crate::plan::{self, Cause, ImageView, ObjectKind, Step, Write, labels};
+use crate::plan::{Cause, ImageView, ObjectKind, Step, Write, labels};
 use crate::registry::Registry;
 use crate::spec::SecretBytes;
 use crate::swarm::{ErrorClass, Swarm, SwarmError};
@@ -37,39 +41,6 @@ pub struct Applier {
     pub memory: Arc<dyn Memory>,
     pub recorder: Recorder,
     pub refused: RefusedWrites,
-}
-
-/// Writes that the engine refused and would refuse again: not repeated for a while, and not
-/// told again.
-#[derive(Clone, Default)]
-pub struct RefusedWrites {
-    by_object: Arc<Mutex<HashMap<(ObjectKind, String), RefusedWrite>>>,
-}
-
-struct RefusedWrite {
-    target: String,
-    message: String,
-    since: Instant,
-}
-
-/// What the engine refuses may depend on other things than the spec (a port that is taken).
-const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(3600);
-
-impl RefusedWrites {
-    fn find(&self, step: &Step) -> Option<String> {
-        let by_object = self.by_object.lock().ok()?;
-        let of = (step.kind, step.name.clone());
-        let refused = by_object.get(&of).filter(|refused| refused.target == step.target)?;
-        (refused.since.elapsed() < REFUSED_AGAIN_AFTER).then(|| refused.message.clone())
-    }
-
-    fn note(&self, step: &Step, message: &str) {
-        let refused =
-            RefusedWrite { target: step.target.clone(), message: message.to_owned(), since: Instant::now() };
-        if let Ok(mut by_object) = self.by_object.lock() {
-            by_object.insert((step.kind, step.name.clone()), refused);
-        }
-    }
 }
 
 impl Applier {
@@ -316,86 +287,6 @@ fn previous(spec: &Value, from: &ImageView) -> Option<Image> {
     })
 }
 
-/// Events that stand before the change itself: drift that was found, a tag that moved.
-fn warnings(about: &About, step: &Step) -> Vec<NewEvent> {
-    let service = step.service.as_deref();
-    let mut events: Vec<NewEvent> = Vec::new();
-    if !step.drift.is_empty() {
-        let message = format!("changed by somebody else: {}", plan::told(&step.drift));
-        events.push(about.event(Kind::Warning, Reason::DriftDetected, service, message));
-    }
-    if step.cause == Cause::StaleTasks {
-        events.push(about.event(Kind::Warning, Reason::DriftDetected, service, step.message.clone()));
-    }
-    if step.cause == Cause::TagMoved {
-        let tag = step.to.as_ref().and_then(|to| to.tag.clone()).unwrap_or_default();
-        let digest =
-            |view: &Option<ImageView>| view.as_ref().and_then(|view| view.digest.clone()).unwrap_or_default();
-        let message = format!("tag {tag} moved from {} to {}", digest(&step.from), digest(&step.to));
-        let moved = about.event(Kind::Warning, Reason::TagMoved, service, message);
-        events.push(NewEvent { from: view(&step.from), to: view(&step.to), ..moved });
-    }
-    events.extend(
-        step.warnings
-            .iter()
-            .map(|warning| about.event(Kind::Warning, reason(step), service, warning.clone())),
-    );
-    events
-}
-
-fn reason(step: &Step) -> Reason {
-    match (step.kind, step.cause) {
-        (ObjectKind::Service, _) if matches!(step.write, Write::Remove { .. }) => Reason::ServiceRemoved,
-        (ObjectKind::Network | ObjectKind::Secret | ObjectKind::Config, _) => Reason::ServiceUpdated,
-        (_, Cause::Missing) => Reason::ServiceCreated,
-        (_, Cause::TagMoved | Cause::StaleTasks) => Reason::ImageRepulled,
-        (_, Cause::Drift) => Reason::DriftCorrected,
-        (_, Cause::Version | Cause::RollBack) => Reason::ImageUpdated,
-        (_, Cause::Adoption) if step.from != step.to => Reason::ImageUpdated,
-        (
-            _,
-            Cause::Adoption
-            | Cause::Spec
-            | Cause::Paused
-            | Cause::Retry
-            | Cause::Unnamed
-            | Cause::Credentials,
-        ) => Reason::ServiceUpdated,
-    }
-}
-
-fn change(about: &About, step: &Step, phase: Phase) -> NewEvent {
-    let event = about.event(Kind::Normal, reason(step), step.service.as_deref(), step.message.clone());
-    NewEvent { from: view(&step.from), to: view(&step.to), phase: Some(phase), ..event }
-}
-
-fn outcome(about: &About, step: &Step, intent: &Event, phase: Phase) -> NewEvent {
-    NewEvent { id: Some(intent.id.clone()), ..change(about, step, phase) }
-}
-
-/// A change that was applied replaces tasks.
-pub fn rollout_started(about: &About, intent: &Event, rollout: &Rollout) -> NewEvent {
-    let key = intent.service.as_deref();
-    let to = rollout.to.version.as_deref().or(rollout.to.tag.as_deref()).unwrap_or_default();
-    let message = format!("{} rolling to {to}", key.unwrap_or_default());
-    let event = about.event(Kind::Normal, Reason::RolloutStarted, key, message);
-    NewEvent { id: Some(intent.id.clone()), from: intent.from.clone(), to: intent.to.clone(), ..event }
-}
-
-/// Closes an intent that was found open.
-pub fn close(about: &About, intent: &Event, phase: Phase, note: &str) -> NewEvent {
-    let message =
-        if note.is_empty() { intent.message.clone() } else { format!("{}: {note}", intent.message) };
-    let event = about.event(intent.kind, intent.reason, intent.service.as_deref(), message);
-    NewEvent {
-        id: Some(intent.id.clone()),
-        from: intent.from.clone(),
-        to: intent.to.clone(),
-        phase: Some(phase),
-        ..event
-    }
-}
-
 fn step_image(step: &Step) -> Option<String> {
     match &step.write {
         Write::CreateService { spec } | Write::UpdateService { spec, .. } => {
@@ -407,15 +298,6 @@ fn step_image(step: &Step) -> Option<String> {
 
 fn image(spec: &Value) -> Option<ImageRef> {
     spec.pointer("/TaskTemplate/ContainerSpec/Image")?.as_str()?.parse().ok()
-}
-
-fn view(image: &Option<ImageView>) -> Option<EventImage> {
-    image.as_ref().map(event_image)
-}
-
-/// An image as events show it.
-pub fn event_image(image: &ImageView) -> EventImage {
-    EventImage { tag: image.tag.clone(), version: image.version.clone(), digest: image.digest.clone() }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, ready};
 use futures::stream::{BoxStream, StreamExt, empty};

@@ -45,7 +45,7 @@ does is told; --server names a controller that is elsewhere.
 
 Exit status:
   0  all converged, or there was nothing to do
-  1  something did not converge, or is not ours to change
+  1  something did not converge, is not ours to change, or was not removed for want of --allow-prune (PruneHeld)
   2  an invalid spec, or the engine or a registry is out of reach";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
@@ -126,13 +126,13 @@ async fn tell_specs(ctx: &Context, writer: &Writer, chosen: &session::Chosen) ->
     Ok(specs)
 }
 
-/// What no spec names goes in every customer that has a file; whole stacks only if a person says so.
+/// What no spec names goes in every customer that has a file; whole stacks only if a person says so, and are told
+/// of if not.
 fn requests(chosen: &session::Chosen, allow_prune: bool) -> Vec<Request> {
     let mut inventory = (*chosen.inventory).clone();
-    inventory.allowed = allow_prune;
+    (inventory.allowed, inventory.stacks_wait) = (allow_prune, true);
     let inventory = Arc::new(inventory);
-    let gone = chosen.gone.iter().filter(|_| allow_prune);
-    let wanted = chosen.customers.iter().chain(gone);
+    let wanted = chosen.customers.iter().chain(&chosen.gone);
     let request = |customer| Request {
         inventory: Arc::clone(&inventory),
         revision: chosen.revision.clone(),

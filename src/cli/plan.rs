@@ -20,7 +20,7 @@ Examples:
 
 Exit status:
   0  no changes pending
-  1  changes pending
+  1  changes pending, also removals that wait for a person (PruneHeld)
   2  an invalid spec, or something could not be found out";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {

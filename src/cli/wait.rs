@@ -24,7 +24,7 @@ Examples:
 
 Exit status:
   0  all in sync and healthy
-  1  timed out
+  1  timed out, also while a removal waits for a person (PruneHeld)
   2  an invalid spec, or it could not be found out";
 
 /// How often it looks.
@@ -90,7 +90,8 @@ fn ending(report: &StatusReport, over: bool) -> Option<u8> {
     let unknown = report.exit_status() == FAILED;
     // An invalid spec does not mend itself while we look on; a person will.
     let hopeless = unknown && report.customers.iter().any(|customer| !customer.conditions.is_empty());
-    let ready = services(report).all(|(_, service)| is_ready(service));
+    // What no spec names and yet runs is not in sync either.
+    let ready = services(report).all(|(_, service)| is_ready(service)) && !report.holds_removals();
     match (hopeless, ready, over) {
         (true, _, _) => Some(FAILED),
         (false, true, _) => Some(super::CLEAN),
@@ -118,7 +119,7 @@ fn is_ready(service: &ServiceStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{StatusCustomer, TaskCount};
+    use crate::report::{Condition, ConditionKind, ConditionStatus, StatusCustomer, TaskCount};
 
     fn report(states: &[(SyncState, usize)]) -> StatusReport {
         let service = |(state, running): &(SyncState, usize)| ServiceStatus {
@@ -147,6 +148,26 @@ mod tests {
             (&[(Progressing, 1), (Unknown, 2)], true, Some(2)),
         ] {
             assert_eq!(ending(&report(states), over), expected, "{states:?} {over}");
+        }
+    }
+
+    #[test]
+    fn a_removal_that_is_held_is_waited_for() {
+        let condition = |reason: &str| Condition {
+            kind: ConditionKind::Stalled,
+            status: ConditionStatus::True,
+            reason: reason.into(),
+            message: String::new(),
+        };
+        for (reason, over, expected) in [
+            ("PruneHeld", false, None),
+            ("PruneHeld", true, Some(1)),
+            ("PruneDisabled", false, Some(0)),
+            ("SpecRemoved", false, Some(0)),
+        ] {
+            let mut report = report(&[(SyncState::InSync, 2)]);
+            report.customers[0].conditions.push(condition(reason));
+            assert_eq!(ending(&report, over), expected, "{reason} {over}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What `skep run` shows of what its controller does: metrics, readiness, the board.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ impl Observer for Watcher {
         self.board.specs_were_fetched(fetch);
     }
 
-    fn specs_gone(&self, gone: &BTreeSet<String>) {
+    fn specs_gone(&self, gone: &BTreeMap<String, Timestamp>) {
         self.board.set_gone(gone);
     }
 

@@ -64,7 +64,11 @@ impl Controller {
         }
         match customer {
             None => self.want_all(Trigger::Manual),
-            Some(name) if self.specs.get(&name).is_none() => {}
+            Some(name) if self.specs.get(&name).is_none() => {
+                if let Some(due) = self.gone().get(&name) {
+                    self.want_when_due(&name, *due);
+                }
+            }
             Some(name) => {
                 self.quarantined.remove(&name);
                 self.want(&name, Trigger::Manual, Instant::now());

@@ -76,8 +76,8 @@ pub trait Observer: Send + Sync {
     fn specs_fetched(&self, _fetch: &Fetch) {}
     /// The customers whose spec has errors now, with the first of them.
     fn specs_invalid(&self, _invalid: &BTreeMap<String, String>) {}
-    /// The customers whose file is gone and whose stack may be removed. Told before `specs_read`.
-    fn specs_gone(&self, _gone: &BTreeSet<String>) {}
+    /// The customers whose file is gone and whose stack may be removed, and when. Told before `specs_read`.
+    fn specs_gone(&self, _gone: &BTreeMap<String, jiff::Timestamp>) {}
     /// What a pass did, also over a customer whose file is gone.
     fn did(&self, _customer: &str, _begun: Instant, _result: Result<&Report, &SwarmError>) {}
     fn forget(&self, customer: &str);
@@ -280,14 +280,17 @@ impl Controller {
 
     /// Customers whose stack is to be removed are looked at when it is time.
     fn want_gone(&mut self) {
-        let (now, inventory) = (self.reconciler.recorder.now(), Arc::clone(self.specs.inventory()));
-        for key in inventory.gone.keys() {
-            let Some(due) = inventory.due(key) else { continue };
-            let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
-            // Looked at too early, it would only be read again.
-            if let Some(at) = Instant::now().checked_add(wait + Duration::from_millis(1)) {
-                self.want(key, Trigger::Spec, at);
-            }
+        for (key, due) in self.gone() {
+            self.want_when_due(&key, due);
+        }
+    }
+
+    fn want_when_due(&mut self, key: &str, due: jiff::Timestamp) {
+        let now = self.reconciler.recorder.now();
+        let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+        // Looked at too early, it would only be read again.
+        if let Some(at) = Instant::now().checked_add(wait + Duration::from_millis(1)) {
+            self.want(key, Trigger::Spec, at);
         }
     }
 

@@ -20,7 +20,10 @@ pub async fn apply_once(
 ) -> BTreeMap<String, Applied> {
     use futures::StreamExt;
     let alone = requests.len() <= ALONE_MAX;
-    let requests = requests.into_iter().map(|request| Request { alone, ..request });
+    // Of a stack that goes, all is wanted, named by a spec or not.
+    let is_gone = |request: &Request| request.inventory.gone.contains_key(&request.customer.name);
+    let requests =
+        requests.into_iter().map(|request| Request { alone: alone && !is_gone(&request), ..request });
     let runs = requests.map(|request| async {
         let name = request.customer.name.clone();
         (name, apply_customer(reconciler, request, &options).await)

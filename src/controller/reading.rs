@@ -1,6 +1,6 @@
 //! What the controller makes of a reading of the specs: whom to look at, whom to forget, which repositories to ask.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -107,10 +107,11 @@ impl Controller {
         SpecsRead { services, all, customers: self.specs.customers().len() }
     }
 
-    /// The customers whose file is gone and whose stack may be removed.
-    pub(super) fn gone(&self) -> BTreeSet<String> {
+    /// The customers whose file is gone and whose stack may be removed, and when.
+    pub(super) fn gone(&self) -> BTreeMap<String, jiff::Timestamp> {
         let inventory = self.specs.inventory();
-        inventory.gone.keys().filter(|key| inventory.due(key).is_some()).cloned().collect()
+        let all = inventory.gone.keys().filter(|_| inventory.complete);
+        all.filter_map(|key| Some((key.clone(), inventory.due(key)?))).collect()
     }
 
     fn count_repositories(&mut self, changes: &Changes) {

@@ -13,10 +13,11 @@ mod reading;
 mod restore;
 mod told;
 mod trouble;
+mod volumes;
 
 use last_good::LastGood;
 pub use reading::{Read, read_configured, read_dir, read_tree};
-use reading::{came_or_went, concerned, files_of, load, name_of, names_of, parts, rules_unread};
+use reading::{came_or_went, files_to_read, load, name_of, names_of, parts, rules_unread};
 use told::{Ledger, Told};
 use trouble::GitTrouble;
 
@@ -82,6 +83,8 @@ pub struct Specs {
     reader: Reader,
     /// Of all customers that have a file.
     names: BTreeSet<String>,
+    /// By customer: volumes under names that do not say whose they are.
+    volumes: BTreeMap<String, BTreeSet<String>>,
     /// Something could not be read the last time; so what is missing may have been missing before.
     had_problems: bool,
     /// The fleet's rules could not be read the last time.
@@ -128,6 +131,7 @@ impl Specs {
             untold: Vec::new(),
             reader: Reader::default(),
             names: BTreeSet::new(),
+            volumes: BTreeMap::new(),
             had_problems: false,
             rules_unread: false,
             first: true,
@@ -327,7 +331,7 @@ impl Specs {
         now: Timestamp,
     ) -> Changes {
         let moved = self.take_names(found, all);
-        let always = self.to_look_at(&moved);
+        let mut always = self.to_look_at(&moved);
         // Nothing can be missing that was there the last time.
         let complete = all || self.had_problems || !found.gone.is_empty() || !found.problems.is_empty();
         self.had_problems = !found.problems.is_empty();
@@ -337,13 +341,17 @@ impl Specs {
         let stacks = self.told.iter().map(|(name, _)| name).filter(|name| !names.contains(*name));
         let stacks: Vec<String> = stacks.cloned().collect();
         let owners = customers.iter().copied().chain(stacks.iter().map(String::as_str)).collect();
+        self.drop_volumes(&owners);
+        let parts = if all { parts(&customers) } else { vec![None] };
+        for part in &parts {
+            let files = files_to_read(&self.reader, part.as_ref(), found, &always);
+            always.extend(self.take_volumes(&files));
+        }
+        let volumes = self.named_volumes();
         let mut changes = Changes::default();
-        for part in if all { parts(&customers) } else { vec![None] } {
-            let files = match part {
-                Some(part) => files_of(&self.reader, &part),
-                None => concerned(&self.reader, found, &always),
-            };
-            let read = load(files, found.problems.clone(), &owners, contents, &self.sealing);
+        for part in &parts {
+            let files = files_to_read(&self.reader, part.as_ref(), found, &always);
+            let read = load(files, found.problems.clone(), (&owners, &volumes), contents, &self.sealing);
             // A change of the rules has everything read.
             if all {
                 self.take_rules(&read);
@@ -393,7 +401,7 @@ impl Specs {
     fn to_look_at(&self, moved: &BTreeSet<String>) -> BTreeSet<String> {
         let moved: BTreeSet<&str> = moved.iter().map(String::as_str).collect();
         let is_moved = |customer: &Customer| !moved.is_empty() && fleet::names_of_any(customer, &moved);
-        let naming = self.customers.values().filter(|customer| customer.names_contents || is_moved(customer));
+        let naming = self.customers.values().filter(|customer| customer.names_files() || is_moved(customer));
         naming.map(|customer| customer.name.clone()).chain(self.invalid().map(str::to_owned)).collect()
     }
 

@@ -1,11 +1,13 @@
 //! `POST reconcile` and `retry`: wake the loop, and wait for what comes of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -74,18 +76,24 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
+    /// The customers whose stack goes now, or would if it were not held. Without permission, only who applies wants
+    /// to know of them.
+    fn gone(&self, api: &Api) -> BTreeSet<String> {
+        let now = Timestamp::now();
+        let is_asked = |due: &Timestamp| self.allow_prune || (self.until.is_some() && *due <= now);
+        api.board.gone().into_iter().filter(|(_, due)| is_asked(due)).map(|(name, _)| name).collect()
+    }
+
     /// The customers whose passes answer it.
     fn customers(&self, api: &Api) -> Vec<String> {
         if let Some(name) = self.customer {
             let is_looked_at = || api.board.services(name).is_some_and(|services| !services.is_empty());
-            let is_gone = || self.allow_prune && api.board.gone().contains(name);
+            let is_gone = || self.gone(api).contains(name);
             let is_asked = is_looked_at() || is_gone() || api.ledger.has_passed(name, self.since);
             return is_asked.then(|| name.to_owned()).into_iter().collect();
         }
         let mut names = api.board.looked_at();
-        if self.allow_prune {
-            names.extend(api.board.gone());
-        }
+        names.extend(self.gone(api));
         names.extend(api.ledger.passed(self.since));
         names.sort_unstable();
         names.dedup();
@@ -204,11 +212,12 @@ impl Api {
         Reconciled { converged, timed_out, since: self.board.mark(question.since), status, applied }
     }
 
-    /// Whether this customer can be asked for: it is known, or its stack is there to be removed. Who
-    /// goes on waiting asks for nothing.
+    /// Whether this customer can be asked for: it is known, or its stack is there to be removed, and it is who
+    /// applies that asks. Who goes on waiting asks for nothing.
     async fn may_ask(&self, name: &str, asked: &Asked) -> Answer<()> {
         let is_known = || {
-            let is_gone = asked.allow_prune && self.board.gone().contains(name);
+            let applies = asked.allow_prune || asked.until.is_some();
+            let is_gone = applies && self.board.gone().contains_key(name);
             is_gone || asked.since.is_some() || self.board.services(name).is_some()
         };
         if !is_known() && asked.until.is_none() {

@@ -204,8 +204,11 @@ pub(super) async fn customers(State(served): State<Served>) -> Response {
 }
 
 pub(super) async fn customer(State(served): State<Served>, Path(name): Path<String>) -> Answer<Response> {
-    served.api.customer(&name)?;
-    Ok(Json(served.api.board.report(Some(&name))).into_response())
+    let report = served.api.board.report(Some(&name));
+    if report.customers.is_empty() {
+        served.api.customer(&name)?;
+    }
+    Ok(Json(report).into_response())
 }
 
 pub(super) async fn suspend(

@@ -1,9 +1,10 @@
 //! What the last pass of each customer showed, for whoever asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ use crate::text::printable;
 pub struct Board {
     customers: Mutex<BTreeMap<String, Entry>>,
     /// Customers whose file is gone, and whose stack is still to be removed.
-    gone: Mutex<BTreeSet<String>>,
+    gone: Mutex<BTreeMap<String, Gone>>,
     reading: Mutex<Reading>,
     /// What times are told from to whoever is not of this process.
     origin: Instant,
@@ -46,6 +47,13 @@ struct Entry {
     last: Option<Last>,
     /// Why the spec as it stands cannot be read.
     invalid: Option<String>,
+}
+
+#[derive(Debug)]
+struct Gone {
+    /// When its stack is to be removed.
+    due: Timestamp,
+    last: Option<Last>,
 }
 
 #[derive(Debug)]
@@ -100,8 +108,11 @@ impl Board {
     /// What a pass that began at `begun` showed, or why it showed nothing.
     pub fn pass(&self, customer: &str, begun: Instant, status: Result<StatusCustomer, &str>) {
         let status = status.map_err(|message| printable(message, MESSAGE_CHARS_MAX));
+        let last = Some(Last { begun, status });
         if let Some(entry) = self.lock().get_mut(customer) {
-            entry.last = Some(Last { begun, status });
+            entry.last = last;
+        } else if let Some(gone) = self.lock_gone().get_mut(customer) {
+            gone.last = last;
         }
         self.stir();
     }
@@ -146,14 +157,25 @@ impl Board {
         Some(error.map_or(Ok(()), |error| Err(printable(error, MESSAGE_CHARS_MAX))))
     }
 
-    /// The customers whose file is gone, and whose stack is still to be removed.
-    pub fn set_gone(&self, gone: &BTreeSet<String>) {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone_from(gone);
+    /// The customers whose file is gone, and whose stack is still to be removed, and when.
+    pub fn set_gone(&self, gone: &BTreeMap<String, Timestamp>) {
+        {
+            let mut all = self.lock_gone();
+            let mut before = std::mem::take(&mut *all);
+            let mut last = |name: &String| before.remove(name).and_then(|gone| gone.last);
+            let mut entry =
+                |(name, due): (&String, &Timestamp)| (name.clone(), Gone { due: *due, last: last(name) });
+            *all = gone.iter().map(&mut entry).collect();
+        }
         self.stir();
     }
 
-    pub fn gone(&self) -> BTreeSet<String> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn gone(&self) -> BTreeMap<String, Timestamp> {
+        self.lock_gone().iter().map(|(name, gone)| (name.clone(), gone.due)).collect()
+    }
+
+    fn lock_gone(&self) -> MutexGuard<'_, BTreeMap<String, Gone>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A time as others are told it, to ask for what came since.
@@ -186,11 +208,17 @@ impl Board {
         self.lock().keys().cloned().collect()
     }
 
-    /// How the customers stand: one, or all.
+    /// How the customers stand: one, or all. Of those whose file is gone, only what their last pass had to say.
     pub fn report(&self, customer: Option<&str>) -> StatusReport {
+        let is_wanted = |name: &&String| customer.is_none_or(|only| only == *name);
         let entries = self.lock();
-        let wanted = entries.iter().filter(|(name, _)| customer.is_none_or(|only| only == *name));
-        StatusReport { customers: wanted.map(|(name, entry)| entry.status(name)).collect() }
+        let known = entries.iter().filter(|(name, _)| is_wanted(name));
+        let mut customers: Vec<_> = known.map(|(name, entry)| entry.status(name)).collect();
+        let gone = self.lock_gone();
+        let gone = gone.iter().filter(|(name, _)| is_wanted(name) && !entries.contains_key(*name));
+        customers.extend(gone.filter_map(|(name, gone)| gone.status(name)));
+        customers.sort_by(|a, b| a.customer.cmp(&b.customer));
+        StatusReport { customers }
     }
 
     /// Tells of every pass that ends from now on.
@@ -204,6 +232,24 @@ impl Board {
         let entries = self.lock();
         let mut wanted = entries.iter().filter(|(name, _)| customer.is_none_or(|only| only == *name));
         wanted.all(|(_, entry)| entry.services.is_empty() || entry.is_settled(since))
+    }
+}
+
+impl Gone {
+    fn status(&self, name: &str) -> Option<StatusCustomer> {
+        match &self.last.as_ref()?.status {
+            Ok(status) => Some(status.clone()).filter(|status| !status.conditions.is_empty()),
+            Err(message) => Some(StatusCustomer {
+                customer: name.to_owned(),
+                conditions: vec![Condition {
+                    kind: ConditionKind::Stalled,
+                    status: ConditionStatus::Unknown,
+                    reason: "Unknown".into(),
+                    message: message.clone(),
+                }],
+                ..StatusCustomer::default()
+            }),
+        }
     }
 }
 
@@ -310,6 +356,35 @@ mod tests {
         board.invalid(&BTreeMap::new());
         assert_eq!(board.names(), ["acme"]);
         assert_eq!(board.report(None).exit_status(), 0);
+    }
+
+    #[test]
+    fn of_who_is_gone_what_waits_is_told_and_what_is_unknown() {
+        let board = Board::default();
+        let gone = |names: &[&str]| {
+            let due = Timestamp::UNIX_EPOCH;
+            board.set_gone(&names.iter().map(|name| ((*name).to_owned(), due)).collect());
+        };
+        gone(&["acme"]);
+        assert!(board.report(None).customers.is_empty(), "nobody looked yet");
+        let held = Condition {
+            kind: ConditionKind::Stalled,
+            status: ConditionStatus::True,
+            reason: "PruneHeld".into(),
+            message: "too many".into(),
+        };
+        let waits =
+            StatusCustomer { customer: "acme".into(), conditions: vec![held], ..StatusCustomer::default() };
+        board.pass("acme", Instant::now(), Ok(waits.clone()));
+        gone(&["acme", "globex"]);
+        for only in [None, Some("acme")] {
+            assert_eq!(board.report(only).exit_status(), 1);
+        }
+        assert_eq!(board.report(Some("globex")).exit_status(), 0);
+        board.pass("acme", Instant::now(), Err("the engine is down"));
+        assert_eq!(board.report(None).exit_status(), 2);
+        board.pass("acme", Instant::now(), Ok(StatusCustomer { conditions: Vec::new(), ..waits }));
+        assert!(board.report(None).customers.is_empty() && board.names().is_empty());
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Inventory {
     pub fleet: Arc<Fleet>,
     /// A person asked for all removals now.
     pub allowed: bool,
+    /// A person asked for changes, but not for whole stacks to go: those that are due wait.
+    pub stacks_wait: bool,
 }
 
 /// A customer's file that is gone.
@@ -160,13 +162,22 @@ pub(super) fn decide(input: &Input<'_>, plan: &mut Plan) {
         Standing::Due => format!("the file of {customer} is gone"),
         _ => "its spec no longer names it".to_owned(),
     };
-    let services: Vec<Step> = found.iter().map(|(key, found)| service(key, found, &why)).collect();
-    plan.steps.extend(services);
+    let mut steps: Vec<Step> = found.iter().map(|(key, found)| service(key, found, &why)).collect();
     // What services still use, the engine would not remove: that is for the next pass.
-    plan.steps.extend(networks(input, &standing, customer));
+    steps.extend(networks(input, &standing, customer));
     if matches!(standing, Standing::Due) && found.is_empty() {
-        plan.steps.extend(blobs(observed, customer));
-        plan.is_gone = plan.steps.is_empty() && own_networks(observed, customer).next().is_none();
+        steps.extend(blobs(observed, customer));
+        plan.is_gone = steps.is_empty() && own_networks(observed, customer).next().is_none();
+    }
+    let waits = matches!(standing, Standing::Due) && inventory.stacks_wait && !inventory.allowed;
+    if !waits {
+        plan.steps.extend(steps);
+    } else if !steps.is_empty() {
+        let message = format!("{why}; its stack goes by `skep run` or `skep apply --allow-prune`");
+        let keys: BTreeSet<&str> = steps.iter().filter_map(|step| step.service.as_deref()).collect();
+        // What is left of a stack without services is of the customer as a whole.
+        let keys = if keys.is_empty() { BTreeSet::from([""]) } else { keys };
+        plan.waiting.extend(keys.iter().map(|key| wait(key, WaitingReason::PruneHeld, message.clone())));
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn broken(input: &Input<'_>, service: &Service, written: &Value) -> O
     let inventory = input.prune?.inventory;
     let customers = inventory.customers.keys().map(String::as_str).collect();
     let customer = as_written(input, service, written);
-    fleet::check(&inventory.fleet, &customer, &customers).into_iter().next()
+    fleet::check(&inventory.fleet, &customer, &customers, &fleet::NamedVolumes::default()).into_iter().next()
 }
 
 /// Whether the fleet lets the customer name what is another's.

@@ -121,10 +121,18 @@ const UNDONE: &[&str] = &[
     "ObjectMissing",
     "RolloutFailed",
     "DependencyNotReady",
-    "PruneHeld",
+    PRUNE_HELD,
 ];
 
+/// Of what no spec names any more and a person must let go: a change that is pending, unlike all else that waits.
+pub(super) const PRUNE_HELD: &str = "PruneHeld";
+
 impl PlanWaiting {
+    /// Whether a removal is due that waits for a person.
+    fn is_held_removal(&self) -> bool {
+        self.reason == PRUNE_HELD
+    }
+
     /// Whether it leaves open what is to be done, which is never exit status 0.
     pub fn is_unknown(&self) -> bool {
         UNKNOWN.contains(&self.reason.as_str())
@@ -140,12 +148,13 @@ impl PlanReport {
         self.customers.iter().flat_map(|customer| &customer.waiting)
     }
 
-    /// Of `plan`: 2 when something is unknown, else 1 when there are steps.
+    /// Of `plan`: 2 when something is unknown, else 1 when there are steps, or removals that a person must allow.
     pub fn plan_exit_status(&self) -> u8 {
-        match (self.waiting().any(PlanWaiting::is_unknown), self.steps().next()) {
+        let pending = self.steps().next().is_some() || self.waiting().any(PlanWaiting::is_held_removal);
+        match (self.waiting().any(PlanWaiting::is_unknown), pending) {
             (true, _) => 2,
-            (false, Some(_)) => 1,
-            (false, None) => 0,
+            (false, true) => 1,
+            (false, false) => 0,
         }
     }
 
@@ -187,8 +196,9 @@ impl PlanReport {
             (count(Action::Update), "to update"),
             (count(Action::Repull), "to repull"),
             (count(Action::Remove), "to remove"),
+            (self.waiting().filter(|waiting| waiting.is_held_removal()).count(), "to remove once allowed"),
         ];
-        let waiting = match self.waiting().count() {
+        let waiting = match self.waiting().filter(|waiting| !waiting.is_held_removal()).count() {
             0 => String::new(),
             count => format!("; {count} waiting"),
         };

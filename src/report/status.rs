@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::PRUNE_HELD;
 use super::table::{Cell, Table};
 use super::{ImageReport, Style, Tone, counted, short_digest};
 
@@ -119,11 +120,17 @@ impl StatusReport {
             || of_customers.chain(of_services).any(|condition| condition.reason == "SpecInvalid")
     }
 
+    /// Whether something is due to be removed that waits for a person.
+    pub fn holds_removals(&self) -> bool {
+        let mut conditions = self.customers.iter().flat_map(|customer| &customer.conditions);
+        conditions.any(|condition| condition.reason == PRUNE_HELD)
+    }
+
     /// 2 when something is unknown, else 1 when something is not in sync.
     pub fn exit_status(&self) -> u8 {
         if self.invalid() || self.services().any(|service| service.state == SyncState::Unknown) {
             2
-        } else if self.services().any(|service| service.state != SyncState::InSync) {
+        } else if self.services().any(|service| service.state != SyncState::InSync) || self.holds_removals() {
             1
         } else {
             0

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::directory::{Stamp, open, read_bounded};
 use super::git::Tree;
-use crate::spec::{Content, Contents, SecretBytes};
+use crate::spec::{Content, Contents, FoundFile, SecretBytes};
 
 /// How often a file that changes under the reader is read before that is called a problem.
 const TRIES: usize = 3;
@@ -64,47 +64,46 @@ fn of_commit(files: &BTreeMap<String, Content>, path: &str, bytes_max: usize) ->
 }
 
 impl Place {
-    fn read(&self, path: &str, bytes_max: usize) -> io::Result<Content> {
+    fn read(&self, path: &str, bytes_max: usize) -> io::Result<FoundFile> {
         let relative = Path::new(path);
         if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Ok(Content::Bad("is no path within the specs directory".into()));
+            return Ok(Content::Bad("is no path within the specs directory".into()).into());
         }
         let root = match self {
             Self::Directory(root) => fs::canonicalize(root)?,
-            Self::Commit(files) => return Ok(of_commit(files, path, bytes_max)),
+            Self::Commit(files) => return Ok(of_commit(files, path, bytes_max).into()),
         };
         for _ in 0..TRIES {
             let real = fs::canonicalize(root.join(relative))?;
-            if !real.starts_with(&root) {
-                return Ok(Content::Bad(
-                    "leads out of the specs directory by a symlink; put a copy here".into(),
-                ));
-            }
+            let Ok(within) = real.strip_prefix(&root) else {
+                let why = "leads out of the specs directory by a symlink; put a copy here";
+                return Ok(Content::Bad(why.into()).into());
+            };
+            let led_to = Some(within.to_string_lossy().into_owned()).filter(|led_to| led_to != path);
             let file = open(&real)?;
             let before = file.metadata()?;
             if !before.is_file() {
-                return Ok(Content::Bad("is not a regular file".into()));
+                return Ok(FoundFile { content: Content::Bad("is not a regular file".into()), led_to });
             }
             let bytes = read_bounded(&file, bytes_max as u64)?;
             if Stamp::of(&file.metadata()?) == Stamp::of(&before) {
                 let fits = bytes.len() <= bytes_max;
-                return Ok(if fits { Content::Found(SecretBytes::new(bytes)) } else { Content::TooLarge });
+                let content = if fits { Content::Found(SecretBytes::new(bytes)) } else { Content::TooLarge };
+                return Ok(FoundFile { content, led_to });
             }
         }
-        Ok(Content::Bad("kept changing while it was read; it is read again at the next look".into()))
+        Ok(Content::Bad("kept changing while it was read; it is read again at the next look".into()).into())
     }
 }
 
 impl Contents for Beside {
-    fn file(&self, path: &str, bytes_max: usize) -> Content {
-        match self.place.read(path, bytes_max) {
-            Ok(content) => content,
-            Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Content::Missing,
-                io::ErrorKind::PermissionDenied if self.standing == Standing::Visitor => Content::Unknown,
-                _ => Content::Bad(format!("cannot be read: {error}")),
-            },
-        }
+    fn file(&self, path: &str, bytes_max: usize) -> FoundFile {
+        let unread = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Content::Missing,
+            io::ErrorKind::PermissionDenied if self.standing == Standing::Visitor => Content::Unknown,
+            _ => Content::Bad(format!("cannot be read: {error}")),
+        };
+        self.place.read(path, bytes_max).unwrap_or_else(|error| unread(error).into())
     }
 
     fn variable(&self, name: &str) -> Content {
@@ -146,15 +145,16 @@ mod tests {
         )
         .unwrap();
         let beside = Beside::new(&specs, Standing::Controller);
-        assert_eq!(beside.file("eu/token", 100), found("hunter2\n"));
-        assert_eq!(beside.file("eu/token", 8), found("hunter2\n"));
-        assert_eq!(beside.file("eu/token", 7), Content::TooLarge);
-        assert_eq!(beside.file("inside", 100), found("hunter2\n"));
+        assert_eq!(beside.file("eu/token", 100), found("hunter2\n").into());
+        assert_eq!(beside.file("eu/token", 8), found("hunter2\n").into());
+        assert_eq!(beside.file("eu/token", 7), Content::TooLarge.into());
+        let led_to = Some("eu/token".to_owned());
+        assert_eq!(beside.file("inside", 100), FoundFile { content: found("hunter2\n"), led_to });
         for missing in ["token", "dangling", "eu/token/x"] {
-            assert_eq!(beside.file(missing, 100), Content::Missing, "{missing}");
+            assert_eq!(beside.file(missing, 100), Content::Missing.into(), "{missing}");
         }
         for bad in ["out", "up/outside", "../outside", "/etc/hostname", "eu", "pipe"] {
-            assert!(matches!(beside.file(bad, 100), Content::Bad(_)), "{bad}");
+            assert!(matches!(beside.file(bad, 100).content, Content::Bad(_)), "{bad}");
         }
     }
 

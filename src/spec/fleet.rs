@@ -1,9 +1,14 @@
 //! The rules of `fleet.toml`: what the fleet allows its customers, and what it has for them.
 
+mod contents;
 mod mounts;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+pub use contents::{ContentRules, NAME, UPPER_NAME, is_reserved};
+pub use volumes::{NamedVolumes, free_volumes};
 
 use super::{Customer, PortMode, Service, VersionPolicy};
 use crate::image::Repository;
@@ -19,8 +24,10 @@ pub struct Fleet {
     pub limits: Limits,
     /// What a service's `version` says where its spec says nothing.
     pub version_defaults: VersionPolicy,
-    /// By customer: names of other customers' objects that it may name, each as [`is_match`] has it.
+    /// By customer: names of other customers' objects and of shared volumes that it may name, each as [`is_match`]
+    /// has it.
     pub grants: BTreeMap<String, Vec<String>>,
+    pub contents: ContentRules,
     pub prune: Prune,
 }
 
@@ -94,8 +101,14 @@ pub struct Violation {
     pub help: String,
 }
 
-/// Everything in a customer's spec that the fleet does not allow. `customers` are the names of all that are known.
-pub fn check(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>) -> Vec<Violation> {
+/// Everything in a customer's spec that the fleet does not allow. `customers` are the names of all that are known,
+/// `named` the volumes that they name.
+pub fn check(
+    fleet: &Fleet,
+    customer: &Customer,
+    customers: &BTreeSet<&str>,
+    named: &NamedVolumes,
+) -> Vec<Violation> {
     let mut found = Violations::default();
     let count = customer.services.len() as u64;
     if let Some(most) = fleet.limits.services.filter(|most| count > *most) {
@@ -112,6 +125,8 @@ pub fn check(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>) -> 
     }
     check_networks(fleet, customer, &mut found);
     check_names(fleet, customer, customers, &mut found);
+    volumes::check(fleet, customer, customers, named, &mut found);
+    contents::check(fleet, customer, customers, &mut found);
     found.0
 }
 
@@ -257,6 +272,7 @@ pub fn names_of_any(customer: &Customer, owners: &BTreeSet<&str>) -> bool {
         .chain(configs)
         .chain(aliases)
         .any(|name| owner(name, owners).is_some())
+        || contents::names_of_any(customer, owners)
 }
 
 /// Nobody names what another customer's stack is made of.

@@ -22,7 +22,8 @@ pub use container::{Container, CredentialSpec, Isolation, Logging, Mount, MountS
 pub use network::{Network, Subnet};
 pub use outside::Outside;
 pub use secret::{
-    Blob, BlobRef, Content, ContentKey, Contents, NoContents, SUFFIX_DIGITS, Seal, SecretBytes,
+    Blob, BlobRef, Content, ContentKey, ContentSource, Contents, FoundFile, NamedContent, NoContents,
+    SUFFIX_DIGITS, Seal, SecretBytes,
 };
 
 /// One customer: one file, one stack.
@@ -42,8 +43,8 @@ pub struct Customer {
     pub volumes: BTreeMap<String, Volume>,
     pub secrets: BTreeMap<String, Blob>,
     pub configs: BTreeMap<String, Blob>,
-    /// It depends on content that does not stand in spec files.
-    pub names_contents: bool,
+    /// What it takes from elsewhere than spec files.
+    pub contents: Vec<NamedContent>,
 }
 
 impl Customer {
@@ -60,7 +61,7 @@ impl Customer {
             volumes: BTreeMap::new(),
             secrets: BTreeMap::new(),
             configs: BTreeMap::new(),
-            names_contents: false,
+            contents: Vec::new(),
         }
     }
 }

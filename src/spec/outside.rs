@@ -22,7 +22,7 @@ impl Customer {
             let sealed = blobs.iter().filter_map(|(name, blob)| Some((name.clone(), blob.seal.clone()?)));
             sealed.collect()
         };
-        let services = self.services.keys().filter(|_| self.names_contents);
+        let services = self.services.keys().filter(|_| !self.contents.is_empty());
         Outside {
             secrets: seals(&self.secrets),
             configs: seals(&self.configs),
@@ -70,7 +70,7 @@ impl Customer {
 mod tests {
     use super::*;
     use crate::spec::parse::{SpecFiles, load_with};
-    use crate::spec::{Content, Contents, SecretBytes};
+    use crate::spec::{Content, Contents, FoundFile, SecretBytes};
 
     const SPEC: &str = "[services.web]\nimage = 'r.example.com/web'\nsecrets = ['token']\n\
         [services.api]\nimage = 'r.example.com/api'\nenv_file = 'api.env'\n\
@@ -81,9 +81,9 @@ mod tests {
     struct Given(Option<&'static str>, Option<&'static str>);
 
     impl Contents for Given {
-        fn file(&self, path: &str, _: usize) -> Content {
+        fn file(&self, path: &str, _: usize) -> FoundFile {
             let held = if path == "token" { self.0 } else { self.1 };
-            held.map_or(Content::Unknown, |held| Content::Found(SecretBytes::new(held.as_bytes())))
+            held.map_or(Content::Unknown, |held| Content::Found(SecretBytes::new(held.as_bytes()))).into()
         }
 
         fn variable(&self, _: &str) -> Content {

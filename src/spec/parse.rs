@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Customer;
 use super::diagnostics::{Diagnostic, Severity};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, NamedVolumes, free_volumes};
 use super::{Contents, NoContents};
 
 mod container;
@@ -76,6 +76,8 @@ pub struct Loaded {
     /// The rules for all of them. `None`: `fleet.toml` has errors, so that nobody knows the rules; then no customer
     /// is valid.
     pub fleet: Option<Fleet>,
+    /// By customer, valid or not: volumes under names that do not say whose they are.
+    pub volumes: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Errors told of one customer; `diagnostics` has all. A broken template must not cost its
@@ -88,6 +90,8 @@ struct Rules<'a> {
     fleet: Option<&'a Fleet>,
     /// The names of all, valid or not.
     customers: BTreeSet<&'a str>,
+    /// What volumes they name.
+    volumes: NamedVolumes,
 }
 
 /// Every finding with the customers' files that ran into it in another file, a template.
@@ -101,21 +105,27 @@ pub fn load(files: &SpecFiles) -> Loaded {
 
 /// Reads all files, with the content that they name.
 pub fn load_with(files: &SpecFiles, contents: &dyn Contents) -> Loaded {
-    load_some(files, &BTreeSet::new(), contents)
+    load_some(files, &BTreeSet::new(), &NamedVolumes::default(), contents)
 }
 
 /// Reads some of the files, with all that customers share among them. `customers` are the names of those that
-/// have files, read here or not: nobody names what is another's.
-pub fn load_some(files: &SpecFiles, customers: &BTreeSet<&str>, contents: &dyn Contents) -> Loaded {
+/// have files, read here or not, and `volumes` what they name: nobody names what is another's.
+pub fn load_some(
+    files: &SpecFiles,
+    customers: &BTreeSet<&str>,
+    volumes: &NamedVolumes,
+    contents: &dyn Contents,
+) -> Loaded {
     let sources = Sources::new(&files.files);
     let layout = Layout::of(&sources);
     let templates = Templates::load(&sources, &layout);
     let (fleet, broken) = layout.fleet.map(|file| fleet::load(&sources, file)).unwrap_or_default();
     let is_broken = broken.iter().any(|finding| finding.severity == Severity::Error);
     let fleet = Some(fleet).filter(|_| !is_broken);
-    let rules = Rules {
+    let mut rules = Rules {
         fleet: fleet.as_ref(),
         customers: layout.customers.keys().chain(customers).copied().collect(),
+        volumes: NamedVolumes::default(),
     };
     let mut loaded = Loaded::default();
     let mut all: Users = layout.findings.iter().map(|finding| (finding.clone(), BTreeSet::new())).collect();
@@ -123,10 +133,24 @@ pub fn load_some(files: &SpecFiles, customers: &BTreeSet<&str>, contents: &dyn C
         all.extend(template.findings.iter().map(|finding| (finding.clone(), BTreeSet::new())));
     }
     all.extend(broken.iter().map(|finding| (finding.clone(), BTreeSet::new())));
+    let load = |name: &str, file: u32, rules: &Rules<'_>| {
+        load_customer(&sources, contents, name, file, &templates, rules)
+    };
+    let mut read: BTreeMap<u32, Read> = BTreeMap::new();
+    for (name, files) in &layout.customers {
+        read.extend(files.iter().map(|file| (*file, load(name, *file, &rules))));
+    }
+    // Only now it is known who names the same.
+    loaded.volumes = free_volumes_of(&read);
+    rules.volumes = volumes.clone();
+    loaded.volumes.iter().for_each(|(customer, names)| rules.volumes.add(customer, names));
+    let sharers = rules.volumes.sharers();
+    for (name, files) in layout.customers.iter().filter(|(name, _)| sharers.contains(*name)) {
+        read.extend(files.iter().map(|file| (*file, load(name, *file, &rules))));
+    }
     for (name, files) in &layout.customers {
         for file in files {
-            let (customer, mut findings, beneath) =
-                load_customer(&sources, contents, name, *file, &templates, &rules);
+            let Some((customer, mut findings, beneath)) = read.remove(file) else { continue };
             findings.extend(broken.iter().cloned());
             findings.extend(layout.findings.iter().filter(|finding| finding.file == *file).cloned());
             for finding in &findings {
@@ -145,6 +169,18 @@ pub fn load_some(files: &SpecFiles, customers: &BTreeSet<&str>, contents: &dyn C
     loaded.diagnostics =
         all.iter().map(|(finding, users)| sources.diagnostic(finding, &mention(&sources, users))).collect();
     loaded
+}
+
+/// By customer, the volumes whose names do not say whose they are.
+fn free_volumes_of(read: &BTreeMap<u32, Read>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (customer, ..) in read.values().filter(|(customer, ..)| !customer.volumes.is_empty()) {
+        let names = free_volumes(customer);
+        if !names.is_empty() {
+            all.entry(customer.name.clone()).or_default().extend(names);
+        }
+    }
+    all
 }
 
 /// Puts a customer among the valid or the invalid ones.
@@ -182,8 +218,10 @@ fn mention(sources: &Sources<'_>, users: &BTreeSet<u32>) -> String {
     }
 }
 
-/// Reads one customer with its templates. All findings are returned, its templates' included, and those
-/// templates' files.
+/// A customer, all findings (its templates' included), and the files of those templates.
+type Read = (Customer, Vec<Finding>, Vec<u32>);
+
+/// Reads one customer with its templates.
 fn load_customer(
     sources: &Sources<'_>,
     contents: &dyn Contents,
@@ -191,7 +229,7 @@ fn load_customer(
     file: u32,
     templates: &Templates<'_>,
     rules: &Rules<'_>,
-) -> (Customer, Vec<Finding>, Vec<u32>) {
+) -> Read {
     let mut syntax = Report::default();
     let document = document::parse(sources, file, &mut syntax);
     let (chain, asked) = find_template(&document.root, templates, &mut syntax);
@@ -201,7 +239,7 @@ fn load_customer(
         report: Report::default(),
         vars: Vars::new(Some(name)),
         contents,
-        names_contents: false,
+        named: Vec::new(),
         customer: Some(name),
         partial: document.broken || !chain.whole || chain.is_broken(),
         version_defaults: rules.fleet.map(|fleet| fleet.version_defaults.clone()).unwrap_or_default(),
@@ -214,7 +252,8 @@ fn load_customer(
     // After an error a string may not have been reached.
     if !cx.partial && !cx.report.has_errors() {
         if let Some(fleet) = rules.fleet {
-            fleet::enforce(&mut cx, fleet, &customer, &rules.customers, &merged, file);
+            let known = (&rules.customers, &rules.volumes);
+            fleet::enforce(&mut cx, fleet, &customer, known, &merged, file);
         }
         warn_unused(&mut cx, &document.root, &chain, &declared);
     }

@@ -162,6 +162,11 @@ impl fmt::Debug for ContentKey {
 }
 
 impl super::Customer {
+    /// Whether it depends on files that are no spec files.
+    pub fn names_files(&self) -> bool {
+        self.contents.iter().any(|named| matches!(named.source, ContentSource::File { .. }))
+    }
+
     /// Seals every secret and config that has content.
     pub fn seal(&mut self, key: &ContentKey) {
         for (kind, blobs) in
@@ -218,9 +223,43 @@ impl super::Compose {
 /// while specs are read, and handed in, since reading specs itself touches no files.
 pub trait Contents {
     /// A file by its path relative to the specs directory, `/` between parts.
-    fn file(&self, path: &str, bytes_max: usize) -> Content;
+    fn file(&self, path: &str, bytes_max: usize) -> FoundFile;
     /// A variable of the environment.
     fn variable(&self, name: &str) -> Content;
+}
+
+/// A file, and where it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundFile {
+    pub content: Content,
+    /// Its path in the specs directory after all symlinks; `None`: the one that was asked for, or not known.
+    pub led_to: Option<String>,
+}
+
+impl From<Content> for FoundFile {
+    fn from(content: Content) -> Self {
+        Self { content, led_to: None }
+    }
+}
+
+/// Content that a spec takes from elsewhere, and the key that says so, part by part; an element of a list as `[3]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedContent {
+    pub key: Vec<String>,
+    pub source: ContentSource,
+}
+
+/// Where content is taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContentSource {
+    /// Relative to the specs directory.
+    File {
+        path: String,
+        /// Where symlinks led.
+        led_to: Option<String>,
+    },
+    /// Of the environment.
+    Variable(String),
 }
 
 /// What was found where content should be.
@@ -241,8 +280,8 @@ pub enum Content {
 pub struct NoContents;
 
 impl Contents for NoContents {
-    fn file(&self, _: &str, _: usize) -> Content {
-        Content::Unknown
+    fn file(&self, _: &str, _: usize) -> FoundFile {
+        Content::Unknown.into()
     }
 
     fn variable(&self, _: &str) -> Content {

@@ -59,7 +59,8 @@ fn cases() -> Vec<Case> {
             tasks_by_the_beginning_of_a_name
             an_update_to_an_image_that_is_not_there no_node_fits up_and_down a_global_service a_job restarts_that_end
             labels_do_not_touch_tasks labels_clear_the_update_status rolled_back_by_hand a_bare_tag_that_moves
-            ports_and_secrets_of_tasks networks_of_tasks a_service_goes_while_tasks_run;
+            ports_and_secrets_of_tasks networks_of_tasks a_network_goes_while_tasks_stop
+            a_service_goes_while_tasks_run;
         system: ping version_and_info api_version_prefixes unknown_paths nodes node_refusals events event_requests
             filters_of_lists filters_of_tasks bodies_that_are_not_json;
         services: create_inspect_remove stale_version label_only_updates an_update_that_changes_nothing
@@ -69,7 +70,7 @@ fn cases() -> Vec<Case> {
         refusals: names_that_are_not images_that_are_not jobs_that_are_not unknown_networks_secrets_configs
             ports_that_are_not mounts_that_are_not health_checks_and_signals_that_are_not templates_that_are_not;
         objects: configs secrets configs_that_are_not secrets_that_are_not lists_of_configs lists_of_secrets networks
-            networks_with_options;
+            predefined_networks networks_with_options;
         contents: configs_in_use secrets_in_use configs_of_wrong_data secrets_of_wrong_data configs_from_templates
             secrets_from_templates configs_by_filter secrets_by_filter contents_that_just_fit networks_in_use;
         registry: the_base tags manifests a_tag_that_moves deletion uploads distribution;

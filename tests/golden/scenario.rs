@@ -181,6 +181,7 @@ impl Scenario {
             gone: gone.collect(),
             complete: prune["incomplete"] != true,
             policy: PrunePolicy { enabled: prune["enabled"] != false, ..PrunePolicy::default() },
+            stacks_wait: false,
             allowed: prune["allowed"] == true,
             fleet: Arc::new(self.loaded.fleet.clone().unwrap_or_default()),
         }

@@ -1,6 +1,6 @@
 //! All that skep shows while it runs: its log, what `status` and `plan` print, the metrics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -87,7 +87,7 @@ impl Observer for Shown {
         self.watcher.specs_invalid(invalid);
     }
 
-    fn specs_gone(&self, gone: &BTreeSet<String>) {
+    fn specs_gone(&self, gone: &BTreeMap<String, jiff::Timestamp>) {
         self.watcher.specs_gone(gone);
     }
 

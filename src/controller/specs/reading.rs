@@ -11,6 +11,7 @@ use crate::source::{self, Beside, Problem, Reader, SourceError};
 use crate::spec::Customer;
 use crate::spec::diagnostics::{Diagnostic, Severity};
 use crate::spec::fleet::Fleet;
+use crate::spec::fleet::NamedVolumes;
 use crate::spec::parse::{self, SpecFiles};
 
 /// The specs as they stand in the directory.
@@ -35,7 +36,13 @@ pub struct Read {
 pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
     let snapshot = source::read(dir)?;
     let contents = Beside::new(dir, sealing.standing);
-    Ok(load(snapshot.files, snapshot.problems, &BTreeSet::new(), &contents, sealing))
+    Ok(load(
+        snapshot.files,
+        snapshot.problems,
+        (&BTreeSet::new(), &NamedVolumes::default()),
+        &contents,
+        sealing,
+    ))
 }
 
 /// Reads and checks the specs that the configuration names: those of the directory, or of the
@@ -54,7 +61,7 @@ pub fn read_configured(config: &Config, sealing: &Sealing) -> Result<Read, Sourc
 pub fn read_tree(tree: &Tree, sealing: &Sealing) -> Read {
     let source::Snapshot { files, problems } = tree.snapshot.clone();
     let contents = Beside::of_commit(tree, sealing.standing);
-    let read = load(files, problems, &BTreeSet::new(), &contents, sealing);
+    let read = load(files, problems, (&BTreeSet::new(), &NamedVolumes::default()), &contents, sealing);
     Read { revision: Some(tree.revision.clone()), ..read }
 }
 
@@ -63,11 +70,11 @@ pub(super) fn rules_unread(problems: &[Problem]) -> Option<&Problem> {
     problems.iter().find(|problem| problem.covers(parse::FLEET_FILE))
 }
 
-/// `customers` are the names of those that have files, or stacks, which are not among these.
+/// `customers` are the names of those that have files, or stacks, which are not among these, and the volumes that all name.
 pub(super) fn load(
     files: BTreeMap<String, String>,
     problems: Vec<Problem>,
-    customers: &BTreeSet<&str>,
+    (customers, volumes): (&BTreeSet<&str>, &NamedVolumes),
     contents: &Beside,
     sealing: &Sealing,
 ) -> Read {
@@ -77,9 +84,9 @@ pub(super) fn load(
     let customers: BTreeSet<&str> =
         customers.iter().copied().chain(unread.iter().map(String::as_str)).collect();
     for problem in &problems {
-        invalid.insert(name_of(problem), format!("{}: {}", problem.file, problem.message));
+        invalid.insert(name_of(problem), told(problem));
     }
-    let mut loaded = parse::load_some(&SpecFiles { files }, &customers, contents);
+    let mut loaded = parse::load_some(&SpecFiles { files }, &customers, volumes, contents);
     for customer in loaded.customers.values_mut() {
         if let Some(key) = &sealing.key {
             customer.seal(key);
@@ -117,8 +124,21 @@ pub(super) fn parts<'a>(customers: &BTreeSet<&'a str>) -> Vec<Option<BTreeSet<&'
     }
 }
 
+/// The files of a part of all customers, else those that what changed may make mean something else.
+pub(super) fn files_to_read(
+    reader: &Reader,
+    part: Option<&BTreeSet<&str>>,
+    found: &source::Changes,
+    always: &BTreeSet<String>,
+) -> BTreeMap<String, String> {
+    match part {
+        Some(part) => files_of(reader, part),
+        None => concerned(reader, found, always),
+    }
+}
+
 /// The files of these customers, and what all share.
-pub(super) fn files_of(reader: &Reader, customers: &BTreeSet<&str>) -> BTreeMap<String, String> {
+fn files_of(reader: &Reader, customers: &BTreeSet<&str>) -> BTreeMap<String, String> {
     let is_wanted =
         |(file, _): &(&str, &str)| customer_of(file).is_none_or(|customer| customers.contains(customer));
     reader.files().filter(is_wanted).map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
@@ -166,7 +186,7 @@ pub(super) fn concerned(
 }
 
 /// The customer that a file is of; `None` for what customers share.
-fn customer_of(file: &str) -> Option<&str> {
+pub(super) fn customer_of(file: &str) -> Option<&str> {
     if parse::is_shared(file) {
         return None;
     }
@@ -174,17 +194,24 @@ fn customer_of(file: &str) -> Option<&str> {
     Some(name.strip_suffix(".toml").unwrap_or(name))
 }
 
-/// Whom it is told of: a customer, or a file that customers share, by its path, which is nobody's name.
+/// Whom it is told of: a customer, or a file that customers share or a folder, by its path, which is nobody's name.
 pub(super) fn name_of(problem: &Problem) -> String {
     if parse::is_shared(&problem.file) {
         return problem.file.clone();
     }
-    let folder = format!("{}/", problem.file);
-    if parse::is_shared(&folder) {
-        return folder;
+    let name = problem.file.rsplit('/').next().unwrap_or(&problem.file);
+    // All else that is listed and is no spec by its name is a folder, or may be one.
+    name.strip_suffix(".toml").map_or_else(|| format!("{}/", problem.file), str::to_owned)
+}
+
+/// What is wrong, with its place.
+fn told(problem: &Problem) -> String {
+    match name_of(problem) {
+        folder if folder.ends_with('/') => {
+            format!("the folder {folder} {}; the customers in it stay as they are", problem.message)
+        }
+        _ => format!("{}: {}", problem.file, problem.message),
     }
-    let stem = Path::new(&problem.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    stem.unwrap_or_else(|| problem.file.clone())
 }
 
 pub(super) fn first_of(diagnostics: &[Diagnostic]) -> String {

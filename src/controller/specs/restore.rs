@@ -9,7 +9,7 @@ use super::{Changes, Specs};
 use crate::plan::prune::PrunePolicy;
 use crate::source::{Beside, Problem};
 use crate::spec::parse::{self, Loaded, SpecFiles};
-use crate::spec::{Content, ContentKey, Contents, Customer};
+use crate::spec::{Content, ContentKey, Contents, Customer, FoundFile};
 
 impl Specs {
     /// Keeps a spec that is in force, for the next start.
@@ -66,6 +66,7 @@ impl Specs {
         let told = self.told.iter().map(|(name, _)| name.clone());
         let others: BTreeSet<String> = self.names.iter().cloned().chain(told).chain(unread).collect();
         let others: BTreeSet<&str> = others.iter().map(String::as_str).collect();
+        let volumes = self.named_volumes();
         // Read together, a large fleet costs no more than at any start.
         let mut alike: BTreeMap<Texts, Vec<(String, Good)>> = BTreeMap::new();
         for (name, mut good) in lacking {
@@ -76,7 +77,8 @@ impl Specs {
                 let mut files = fleet.clone();
                 files.extend(templates.iter().map(|(file, text)| (file.clone(), text.to_string())));
                 files.extend(part.iter().map(|(_, good)| (good.file.clone(), good.text.to_string())));
-                let mut loaded = parse::load_some(&SpecFiles { files }, &others, &AsFarAsThere(contents));
+                let files = SpecFiles { files };
+                let mut loaded = parse::load_some(&files, &others, &volumes, &AsFarAsThere(contents));
                 self.take_rules_of_before(&mut loaded);
                 for (name, good) in part {
                     self.take_up(name, good, &mut loaded, &key, changes);
@@ -147,8 +149,9 @@ impl AsFarAsThere<'_> {
 }
 
 impl Contents for AsFarAsThere<'_> {
-    fn file(&self, path: &str, bytes_max: usize) -> Content {
-        Self::known(self.0.file(path, bytes_max))
+    fn file(&self, path: &str, bytes_max: usize) -> FoundFile {
+        let found = self.0.file(path, bytes_max);
+        FoundFile { content: Self::known(found.content), ..found }
     }
 
     fn variable(&self, name: &str) -> Content {

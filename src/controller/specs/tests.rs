@@ -61,7 +61,7 @@ impl Place {
         let mut reader = self.specs.reader.clone();
         let found = reader.read(&self.dir.path().join("specs")).unwrap();
         let moved = came_or_went(&self.specs.names, &reader, &found);
-        concerned(&reader, &found, &self.specs.to_look_at(&moved)).into_keys().collect()
+        reading::concerned(&reader, &found, &self.specs.to_look_at(&moved)).into_keys().collect()
     }
 }
 
@@ -358,6 +358,81 @@ fn a_new_customer_concerns_who_names_what_is_its_own_in_other_words() {
     assert_eq!(place.parsed(), ["acme.toml", "globex.toml", "initech.toml"]);
     let told = ["SpecInvalid acme", "SpecInvalid initech", "SpecAdded globex"];
     assert_eq!(place.read(Trigger::Spec), three(&told, &["globex"], &[]));
+}
+
+/// Variables have no file that could change.
+#[test]
+fn a_new_customer_concerns_who_takes_content_from_variables_of_its_name() {
+    let acme = format!("{GOOD}[secrets.a]\nenvironment = \"GLOBEX_EU_TOKEN\"\n");
+    let mut place = Place::new(&[("acme.toml", &acme), ("other.toml", GOOD)]);
+    assert_eq!(place.specs.customers().count(), 2);
+    place.write("globex-eu.toml", GOOD);
+    assert_eq!(place.parsed(), ["acme.toml", "globex-eu.toml"]);
+    let told = ["SpecInvalid acme", "SpecAdded globex-eu"];
+    assert_eq!(place.read(Trigger::Spec), three(&told, &["globex-eu"], &[]));
+}
+
+/// No manager sees who made a volume; so both are told, also the one who was first and whose file did not change.
+#[test]
+fn two_customers_that_name_one_volume_are_both_invalid_until_one_is_granted_it() {
+    let data = format!("{GOOD}[volumes.x]\nname = \"shared-data\"\n");
+    let external = format!("{GOOD}[volumes.y]\nexternal = true\nname = \"shared-data\"\n");
+    let mut place = Place::new(&[("acme.toml", &data), ("other.toml", GOOD)]);
+    let invalid = |place: &mut Place, trigger| {
+        place.read(trigger);
+        place.specs.invalid().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(invalid(&mut place, Trigger::Spec).is_empty());
+    place.write("globex.toml", &external);
+    let told = ["SpecInvalid acme", "SpecInvalid globex"];
+    assert_eq!(place.read(Trigger::Spec), three(&told, &[], &[]));
+    assert!(place.specs.get("acme").is_some(), "the last good spec stays in force");
+    for trigger in [Trigger::Resync, Trigger::Manual] {
+        assert_eq!(invalid(&mut place, trigger), ["acme", "globex"]);
+    }
+    let dir = place.dir.path();
+    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir)).unwrap();
+    assert_eq!(read.invalid.keys().collect::<Vec<_>>(), ["acme", "globex"]);
+    assert!(read.invalid["acme"].contains("customer globex names the volume `shared-data`, too"));
+
+    place.write("fleet.toml", "grants.acme = [\"shared-data\"]\n");
+    assert_eq!(invalid(&mut place, Trigger::Spec), ["globex"]);
+    place.write("fleet.toml", "[grants]\nacme = [\"shared-data\"]\nglobex = [\"shared-data\"]\n");
+    assert!(invalid(&mut place, Trigger::Spec).is_empty());
+    place.remove("fleet.toml");
+    assert_eq!(invalid(&mut place, Trigger::Spec), ["acme", "globex"]);
+    // The one lets go of it, and the other is right again without a change of its own.
+    place.write("globex.toml", GOOD);
+    assert!(invalid(&mut place, Trigger::Spec).is_empty());
+    place.write("globex.toml", &external);
+    assert_eq!(invalid(&mut place, Trigger::Spec), ["acme", "globex"]);
+    place.remove("globex.toml");
+    place.read(Trigger::Spec);
+    assert!(place.specs.invalid().any(|name| name == "acme"), "its tasks may have the volume still");
+    place.specs.stack_removed("globex");
+    assert!(invalid(&mut place, Trigger::Spec).is_empty());
+}
+
+/// A folder is no customer, whatever it is called, and its name is nobody's.
+#[test]
+fn a_folder_that_cannot_be_read_is_told_of_as_a_folder() {
+    let globex = format!("{GOOD}[networks.n]\nexternal = true\nname = \"eu_net\"\n");
+    let mut place = Place::new(&[("eu/acme.toml", GOOD), ("globex.toml", &globex)]);
+    let (eu, aside) = (place.path("eu"), place.dir.path().join("aside"));
+    fs::rename(&eu, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &eu).unwrap();
+    let dir = place.dir.path();
+    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir)).unwrap();
+    let said = read.invalid.get("eu/").cloned().unwrap_or_default();
+    assert!(said.starts_with("the folder eu/ leads out of the specs directory"), "{:?}", read.invalid);
+    assert_eq!(read.invalid.len(), 1, "{:?}", read.invalid);
+    assert_eq!(place.read(Trigger::Spec), three(&["SpecInvalid "], &[], &[]));
+    assert_eq!(place.read(Trigger::Spec), three(&[], &[], &[]));
+    assert!(place.specs.get("acme").is_some() && place.specs.inventory().gone.is_empty());
+    fs::remove_file(&eu).unwrap();
+    fs::rename(&aside, &eu).unwrap();
+    assert_eq!(place.read(Trigger::Spec), three(&["Recovered "], &[], &[]));
+    assert!(place.specs.get("acme").is_some() && place.specs.inventory().gone.is_empty());
 }
 
 /// A file that customers share is no customer's, whatever it is called.

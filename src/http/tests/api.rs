@@ -236,9 +236,10 @@ async fn what_is_done_is_told_to_whoever_applies() {
 async fn a_customer_that_is_gone_is_asked_for_only_to_be_removed() {
     let mut server = known().await;
     let address = server.address;
-    server.api.board.set_gone(&BTreeSet::from(["hooli".to_owned()]));
+    let later = "2100-01-01T00:00:00Z".parse().unwrap();
+    server.api.board.set_gone(&BTreeMap::from([("hooli".to_owned(), later)]));
     server.api.board.specs_were_read(Ok(()));
-    assert_eq!(begin(&mut server, "/api/v1/reconcile/hooli?until=rest").await.0, 404);
+    assert_eq!(begin(&mut server, "/api/v1/reconcile/hooli").await.0, 404);
     while server.woken.try_recv().is_ok() {}
     let (status, begun) = begin(&mut server, "/api/v1/reconcile/hooli?until=rest&allow_prune=true").await;
     assert_eq!((status, server.woken.recv().await), (202, Some(Wake::Prune(Some("hooli".into())))));
@@ -246,10 +247,31 @@ async fn a_customer_that_is_gone_is_asked_for_only_to_be_removed() {
     let on = format!("/api/v1/reconcile/hooli?until=rest&allow_prune=true&since={}&wait=", begun["since"]);
     assert_eq!(post(address, &format!("{on}1ms"), "").await.1["timed_out"], true, "it is still there");
     passes(&server, "hooli", Next::Settled);
-    server.api.board.set_gone(&BTreeSet::new());
+    server.api.board.set_gone(&BTreeMap::new());
     let (_, answer) = post(address, &format!("{on}60s"), "").await;
     assert_eq!(answer["timed_out"], false);
     assert_eq!(answer["applied"]["customers"][0]["customer"], "hooli: 0");
+    // Who applies waits for those whose time has come, and is told that they are held.
+    server.api.board.set_gone(&BTreeMap::from([
+        ("initech".to_owned(), jiff::Timestamp::UNIX_EPOCH),
+        ("later".to_owned(), later),
+    ]));
+    let (status, begun) = begin(&mut server, "/api/v1/reconcile?until=rest").await;
+    assert_eq!((status, server.woken.recv().await), (202, Some(Wake::Manual(None))));
+    let on = format!("/api/v1/reconcile?until=rest&since={}&wait=", begun["since"]);
+    server.api.board.specs_were_read(Ok(()));
+    passes(&server, "acme", Next::Settled);
+    passes(&server, "globex", Next::Settled);
+    assert_eq!(
+        post(address, &format!("{on}1ms"), "").await.1["timed_out"],
+        true,
+        "initech is to be looked at"
+    );
+    passes(&server, "initech", Next::Settled);
+    let (_, answer) = post(address, &format!("{on}60s"), "").await;
+    assert_eq!(answer["timed_out"], false, "{answer}");
+    let told = answer["applied"]["customers"].as_array().unwrap();
+    assert!(told.iter().any(|customer| customer["customer"] == "initech: 0"), "{answer}");
     // For all of them, only who is allowed to waits for the ones that are gone.
     let (status, _) = post(address, "/api/v1/reconcile?allow_prune=true", "").await;
     assert_eq!((status, server.woken.recv().await), (202, Some(Wake::Prune(None))));

@@ -179,6 +179,31 @@ fn a_stack_goes_after_the_grace() {
 }
 
 #[test]
+fn a_stack_that_is_due_waits_where_nobody_asked_for_stacks() {
+    let held = [("a", WaitingReason::PruneHeld), ("b", WaitingReason::PruneHeld)];
+    let mut world = World::new(6).gone("c0", 600);
+    world.inventory.stacks_wait = true;
+    world.check("c0", &[], &held);
+    assert!(!world.plan("c0").is_gone);
+    world.observed.services.clear();
+    world.check("c0", &[], &[]);
+    assert!(world.plan("c0").is_gone, "nothing is left that could wait");
+    let network = crate::state::ObservedNetwork {
+        id: "n1".into(),
+        name: "c0_default".into(),
+        labels: BTreeMap::from([("skep.customer".into(), "c0".into())]),
+    };
+    Arc::make_mut(&mut world.observed.networks).insert(network.name.clone(), network);
+    world.check("c0", &[], &[("", WaitingReason::PruneHeld)]);
+    world.inventory.allowed = true;
+    world.check("c0", &["c0_default"], &[]);
+    // What a file no longer names is no stack.
+    let mut world = World::new(6).with_spec(spec("c0", "", &["a"]));
+    world.inventory.stacks_wait = true;
+    world.check("c0", &["c0_b"], &[]);
+}
+
+#[test]
 fn more_than_the_share_waits() {
     let held = [("a", WaitingReason::PruneHeld), ("b", WaitingReason::PruneHeld)];
     // 4 of 20 are 20 %; 6 are more.

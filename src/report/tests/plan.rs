@@ -183,6 +183,19 @@ fn a_plan_without_steps_says_so() {
 }
 
 #[test]
+fn what_a_person_must_let_go_is_pending() {
+    let mut plan = plan();
+    for customer in &mut plan.customers {
+        customer.steps.clear();
+        customer.waiting =
+            vec![waiting(Some("old"), "PruneHeld", "too many"), waiting(Some("db"), "Suspended", "audit")];
+    }
+    plan.customers.truncate(1);
+    let shown = text(|out| plan.render(out, &ASCII));
+    assert!(shown.ends_with("Plan: 1 to remove once allowed; 1 waiting.\n"), "{shown}");
+}
+
+#[test]
 fn the_plans_json_is_the_contracts() {
     let mut plan = plan();
     plan.customers.truncate(1);
@@ -245,6 +258,9 @@ fn a_plans_exit_status() {
         (1, vec![], 1),
         (0, vec!["NotOwned", "VersionRefused", "Suspended"], 0),
         (1, vec!["Suspended"], 1),
+        (0, vec!["PruneDisabled", "SpecRemoved"], 0),
+        (0, vec!["PruneHeld"], 1),
+        (0, vec!["PruneHeld", "RegistryUnavailable"], 2),
         (0, vec!["RegistryUnavailable"], 2),
         (1, vec!["SpecInvalid"], 2),
     ] {
@@ -268,6 +284,8 @@ fn an_applys_exit_status() {
         (vec![Some(OutcomeState::Skipped)], vec![], 1),
         (vec![None], vec![], 1),
         (vec![Some(OutcomeState::Converged)], vec!["NotOwned"], 1),
+        (vec![], vec!["PruneHeld"], 1),
+        (vec![], vec!["PruneDisabled", "SpecRemoved"], 0),
         (vec![Some(OutcomeState::Failed)], vec!["RegistryUnavailable"], 2),
     ] {
         let steps = states.iter().map(|state| PlanStep {

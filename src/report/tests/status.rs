@@ -135,6 +135,16 @@ fn a_statuss_exit_status() {
     ] {
         assert_eq!(with(state), expected, "{state:?}");
     }
+    for (reason, expected) in [("PruneHeld", 1), ("PruneDisabled", 0), ("SpecRemoved", 0)] {
+        let condition = Condition {
+            kind: ConditionKind::Stalled,
+            status: ConditionStatus::True,
+            reason: reason.into(),
+            message: String::new(),
+        };
+        let customer = StatusCustomer { conditions: vec![condition], ..StatusCustomer::default() };
+        assert_eq!(StatusReport { customers: vec![customer] }.exit_status(), expected, "{reason}");
+    }
     let invalid = StatusReport { customers: status().customers.split_off(1) };
     assert_eq!(invalid.exit_status(), 2, "an invalid spec");
 }

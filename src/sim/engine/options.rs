@@ -96,8 +96,21 @@ pub(super) fn first_state(options: &Options) -> State {
     for (name, driver) in
         [("bridge", "bridge"), ("host", "host"), ("none", "null"), ("docker_gwbridge", "bridge")]
     {
-        let spec = json!({"Name": name, "Scope": "local", "Driver": driver});
-        let object = new_object(&mut state, spec, now);
+        let mut spec = json!({"Name": name, "Scope": "local", "Driver": driver});
+        if name == "bridge" {
+            spec["IPAM"] =
+                json!({"Driver": "default", "Options": null, "Config": [{"Subnet": "172.17.0.0/16"}]});
+            spec["Options"] = json!({
+                "com.docker.network.bridge.default_bridge": "true",
+                "com.docker.network.bridge.enable_icc": "true",
+                "com.docker.network.bridge.enable_ip_masquerade": "true",
+                "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+                "com.docker.network.bridge.name": "docker0",
+                "com.docker.network.driver.mtu": "1500",
+            });
+        }
+        let mut object = new_object(&mut state, spec, now);
+        object.id = super::api::view::long_id(&object.id);
         state.networks.insert(object.id.clone(), object);
     }
     let ingress = json!({
@@ -107,6 +120,13 @@ pub(super) fn first_state(options: &Options) -> State {
     });
     let object = new_object(&mut state, ingress, now);
     state.networks.insert(object.id.clone(), object);
+    for name in ["bridge", "host"] {
+        let labels = json!({"com.docker.swarm.predefined": "true"});
+        let ipam = json!({"Driver": "", "Options": null, "Config": []});
+        let spec = json!({"Name": name, "Scope": "swarm", "Driver": name, "Labels": labels, "IPAM": ipam});
+        let object = new_object(&mut state, spec, now);
+        state.predefined.push(object);
+    }
     state
 }
 

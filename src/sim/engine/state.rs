@@ -19,6 +19,10 @@ pub struct State {
     pub services: Services,
     pub tasks: Tasks,
     pub networks: BTreeMap<String, Object>,
+    /// The Swarm's word for networks that every node has of its own, in no list.
+    pub predefined: Vec<Object>,
+    /// Networks that were removed while containers of the answering node were on them: it shows them until those end.
+    pub left_networks: BTreeMap<String, Object>,
     pub configs: BTreeMap<String, Object>,
     pub secrets: BTreeMap<String, Object>,
     /// Of the last change; every change of anything has the next one.

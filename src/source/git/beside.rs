@@ -7,7 +7,7 @@ use super::listing::{Entry, Kind};
 use super::{GitError, Repository, Trouble};
 use crate::source::Snapshot;
 use crate::spec::parse::{SpecFiles, load_with};
-use crate::spec::{Content, Contents, SecretBytes};
+use crate::spec::{Content, Contents, FoundFile, SecretBytes};
 
 /// All that the specs of a commit name together.
 const TOTAL_BYTES_MAX: u64 = 64 << 20;
@@ -59,11 +59,11 @@ fn named(snapshot: &Snapshot) -> BTreeMap<String, usize> {
 struct Named(RefCell<BTreeMap<String, usize>>);
 
 impl Contents for Named {
-    fn file(&self, path: &str, bytes_max: usize) -> Content {
+    fn file(&self, path: &str, bytes_max: usize) -> FoundFile {
         let mut named = self.0.borrow_mut();
         let most = named.entry(path.to_owned()).or_default();
         *most = bytes_max.max(*most);
-        Content::Unknown
+        Content::Unknown.into()
     }
 
     fn variable(&self, _: &str) -> Content {

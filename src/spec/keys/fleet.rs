@@ -18,7 +18,12 @@ pub static FLEET: Keys = Keys {
         key(
             "grants",
             Shape::Map { pattern: None, value: &TEXTS },
-            "By customer: what it may name although another customer's prefix is on it, e.g. acme = [\"globex_shared\"]; a `*` at the end stands for the rest",
+            "By customer: what it may name although another customer's prefix is on it, e.g. acme = [\"globex_shared\"]; a `*` at the end stands for the rest; also volumes, by their whole name, that several customers name",
+        ),
+        key(
+            "contents",
+            Shape::Table(&CONTENTS),
+            "Where the content of secrets, configs and env files may come from",
         ),
         key(
             "prune",
@@ -99,6 +104,25 @@ pub static VERSION_DEFAULTS: Keys = Keys {
     ],
 };
 
+pub static CONTENTS: Keys = Keys {
+    id: "contents",
+    doc: "Where the content of secrets, configs and env files may come from",
+    known: &[
+        key(
+            "environment",
+            TEXTS,
+            "Variables that may be named, e.g. [\"${CUSTOMER}_*\"]: `${customer}` is the customer's name, `${CUSTOMER}` the same in upper case with `_` for `-`, a `*` at the end stands for the rest; left out: all that do not begin with another customer's name",
+        ),
+        key(
+            "files",
+            TEXTS,
+            "Folders of the specs directory whose files may be named, e.g. [\"*/${customer}\", \"shared\"]: `*` is any one folder, \".\" the whole directory; left out: all but those in a folder that has another customer's name",
+        ),
+    ],
+    not_yet: &[],
+    refused: &[],
+};
+
 pub static PRUNE: Keys = Keys {
     id: "prune",
     doc: "How what no spec names any more is removed",
@@ -120,4 +144,5 @@ pub static PRUNE: Keys = Keys {
 };
 
 /// All tables of `fleet.toml`.
-pub static ALL_OF_FLEET: &[&Keys] = &[&FLEET, &FORBID, &FLEET_LIMITS, &DEFAULTS, &VERSION_DEFAULTS, &PRUNE];
+pub static ALL_OF_FLEET: &[&Keys] =
+    &[&FLEET, &FORBID, &FLEET_LIMITS, &DEFAULTS, &VERSION_DEFAULTS, &CONTENTS, &PRUNE];

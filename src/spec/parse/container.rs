@@ -10,7 +10,6 @@ use super::tree::Value;
 use super::volumes::{one_or_more, read_mounts, read_options};
 use crate::spec::keys::{CREDENTIAL_SPEC, LOGGING, ULIMIT};
 use crate::spec::{Blob, Container, CredentialSpec, Isolation, Logging, Ulimit, Volume};
-use crate::text::printable;
 
 const ISOLATIONS: &[(&str, Isolation)] =
     &[("default", Isolation::Default), ("process", Isolation::Process), ("hyperv", Isolation::Hyperv)];
@@ -63,7 +62,7 @@ fn read_addresses(cx: &mut Context<'_>, item: &Item<'_>) -> Vec<String> {
     for item in one_or_more(cx, item) {
         let Some(text) = item.string(cx) else { continue };
         if text.parse::<IpAddr>().is_err() {
-            item.error(cx, format!("`{}` is not an IP address", printable(&text, 60)), "e.g. \"10.0.0.53\"");
+            item.error(cx, format!("`{}` is not an IP address", item.shown(&text, 60)), "e.g. \"10.0.0.53\"");
         }
         addresses.push(text);
     }
@@ -76,7 +75,7 @@ pub(super) fn read_capabilities(cx: &mut Context<'_>, item: &Item<'_>) -> Option
     for item in item.list(cx, "strings")? {
         let Some(text) = item.string(cx) else { continue };
         if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            let message = format!("`{}` is not a capability", printable(&text, 60));
+            let message = format!("`{}` is not a capability", item.shown(&text, 60));
             item.error(cx, message, "write e.g. \"NET_ADMIN\" or \"ALL\"");
             continue;
         }
@@ -118,7 +117,7 @@ fn read_hosts(cx: &mut Context<'_>, item: &Item<'_>) -> Vec<String> {
                 let Some(text) = item.string(cx) else { continue };
                 match text.split_once(':') {
                     Some((name, address)) => pairs.push((name.to_owned(), address.to_owned(), item)),
-                    None => item.error(cx, format!("`{}` has no `:`", printable(&text, 60)), help),
+                    None => item.error(cx, format!("`{}` has no `:`", item.shown(&text, 60)), help),
                 }
             }
             pairs
@@ -137,7 +136,7 @@ fn read_hosts(cx: &mut Context<'_>, item: &Item<'_>) -> Vec<String> {
     };
     for (name, address, item) in pairs {
         if address.parse::<IpAddr>().is_err() && address != "host-gateway" {
-            item.error(cx, format!("`{}` is not an IP address", printable(&address, 60)), help);
+            item.error(cx, format!("`{}` is not an IP address", item.shown(&address, 60)), help);
         } else if name.is_empty() || name.contains(char::is_whitespace) {
             item.error(cx, "not a host name", help);
         } else {

@@ -60,7 +60,7 @@ pub(super) fn read_customer(cx: &mut Context<'_>, root: &Table, file: u32) -> Cu
         volumes: declared.volumes,
         secrets: declared.secrets,
         configs: declared.configs,
-        names_contents: cx.names_contents,
+        contents: std::mem::take(&mut cx.named),
     }
 }
 

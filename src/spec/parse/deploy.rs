@@ -15,7 +15,6 @@ use crate::spec::{
     Compose, Deploy, EndpointMode, FailureAction, Mode, Placement, PortMode, ResourceAmounts, Resources,
     RestartCondition, RestartPolicy, UpdateConfig, UpdateOrder,
 };
-use crate::text::printable;
 
 /// The least that Swarm takes for a task's memory, in bytes (0 aside).
 const MEMORY_BYTES_MIN: u64 = 4 << 20;
@@ -127,7 +126,7 @@ fn read_constraints(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<String>
         match check_constraint(&text) {
             Ok(()) => constraints.push(text),
             Err(why) => {
-                let message = format!("`{}` is not a constraint: {why}", printable(&text, 60));
+                let message = format!("`{}` is not a constraint: {why}", item.shown(&text, 60));
                 item.error(cx, message, "write e.g. \"node.role == worker\" or \"node.labels.zone != a\"");
             }
         }
@@ -250,14 +249,14 @@ fn read_amount(
         Ok(value) if value != 0 && value < min => {
             item.error(
                 cx,
-                format!("`{}` is too small for Swarm", printable(&text, 60)),
+                format!("`{}` is too small for Swarm", item.shown(&text, 60)),
                 format!("at least {min_shown}"),
             );
             None
         }
         Ok(value) => Some(value),
         Err(help) => {
-            item.error(cx, format!("`{}` is not {what}", printable(&text, 60)), help);
+            item.error(cx, format!("`{}` is not {what}", item.shown(&text, 60)), help);
             None
         }
     }

@@ -73,7 +73,9 @@ fn parse_syntax(text: &str, file: u32, report: &mut Report) -> Document {
             let Some(line) = lines.add(text, span.start) else { continue };
             let help = syntax_help(text, &line, error.message());
             let span = Span { file, start: span.start, end: span.end };
-            report.error(span, "", &format!("invalid TOML: {}", error.message()), help);
+            let message =
+                if is_bare_text(text, span.start, error.message()) { BARE } else { error.message() };
+            report.error(span, "", &format!("invalid TOML: {message}"), help);
             // The parser gives up at such a line: read on without it.
             if error.message().starts_with("key with no value") {
                 blank.push(line);
@@ -83,8 +85,11 @@ fn parse_syntax(text: &str, file: u32, report: &mut Report) -> Document {
             }
         }
         if blank.is_empty() {
-            let root = tree::from_toml(file, table.get_ref(), "", report);
-            return Document { root, broken: !lines.0.is_empty(), quiet: lines.quiet(text) };
+            let quiet = lines.quiet(text);
+            // What the parser makes of a broken value would be told a second time.
+            let is_echo = |at: usize| quiet.iter().any(|range| range.contains(&at));
+            let root = tree::from_toml(file, table.get_ref(), &is_echo, report);
+            return Document { root, broken: !lines.0.is_empty(), quiet };
         }
         blank_out(&mut readable, &blank);
     }
@@ -143,6 +148,27 @@ fn quiet_range(text: &str, line: &Range<usize>) -> Range<usize> {
         end += next.len();
     }
     line.start..end
+}
+
+/// What the parser says of most texts that stand without quotes.
+const BARE: &str = "string values must be quoted";
+
+/// Whether a text stands without quotes, also where the parser took it for a number or the like, as `nginx` for `nan`
+/// and `1.2.3` for a float: what it says of those helps nobody.
+fn is_bare_text(text: &str, at: usize, message: &str) -> bool {
+    if message.starts_with(BARE) {
+        return true;
+    }
+    let is_number = ["invalid float", "invalid integer", "invalid datetime", "invalid boolean"];
+    if !is_number.iter().any(|kind| message.starts_with(kind)) {
+        return false;
+    }
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '=' | ',' | '[' | ']' | '{' | '}' | '#');
+    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+    let before = before.rsplit(is_end).next().unwrap_or_default();
+    let after = after.split(is_end).next().unwrap_or_default();
+    let value = format!("{before}{after}");
+    value.starts_with(|c: char| c.is_ascii_alphabetic()) || value.matches('.').count() > 1
 }
 
 fn syntax_help(text: &str, line: &Range<usize>, message: &str) -> Option<String> {
@@ -206,6 +232,19 @@ mod tests {
         let found = errors("a = \nb\nc: 1\nd = \"x\ne = 1\ne = 2\n[x\ny = 1\n[z]\nz = 01\n");
         let lines: Vec<_> = found.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [1, 2, 3, 4, 6, 7, 10], "{found:?}");
+    }
+
+    #[test]
+    fn a_text_without_quotes_is_told_of_once_and_as_that() {
+        for value in
+            ["nginx", "infra", "1.2.3", "registry.example.com/app:1", "true1", "[nginx]", "{ a = nginx }"]
+        {
+            let found = errors(&format!("a = {value} # a comment\n"));
+            assert_eq!(found, [(1, format!("invalid TOML: {BARE}"))], "{value}");
+        }
+        let found = errors("a = 1_\nb = nan\n");
+        assert!(found[0].1.starts_with("invalid TOML: ") && !found[0].1.contains(BARE), "{found:?}");
+        assert_eq!(found[1], (2, "the number is not finite".to_owned()));
     }
 
     #[test]

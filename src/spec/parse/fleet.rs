@@ -11,11 +11,15 @@ use super::reader::{Context, Item, TableReader};
 use super::report::{Finding, Report, Sources, Span, join_index, join_key};
 use super::tree::{Table, Value};
 use super::vars::Vars;
+use super::volumes::is_name as is_volume_name;
 use super::{FLEET_FILE, audible};
 use crate::image::Repository;
 use crate::spec::NoContents;
-use crate::spec::fleet::{Capabilities, Fleet, Forbid, ImagePattern, Limits, Prune, check};
-use crate::spec::keys::{DEFAULTS, FLEET, FLEET_LIMITS, FORBID, PRUNE, VERSION_DEFAULTS};
+use crate::spec::fleet::{
+    Capabilities, ContentRules, Fleet, Forbid, ImagePattern, Limits, NAME, NamedVolumes, Prune, UPPER_NAME,
+    check,
+};
+use crate::spec::keys::{CONTENTS, DEFAULTS, FLEET, FLEET_LIMITS, FORBID, PRUNE, VERSION_DEFAULTS};
 use crate::spec::{Customer, VersionPolicy};
 use crate::text::printable;
 
@@ -29,7 +33,7 @@ pub(super) fn load(sources: &Sources<'_>, file: u32) -> (Fleet, Vec<Finding>) {
         // None at all: a rule must not hang on a customer.
         vars: Vars::default(),
         contents: &NoContents,
-        names_contents: false,
+        named: Vec::new(),
         customer: None,
         partial: document.broken,
         version_defaults: VersionPolicy::default(),
@@ -52,6 +56,7 @@ fn read(cx: &mut Context<'_>, root: &Table) -> Fleet {
             .and_then(|item| read_defaults(cx, &item))
             .unwrap_or_default(),
         grants: table.take("grants").map(|item| read_grants(cx, &item)).unwrap_or_default(),
+        contents: table.take("contents").and_then(|item| read_contents(cx, &item)).unwrap_or_default(),
         prune: table.take("prune").and_then(|item| read_prune(cx, &item)).unwrap_or_default(),
     };
     table.finish(cx);
@@ -154,15 +159,62 @@ fn read_grants(cx: &mut Context<'_>, item: &Item<'_>) -> BTreeMap<String, Vec<St
         for item in item.list(cx, "strings").unwrap_or_default() {
             let Some(name) = item.string(cx) else { continue };
             let owned = name.split_once('_').is_some_and(|(owner, _)| is_customer_name(owner));
-            if !owned {
-                let message = format!("`{}` names nothing of a customer", printable(&name, 60));
-                item.error(cx, message, "write e.g. \"globex_shared\", or \"globex_*\"");
+            // Of a volume that is nobody's by its name, all of it.
+            if !owned && !is_volume_name(&name) {
+                let message =
+                    format!("`{}` names nothing of a customer, and no volume", printable(&name, 60));
+                item.error(
+                    cx,
+                    message,
+                    "write e.g. \"globex_shared\", \"globex_*\", or the name of a volume",
+                );
             }
             names.push(name);
         }
         grants.insert(customer.to_owned(), names);
     }
     grants
+}
+
+fn read_contents(cx: &mut Context<'_>, item: &Item<'_>) -> Option<ContentRules> {
+    let mut table = item.table(cx, &CONTENTS)?;
+    let mut texts = |cx: &mut Context<'_>, name, is_good: fn(&str) -> bool, help: &str| {
+        let items = table.take(name)?.list(cx, "strings").unwrap_or_default();
+        Some(items.iter().filter_map(|item| read_pattern(cx, item, is_good, help)).collect())
+    };
+    let environment =
+        texts(cx, "environment", is_variable_pattern, "write e.g. \"${CUSTOMER}_*\" or \"SHARED_TOKEN\"");
+    let files = texts(cx, "files", is_folder_pattern, "write e.g. \"*/${customer}\" or \"shared\"");
+    table.finish(cx);
+    Some(ContentRules { environment, files })
+}
+
+/// A text in which the customer's name is left open, so that no variable is filled in here.
+fn read_pattern(
+    cx: &mut Context<'_>,
+    item: &Item<'_>,
+    is_good: fn(&str) -> bool,
+    help: &str,
+) -> Option<String> {
+    let Value::String(text) = &item.node.value else { return item.mismatch(cx, "a string", "") };
+    let left = text.replace(NAME, "x").replace(UPPER_NAME, "X");
+    if left.contains('$') || !is_good(&left) {
+        let message = format!("`{}` is no such pattern", printable(text, 80));
+        item.error(cx, message, help);
+        return None;
+    }
+    Some(text.clone())
+}
+
+fn is_variable_pattern(text: &str) -> bool {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    !text.is_empty() && !name.contains(['*', '=', '\0'])
+}
+
+fn is_folder_pattern(text: &str) -> bool {
+    let is_part =
+        |part: &str| !matches!(part, "" | "." | "..") && (part == "*" || !part.contains(['*', '\\', '\0']));
+    text == "." || text.split('/').all(is_part)
 }
 
 fn read_prune(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Prune> {
@@ -192,11 +244,11 @@ pub(super) fn enforce(
     cx: &mut Context<'_>,
     fleet: &Fleet,
     customer: &Customer,
-    customers: &BTreeSet<&str>,
+    known: (&BTreeSet<&str>, &NamedVolumes),
     root: &Table,
     file: u32,
 ) {
-    for violation in check(fleet, customer, customers) {
+    for violation in check(fleet, customer, known.0, known.1) {
         let (span, key) = place(root, &violation.path);
         match span {
             Some(span) => cx.error(span, &key, &violation.message, violation.help),

@@ -9,7 +9,6 @@ use super::units::own_duration;
 use crate::image::ImageRef;
 use crate::spec::keys::VERSION;
 use crate::spec::{ImagePolicy, Prerelease, Retag, TagPattern, VersionPolicy};
-use crate::text::printable;
 use crate::version::{TAG_MAX, parse_tag};
 
 /// Bytes of a requirement. The longest useful ones have about 50.
@@ -38,7 +37,11 @@ pub(super) fn read_image(
     let image: ImageRef = match text.parse() {
         Ok(image) => image,
         Err(error) => {
-            item.error(cx, error.to_string(), "");
+            let message = match item.hides() {
+                true => format!("`{}` names no image with these variables", item.shown(&text, 200)),
+                false => error.to_string(),
+            };
+            item.error(cx, message, "");
             return None;
         }
     };
@@ -58,8 +61,12 @@ pub(super) fn read_image(
         (Some(tag), None) => match full_version(&tag) {
             Some(version) => Some(ImagePolicy::Tag { repository, tag, version }),
             None => {
-                let help = floating_help(&repository.to_string(), &tag);
-                item.error(cx, format!("`{tag}` is a floating tag: what it names can change"), help);
+                let (what, help) = match item.hides() {
+                    true => (item.shown(&text, 200), FLOATING_HELP.to_owned()),
+                    false => (tag.clone(), floating_help(&repository.to_string(), &tag)),
+                };
+                let is = if item.hides() { "has" } else { "is" };
+                item.error(cx, format!("`{what}` {is} a floating tag: what it names can change"), help);
                 None
             }
         },
@@ -72,6 +79,7 @@ fn refuse_both(cx: &mut Context<'_>, item: &Item<'_>, version: &Item<'_>, image:
         image.tag.as_deref().and_then(full_version).map(|v| format!("={}.{}.{}", v.major, v.minor, v.patch));
     let name = &image.repository;
     let help = match exact {
+        _ if item.hides() => "leave it out of `image`, or leave out `version`".to_owned(),
         Some(exact) => {
             format!("write `image = \"{name}\"` and `version = \"{exact}\"`, or leave out `version`")
         }
@@ -87,6 +95,9 @@ fn refuse_both(cx: &mut Context<'_>, item: &Item<'_>, version: &Item<'_>, image:
 fn full_version(tag: &str) -> Option<Version> {
     parse_tag(tag, &TagPattern::default()).map(|parsed| parsed.version)
 }
+
+/// The same where variables make the image.
+const FLOATING_HELP: &str = "leave the tag out and follow the highest version by `version`, or pin the content by its digest, after `@`";
 
 /// What to write instead of a floating tag.
 fn floating_help(repository: &str, tag: &str) -> String {
@@ -161,18 +172,22 @@ fn read_requirement(cx: &mut Context<'_>, item: &Item<'_>) -> Option<VersionReq>
     let text = item.string(cx)?;
     match requirement(&text) {
         Ok(requirement) => Some(requirement),
-        Err((message, help)) => {
-            item.error(cx, message, help);
+        Err(fault) => {
+            not_a_requirement(cx, item, &text, fault);
             None
         }
     }
 }
 
-/// A requirement as Cargo reads it; the error is a message and a help.
+/// Why names characters of the text.
+fn not_a_requirement(cx: &mut Context<'_>, item: &Item<'_>, text: &str, (why, help): (String, String)) {
+    let why = if item.hides() { String::new() } else { format!(": {why}") };
+    item.error(cx, format!("`{}` is not a version requirement{why}", item.shown(text, 60)), help);
+}
+
+/// A requirement as Cargo reads it; the error is a reason and a help.
 fn requirement(text: &str) -> Result<VersionReq, (String, String)> {
-    let fault = |why: String, help: &str| {
-        Err((format!("`{}` is not a version requirement: {why}", printable(text, 60)), help.to_owned()))
-    };
+    let fault = |why: String, help: &str| Err((why, help.to_owned()));
     if text.len() > REQUIREMENT_BYTES_MAX {
         return fault(format!("it has more than {REQUIREMENT_BYTES_MAX} bytes"), "");
     }
@@ -266,7 +281,7 @@ pub(super) fn read_exclude(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<
         }
         match requirement(&text) {
             Ok(requirement) => out.push(requirement),
-            Err((message, help)) => item.error(cx, message, help),
+            Err(fault) => not_a_requirement(cx, &item, &text, fault),
         }
     }
     Some(out)
@@ -285,7 +300,7 @@ pub(super) fn read_own_duration(cx: &mut Context<'_>, item: &Item<'_>) -> Option
     match own_duration(&text) {
         Ok(duration) => Some(duration),
         Err(help) => {
-            item.error(cx, format!("`{}` is not a duration", printable(&text, 60)), help);
+            item.error(cx, format!("`{}` is not a duration", item.shown(&text, 60)), help);
             None
         }
     }

@@ -15,9 +15,9 @@ const TEMPLATES: &str = "templates/";
 /// The rules of the fleet.
 pub const FLEET_FILE: &str = "fleet.toml";
 
-/// Whether a file is no customer's, but shared by customers.
+/// Whether a file is no customer's, but shared by customers; so is a folder, whose path ends in `/`.
 pub fn is_shared(path: &str) -> bool {
-    path == FLEET_FILE || path.starts_with(TEMPLATES)
+    path == FLEET_FILE || path.starts_with(TEMPLATES) || path.ends_with('/')
 }
 
 /// The files by what they are for, and what is wrong with their names.

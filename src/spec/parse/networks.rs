@@ -55,7 +55,9 @@ fn read_network(cx: &mut Context<'_>, key: &str, span: Span, item: &Item<'_>) ->
         let help = format!(
             "letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most {NAME_MAX}"
         );
-        cx.error(span, place, format!("`{}` is not a network name", printable(&network.name, 80)), help);
+        let shown =
+            given.as_ref().map_or_else(|| printable(&network.name, 80), |it| it.shown(&network.name, 80));
+        cx.error(span, place, format!("`{shown}` is not a network name"), help);
     }
     if !network.external && BUILT_IN.contains(&network.name.as_str()) {
         let message = format!("every engine has a network `{}` of its own", network.name);
@@ -105,7 +107,7 @@ fn read_subnet(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Subnet> {
         address.is_some_and(|address| prefix.parse::<u8>().is_ok_and(|prefix| prefix <= bits(address)))
     });
     if !fits {
-        let message = format!("`{}` is not a subnet", printable(&subnet, 60));
+        let message = format!("`{}` is not a subnet", given.shown(&subnet, 60));
         given.error(cx, message, "write e.g. \"10.77.0.0/24\"");
     }
     Some(Subnet { subnet })

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reader::{Context, Item};
 use super::tree::Value;
 use crate::spec::Service;
-use crate::text::{nearest, printable};
+use crate::text::nearest;
 
 /// Refuses names of no service, and services that wait for themselves.
 pub(super) fn check_order(cx: &mut Context<'_>, services: &Item<'_>, read: &BTreeMap<String, Service>) {
@@ -28,7 +28,7 @@ pub(super) fn check_order(cx: &mut Context<'_>, services: &Item<'_>, read: &BTre
             } else if !read.contains_key(before) {
                 let help = nearest(before, read.keys().map(String::as_str));
                 let help = help.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-                one.error(cx, format!("there is no service `{}`", printable(before, 60)), help);
+                one.error(cx, format!("there is no service `{}`", one.shown(before, 60)), help);
             } else if let Some(way) = way(read, before, name) {
                 let message = format!("`{name}` waits for itself: {name} after {}", way.join(" after "));
                 one.error(cx, message, "take one of them out");

@@ -51,10 +51,16 @@ fn read_short(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Vec<Port>> {
     match short(&text) {
         Ok(ports) => Some(ports),
         Err((why, help)) => {
-            item.error(cx, format!("`{}` is not a port: {why}", printable(&text, 60)), help);
+            not_a_port(cx, item, &text, &why, help);
             None
         }
     }
+}
+
+/// Why names a part of the text.
+fn not_a_port(cx: &mut Context<'_>, item: &Item<'_>, text: &str, why: &str, help: &str) {
+    let why = if item.hides() { String::new() } else { format!(": {why}") };
+    item.error(cx, format!("`{}` is not a port{why}", item.shown(text, 60)), help);
 }
 
 /// `[PUBLISHED:]TARGET[/PROTOCOL]`, both of which may be ranges. The error is a reason and
@@ -152,7 +158,7 @@ fn read_published(cx: &mut Context<'_>, item: &Item<'_>) -> Option<u16> {
             None
         }
         Err((why, _)) => {
-            item.error(cx, why, "write e.g. 8080");
+            not_a_port(cx, item, &text, &why, "write e.g. 8080");
             None
         }
     }

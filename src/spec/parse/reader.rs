@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 
 use super::report::{Report, Sources, Span, join_index, join_key};
 use super::tree::{Entry, Node, Table, Value};
-use super::vars::{Place, Scalar, Vars, scalar};
-use crate::spec::Contents;
-use crate::spec::VersionPolicy;
+use super::vars::{self, Place, Scalar, Vars, scalar};
 use crate::spec::keys::{Key, Keys, belongs_under};
-use crate::text::nearest;
+use crate::spec::{Contents, NamedContent, VersionPolicy};
+use crate::text::{nearest, printable};
 
 /// What readers share while one customer or template is read.
 pub(super) struct Context<'a> {
@@ -20,8 +19,8 @@ pub(super) struct Context<'a> {
     pub(super) vars: Vars,
     /// Where content comes from that the spec names.
     pub(super) contents: &'a dyn Contents,
-    /// Whether any was asked for.
-    pub(super) names_contents: bool,
+    /// What was asked for.
+    pub(super) named: Vec<NamedContent>,
     /// `None` while a template is read by itself.
     pub(super) customer: Option<&'a str>,
     /// Only a part of the spec is readable (a template by itself, a file with syntax
@@ -78,6 +77,34 @@ impl<'t> Item<'t> {
         }
     }
 
+    /// The value, or a part of it, as messages show it. A value that comes from variables stands there as the file
+    /// spells it, `${…}` and all: what they hold may be a secret, whatever they are called.
+    pub(super) fn shown(&self, text: &str, chars_max: usize) -> String {
+        match &self.node.value {
+            Value::String(spelt) if self.hides() => printable(spelt, chars_max),
+            _ => printable(text, chars_max),
+        }
+    }
+
+    /// Whether it is a table that has this entry.
+    pub(super) fn has(&self, name: &str) -> bool {
+        matches!(&self.node.value, Value::Table(table) if table.entries.contains_key(name))
+    }
+
+    /// The value of a table's entry, or the item itself where it is no table that has one.
+    pub(super) fn within(&self, name: &str) -> Self {
+        match &self.node.value {
+            Value::Table(table) => table.entries.get(name),
+            _ => None,
+        }
+        .map_or_else(|| self.clone(), |entry| Item { key: join_key(&self.key, name), node: &entry.node })
+    }
+
+    /// Whether the value comes from variables, and not only from the customer's name.
+    pub(super) fn hides(&self) -> bool {
+        matches!(&self.node.value, Value::String(text) if vars::names_any(text))
+    }
+
     fn expand(&self, cx: &mut Context<'_>, text: &str) -> Option<String> {
         let span = self.node.span;
         let place = Place { span, key: &self.key, source: cx.sources.text(span.file) };
@@ -131,7 +158,8 @@ impl<'t> Item<'t> {
                 } else {
                     format!("{min} to {max}")
                 };
-                self.error(cx, format!("{value} is out of range"), format!("a whole number, {range}"));
+                let message = format!("{} is out of range", self.shown(&value.to_string(), 40));
+                self.error(cx, message, format!("a whole number, {range}"));
                 None
             }
         }
@@ -156,7 +184,8 @@ impl<'t> Item<'t> {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => String::new(),
         };
-        self.error(cx, format!("\"{text}\" is not one of {words}"), help);
+        let shown = self.shown(&text, 60);
+        self.error(cx, format!("\"{shown}\" is not one of {words}"), help);
         None
     }
 

@@ -75,6 +75,17 @@ impl Report {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
+    /// Takes over what another report found, as far as it is wanted.
+    pub(super) fn take(&mut self, other: Self, is_wanted: impl Fn(&Finding) -> bool) {
+        self.dropped |= other.dropped;
+        for finding in other.findings.into_iter().filter(|finding| is_wanted(finding)) {
+            match self.is_full() {
+                true => self.dropped = true,
+                false => self.findings.push(finding),
+            }
+        }
+    }
+
     fn push(
         &mut self,
         severity: Severity,

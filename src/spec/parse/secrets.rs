@@ -7,8 +7,11 @@ use super::report::Span;
 use super::service::read_labels;
 use super::tree::Value;
 use super::volumes::read_options;
+use crate::spec::fleet::is_reserved;
 use crate::spec::keys::{CONFIG, FILE, SECRET};
-use crate::spec::{Blob, BlobRef, Content, SUFFIX_DIGITS, SecretBytes};
+use crate::spec::{
+    Blob, BlobRef, Content, ContentSource, FoundFile, NamedContent, SUFFIX_DIGITS, SecretBytes,
+};
 use crate::state::ObjectKind;
 use crate::text::{nearest, printable};
 
@@ -66,13 +69,14 @@ fn read_blob(cx: &mut Context<'_>, key: &str, span: Span, item: &Item<'_>, kind:
         blob.name = name;
     }
     let (span, place) = given.as_ref().map_or((span, &item.key), |given| (given.node.span, &given.key));
-    check_name(cx, &blob, span, place);
+    let shown = given.as_ref().map_or_else(|| printable(&blob.name, 80), |given| given.shown(&blob.name, 80));
+    check_name(cx, &blob, span, place, &shown);
     read_own(cx, &mut table, &mut blob, item, kind);
     table.finish(cx);
     blob
 }
 
-fn check_name(cx: &mut Context<'_>, blob: &Blob, span: Span, place: &str) {
+fn check_name(cx: &mut Context<'_>, blob: &Blob, span: Span, place: &str, shown: &str) {
     let name = &blob.name;
     let end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
@@ -82,7 +86,6 @@ fn check_name(cx: &mut Context<'_>, blob: &Blob, span: Span, place: &str) {
     if cx.partial || (plain && ends && name.len() + suffix <= NAME_MAX) {
         return;
     }
-    let shown = printable(name, 80);
     if plain && ends {
         let message = format!("the name in the Swarm, `{shown}`, has {} characters", name.len());
         let help = match suffix {
@@ -132,17 +135,19 @@ fn read_own(
     }
     blob.driver = driver.and_then(|item| item.string(cx)).map(|name| (name, options));
     let bytes_max = if is_secret { SECRET_BYTES } else { CONFIG_BYTES };
-    blob.content = read_content(cx, [file, environment, content], bytes_max);
+    let of = if is_secret { "secrets" } else { "configs" };
+    blob.content = read_content(cx, [file, environment, content], &[of, &blob.key], bytes_max);
 }
 
 fn read_content(
     cx: &mut Context<'_>,
     [file, environment, content]: [Option<Item<'_>>; 3],
+    at: &[&str],
     bytes_max: usize,
 ) -> Option<SecretBytes> {
     let found = |cx: &mut Context<'_>, item: &Item<'_>, found| taken(cx, item, found, bytes_max);
     if let Some(item) = file {
-        let bytes = read_file(cx, &item, bytes_max)?;
+        let bytes = read_file(cx, &item, &[at, &["file"]].concat(), bytes_max)?;
         return found(cx, &item, Content::Found(bytes));
     }
     if let Some(item) = environment {
@@ -151,9 +156,14 @@ fn read_content(
             item.error(cx, "not a variable name", "at least one character, no `=` and no NUL");
             return None;
         }
+        name_content(cx, &[at, &["environment"]].concat(), ContentSource::Variable(name.clone()));
+        // The rules say so; whether it is there is nobody's business.
+        if is_reserved(&name) {
+            return None;
+        }
         return match cx.contents.variable(&name) {
             Content::Missing => {
-                let message = format!("the environment has no variable `{}`", printable(&name, 80));
+                let message = format!("the environment has no variable `{}`", item.shown(&name, 80));
                 item.error(cx, message, "set it where skep runs");
                 None
             }
@@ -184,24 +194,40 @@ fn taken(cx: &mut Context<'_>, item: &Item<'_>, content: Content, bytes_max: usi
     None
 }
 
-/// The bytes of a file that a value names, relative to the file that the value stands in.
-pub(super) fn read_file(cx: &mut Context<'_>, item: &Item<'_>, bytes_max: usize) -> Option<SecretBytes> {
+/// Notes what is taken from elsewhere, for the fleet's rules.
+fn name_content(cx: &mut Context<'_>, key: &[&str], source: ContentSource) {
+    cx.named.push(NamedContent { key: key.iter().map(|part| (*part).to_owned()).collect(), source });
+}
+
+/// The bytes of a file that a value names, relative to the file that the value stands in. `key` is where the value
+/// stands, part by part.
+pub(super) fn read_file(
+    cx: &mut Context<'_>,
+    item: &Item<'_>,
+    key: &[&str],
+    bytes_max: usize,
+) -> Option<SecretBytes> {
     let given = item.string(cx)?;
-    let shown = printable(&given, 80);
+    let shown = item.shown(&given, 80);
     let Some(path) = beside(cx.sources.path(item.node.span.file), &given) else {
         let help = "name a file in the specs directory, relative to this one";
         item.error(cx, format!("`{shown}` leads out of the specs directory"), help);
         return None;
     };
-    cx.names_contents = true;
-    match cx.contents.file(&path, bytes_max) {
+    let FoundFile { content, led_to } = cx.contents.file(&path, bytes_max);
+    name_content(cx, key, ContentSource::File { path: path.clone(), led_to });
+    match content {
         Content::Found(bytes) => return Some(bytes),
         Content::Unknown => {}
         Content::Missing => {
             item.error(
                 cx,
                 format!("there is no file `{shown}`"),
-                format!("looked for {path} in the specs directory"),
+                if item.hides() {
+                    String::new()
+                } else {
+                    format!("looked for {path} in the specs directory")
+                },
             );
         }
         Content::TooLarge => {
@@ -241,7 +267,9 @@ pub(super) fn read_references(
     for item in item.list(cx, &format!("{table}' keys"))? {
         let Some(reference) = read_reference(cx, &item, declared, table) else { continue };
         if !targets.insert(reference.target.clone()) {
-            let message = format!("`{}` stands here twice", printable(&reference.target, 60));
+            // Without a target of its own it is called as its source.
+            let given = if item.has("target") { "target" } else { "source" };
+            let message = format!("`{}` stands here twice", item.within(given).shown(&reference.target, 60));
             item.error(cx, message, "give each a `target` of its own");
         }
         out.push(reference);
@@ -303,7 +331,7 @@ pub(super) fn read_source(
     if cx.partial || declared.contains_key(&key) || cx.report.is_full() {
         return Some(key);
     }
-    let shown = printable(&key, 60);
+    let shown = item.shown(&key, 60);
     let help = match nearest(&key, declared.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("write `[{of}.{shown}]`, with `external = true` if somebody else makes it"),
@@ -315,7 +343,7 @@ pub(super) fn read_source(
 fn read_id(cx: &mut Context<'_>, item: &Item<'_>) -> Option<String> {
     let text = item.scalar(cx)?;
     if text.parse::<u32>().is_err() {
-        item.error(cx, format!("`{}` is not a number", printable(&text, 60)), "e.g. \"1000\"");
+        item.error(cx, format!("`{}` is not a number", item.shown(&text, 60)), "e.g. \"1000\"");
         return None;
     }
     Some(text)

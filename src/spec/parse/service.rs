@@ -48,7 +48,8 @@ pub(super) fn read_service(
     let after = table.take("after").and_then(|item| item.strings(cx)).unwrap_or_default();
     let drift = table.take("drift").and_then(|item| item.choice(cx, DRIFT));
     let ports = table.take("ports").and_then(|item| read_ports(cx, &item));
-    let mut environment = table.take("env_file").map(|item| read_env_files(cx, &item)).unwrap_or_default();
+    let mut environment =
+        table.take("env_file").map(|item| read_env_files(cx, &item, name)).unwrap_or_default();
     environment.extend(table.take("environment").map(|item| read_environment(cx, &item)).unwrap_or_default());
     let compose = Compose {
         environment,
@@ -90,7 +91,7 @@ pub(super) fn read_pairs(
                 if !seen.insert(key.clone()) {
                     item.error(
                         cx,
-                        format!("`{}` stands here twice", printable(&key, 60)),
+                        format!("`{}` stands here twice", item.shown(&key, 60)),
                         "keep one of the two",
                     );
                 }
@@ -221,7 +222,7 @@ pub(super) fn read_duration(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Dur
     match units::compose_duration(&text) {
         Ok(duration) => Some(duration),
         Err(help) => {
-            item.error(cx, format!("`{}` is not a duration", printable(&text, 60)), help);
+            item.error(cx, format!("`{}` is not a duration", item.shown(&text, 60)), help);
             None
         }
     }
@@ -239,7 +240,7 @@ fn read_attachments(
         Value::Array(_) => {
             for item in item.list(cx, "network keys")? {
                 let Some(key) = item.string(cx) else { continue };
-                check_declared(cx, &key, item.node.span, &item.key, networks);
+                check_declared(cx, &key, &item.shown(&key, 60), (item.node.span, &item.key), networks);
                 if !seen.insert(key.clone()) {
                     item.error(cx, "the network stands here twice", "keep one of the two");
                 }
@@ -248,7 +249,7 @@ fn read_attachments(
         }
         Value::Table(_) => {
             for (key, span, item) in item.entries(cx, "a table")? {
-                check_declared(cx, key, span, &item.key, networks);
+                check_declared(cx, key, &printable(key, 60), (span, &item.key), networks);
                 let Some(mut table) = item.table(cx, &SERVICE_NETWORK) else { continue };
                 let aliases = table.take("aliases").and_then(|item| read_aliases(cx, &item));
                 table.finish(cx);
@@ -263,14 +264,13 @@ fn read_attachments(
 fn check_declared(
     cx: &mut Context<'_>,
     name: &str,
-    span: Span,
-    key: &str,
+    shown: &str,
+    (span, key): (Span, &str),
     networks: &BTreeMap<String, Network>,
 ) {
     if cx.partial || name == "default" || networks.contains_key(name) || cx.report.is_full() {
         return;
     }
-    let shown = printable(name, 60);
     let help = match nearest(name, networks.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("write `[networks.{shown}]`, with `external = true` if somebody else makes it"),

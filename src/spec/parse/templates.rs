@@ -148,7 +148,7 @@ fn context<'a>(sources: &'a Sources<'a>) -> Context<'a> {
         vars: Vars::new(None),
         // Read where a customer uses it.
         contents: &NoContents,
-        names_contents: false,
+        named: Vec::new(),
         customer: None,
         partial: true,
         version_defaults: VersionPolicy::default(),

@@ -58,8 +58,21 @@ impl Node {
     }
 }
 
-/// Takes over the parser's tree. Numbers that do not fit 64 bits are reported.
-pub(super) fn from_toml(file: u32, table: &DeTable<'_>, key: &str, report: &mut Report) -> Table {
+/// Takes over the parser's tree. Numbers that do not fit 64 bits are reported, unless they are echoes of what was
+/// reported before.
+pub(super) fn from_toml(
+    file: u32,
+    table: &DeTable<'_>,
+    is_echo: &dyn Fn(usize) -> bool,
+    report: &mut Report,
+) -> Table {
+    let mut found = Report::default();
+    let root = table_from_toml(file, table, "", &mut found);
+    report.take(found, |finding| !finding.span.is_some_and(|span| is_echo(span.start)));
+    root
+}
+
+fn table_from_toml(file: u32, table: &DeTable<'_>, key: &str, report: &mut Report) -> Table {
     let mut entries = BTreeMap::new();
     for (name, value) in table.iter() {
         let range = name.span();
@@ -83,7 +96,7 @@ fn node_from_toml(
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(value) => Value::Datetime(*value),
-        DeValue::Table(table) => Value::Table(from_toml(file, table, key, report)),
+        DeValue::Table(table) => Value::Table(table_from_toml(file, table, key, report)),
         DeValue::Float(float) => float_from_toml(float, span, key, report),
         DeValue::Integer(integer) => integer_from_toml(integer, span, key, report),
         DeValue::Array(items) => Value::Array(

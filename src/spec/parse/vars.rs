@@ -223,6 +223,11 @@ pub(super) fn scalar(node: &Node) -> Option<Scalar<'_>> {
     })
 }
 
+/// Whether a text names variables other than the customer's name, which is no secret.
+pub(super) fn names_any(text: &str) -> bool {
+    parts(text).iter().any(|part| matches!(part, Part::Var(name) if *name != CUSTOMER))
+}
+
 fn fill(
     text: &str,
     values: &BTreeMap<String, Option<String>>,

@@ -8,7 +8,7 @@ use super::tree::Value;
 use super::units;
 use crate::spec::keys::{BIND, MOUNT, PROPAGATIONS, TMPFS, VOLUME, VOLUME_OPTIONS};
 use crate::spec::{Mount, MountSource, Volume};
-use crate::text::{nearest, printable};
+use crate::text::nearest;
 
 /// Entries of `[volumes]`.
 const VOLUMES_MAX: usize = 500;
@@ -36,7 +36,7 @@ pub(super) fn read_volumes(cx: &mut Context<'_>, item: &Item<'_>) -> BTreeMap<St
 
 const NAME_HELP: &str = "letters, digits, `.`, `_` and `-`, beginning with a letter or digit";
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.len() <= NAME_MAX
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
@@ -102,7 +102,8 @@ pub(super) fn read_mounts(
     let mut keep = |cx: &mut Context<'_>, item: &Item<'_>, mount: Option<Mount>| {
         let Some(mount) = mount else { return };
         if !targets.insert(mount.target.clone()) {
-            let message = format!("something else is mounted at `{}`", printable(&mount.target, 60));
+            let message =
+                format!("something else is mounted at `{}`", item.within("target").shown(&mount.target, 60));
             item.error(cx, message, "give each mount a `target` of its own");
         }
         mounts.push(mount);
@@ -140,7 +141,7 @@ fn read_short(cx: &mut Context<'_>, item: &Item<'_>, volumes: &BTreeMap<String, 
         [source, target, options] => (Some(*source), *target, *options),
         _ => {
             let help = "write \"SOURCE:TARGET\" or \"SOURCE:TARGET:ro\", or for a Windows path the long form";
-            item.error(cx, format!("`{}` is not a mount", printable(&text, 60)), help);
+            item.error(cx, format!("`{}` is not a mount", item.shown(&text, 60)), help);
             return None;
         }
     };
@@ -169,7 +170,7 @@ fn short_source(
         }
         Some(path) if path.starts_with(['.', '~']) => {
             let help = "paths are those of the nodes: begin with `/`";
-            item.error(cx, format!("`{}` is a relative path", printable(path, 60)), help);
+            item.error(cx, format!("`{}` is a relative path", item.shown(path, 60)), help);
             None
         }
         Some(key) => {
@@ -192,7 +193,7 @@ fn read_option(cx: &mut Context<'_>, item: &Item<'_>, option: &str, mount: &mut 
                 MountSource::Bind { .. } => "ro, rw, or how mounts propagate (rslave, …)",
                 _ => "ro, rw, nocopy",
             };
-            item.error(cx, format!("unknown option `{}`", printable(option, 60)), format!("one of {known}"));
+            item.error(cx, format!("unknown option `{}`", item.shown(option, 60)), format!("one of {known}"));
         }
     }
 }
@@ -201,7 +202,7 @@ fn check_declared(cx: &mut Context<'_>, item: &Item<'_>, key: &str, volumes: &BT
     if cx.partial || volumes.contains_key(key) || cx.report.is_full() {
         return;
     }
-    let shown = printable(key, 60);
+    let shown = item.shown(key, 60);
     let help = match nearest(key, volumes.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("write `[volumes.{shown}]`; a path of the nodes begins with `/`"),
@@ -214,7 +215,7 @@ fn check_target(cx: &mut Context<'_>, item: &Item<'_>, target: &str) -> Option<(
     if !target.contains('\0') && (windows || (target.starts_with('/') && target != "/")) {
         return Some(());
     }
-    let message = format!("`{}` cannot be mounted at", printable(target, 60));
+    let message = format!("`{}` cannot be mounted at", item.within("target").shown(target, 60));
     item.error(cx, message, "a path of the container that begins with `/`, but not `/` itself");
     None
 }
@@ -327,7 +328,7 @@ fn size(cx: &mut Context<'_>, item: &Item<'_>, text: &str) -> Option<u64> {
     match units::bytes(text) {
         Ok(bytes) => Some(bytes),
         Err(help) => {
-            item.error(cx, format!("`{}` is not a size", printable(text, 60)), help);
+            item.error(cx, format!("`{}` is not a size", item.shown(text, 60)), help);
             None
         }
     }
@@ -342,7 +343,7 @@ fn read_tmpfs(cx: &mut Context<'_>, item: &Item<'_>) -> Option<Mount> {
         match option.split_once('=') {
             Some(("size", text)) => size_bytes = size(cx, item, text),
             _ => {
-                let message = format!("unknown option `{}`", printable(option, 60));
+                let message = format!("unknown option `{}`", item.shown(option, 60));
                 item.error(cx, message, "Swarm takes only `size=`, e.g. \"/run:size=64M\"");
             }
         }

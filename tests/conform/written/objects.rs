@@ -111,6 +111,27 @@ pub fn networks() -> Vec<Op> {
     ]
 }
 
+/// What every node has of its own is in no list of the Swarm's networks, but is there when it is asked for.
+pub fn predefined_networks() -> Vec<Op> {
+    let mut ops = Vec::new();
+    for name in ["host", "bridge", "none", "ingress"] {
+        ops.push(get(&format!("/networks/{name}?scope=swarm")).into());
+        ops.push(get(&format!("/networks/{name}?scope=local")).into());
+        ops.push(get(&format!("/networks/{name}")).into());
+    }
+    for asked in [
+        json!({"scope": ["swarm"], "name": ["host"]}),
+        json!({"scope": ["local"], "name": ["host"]}),
+        json!({"name": ["host"]}),
+        json!({"type": ["builtin"]}),
+        json!({"scope": ["swarm"], "type": ["builtin"]}),
+    ] {
+        ops.push(get(&format!("/networks{}", filters(&asked))).into());
+    }
+    ops.extend(["host", "bridge", "none"].map(|name| delete(&format!("/networks/{name}")).into()));
+    ops
+}
+
 pub fn networks_with_options() -> Vec<Op> {
     vec![
         post(

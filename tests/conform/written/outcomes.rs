@@ -346,6 +346,41 @@ pub fn networks_of_tasks() -> Vec<Op> {
     ]
 }
 
+/// A service is removed whose tasks take some seconds to stop, and its network before they have.
+pub fn a_network_goes_while_tasks_stop() -> Vec<Op> {
+    // On every node, the one that answers among them.
+    let more = json!({
+        "Mode": {"Replicated": null, "Global": {}},
+        "TaskTemplate": {
+            "Networks": [{"Target": "{id:n}"}],
+            "ContainerSpec": {"StopSignal": "SIGCONT", "StopGracePeriod": 6_000_000_000_u64},
+        },
+        "EndpointSpec": {"Mode": "dnsrr"},
+    });
+    let shown = || -> Vec<Op> {
+        vec![
+            get("/networks/{id:n}").into(),
+            get("/networks/{id:n}?scope=swarm").into(),
+            get(&format!("/networks{}", filters(&json!({"name": ["{p}n"]})))).into(),
+            get(&format!("/networks{}", filters(&json!({"scope": ["swarm"], "name": ["{p}n"]})))).into(),
+            delete("/networks/{id:n}").into(),
+            delete("/networks/{p}n").into(),
+        ]
+    };
+    let mut ops = vec![
+        push("app", "1.0.0", Does::Runs),
+        post("/networks/create", json!({"Name": "{p}n", "Driver": "overlay", "Labels": {"x": "1"}}))
+            .named("n")
+            .into(),
+        create("a", with(running("a", ONE, 1), more)),
+        Op::Settle,
+        remove("a"),
+        delete("/networks/{id:n}").into(),
+    ];
+    ops.extend(shown());
+    ops
+}
+
 /// Its name is free at once, and its tasks go by themselves.
 pub fn a_service_goes_while_tasks_run() -> Vec<Op> {
     vec![

@@ -222,10 +222,28 @@ pub fn too_much_at_once_waits_for_a_person(bed: &Bed) {
     let held = wait_told(&ws, "sharec", "PruneHeld", 1);
     assert!(held["message"].as_str().unwrap().starts_with("2 of 4 services"), "{held:#}");
     stays(&ws, &customers[1..]);
+    // Pending, and to be allowed by a person: whoever is asked, and whoever would do it.
+    let told = |who: &str| {
+        for command in [&["plan"][..], &["apply"], &["status"], &["wait", "--timeout", "1s"]] {
+            let ran = ws.skep(&[command, &["--output", "json"]].concat()).expect_status(1);
+            let waiting = ran.json().to_string();
+            assert!(waiting.contains("PruneHeld"), "{who} {command:?}: {waiting}");
+        }
+        let ran = ws.skep(&["apply", "sharec", "--output", "json"]).expect_status(1);
+        assert_eq!(ran.json()["customers"][0]["waiting"][0]["reason"], "PruneHeld", "{who}");
+        ws.skep(&["apply", "shareb"]).ok();
+    };
+    told("handed over");
+    let server = format!("http://127.0.0.1:{}", ws.port);
+    ws.skep(&["status", "--server", &server]).expect_status(1);
+    ws.skep(&["status", "sharec", "--server", &server]).expect_status(1);
     controller.stop().expect_status(0);
-    let plan = ws.skep(&["plan", "--output", "json"]).expect_status(0).json();
-    assert!(plan.to_string().contains("PruneHeld"), "{plan:#}");
-    ws.skep(&["apply"]).ok();
+    told("local");
+    // Not held any more, but only a person or `run` lets a whole stack go.
+    ws.spec("fleet.toml", "prune = { grace = \"1s\", share = 1.0 }\n");
+    ws.skep(&["plan"]).expect_status(1);
+    let ran = ws.skep(&["apply"]).expect_status(1);
+    assert!(ran.stdout.contains("PruneHeld: the file of sharec is gone"), "{}", ran.stdout);
     assert!(!objects(bed, "sharec").is_empty(), "{}", summary(&ws));
     ws.skep(&["apply", "--allow-prune"]).ok();
     wait_objects(&ws, "sharec", &[]);

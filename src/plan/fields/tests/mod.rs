@@ -46,7 +46,7 @@ pub(in crate::plan) fn customer() -> Customer {
             volume("data", false, "acme_data"),
             volume("theirs", true, "of-somebody-else"),
         ]),
-        names_contents: false,
+        contents: Vec::new(),
         secrets: BTreeMap::from([blob("token", "acme_token-1"), blob("cert", "acme_cert-1")]),
         configs: BTreeMap::from([blob("motd", "acme_motd-1"), blob("gmsa", "acme_gmsa-1")]),
     }

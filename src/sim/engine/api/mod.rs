@@ -18,7 +18,7 @@ mod tasks;
 mod template;
 mod typed;
 mod validate;
-mod view;
+pub(super) mod view;
 
 use http::header::{HeaderName, HeaderValue, SERVER};
 use http::{Method, StatusCode};

@@ -12,7 +12,7 @@ use super::typed::Type::{Bool, Struct as One, Text, TextMap};
 use super::typed::{self, Struct, Type, always, given, opt};
 use super::{Call, query, validate, view};
 use crate::sim::engine::options::new_object;
-use crate::sim::engine::state::{Object, State};
+use crate::sim::engine::state::{Object, State, Task, TaskState};
 
 const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
 
@@ -41,8 +41,9 @@ static IPAM_CONFIG: Struct =
 
 /// By whole ID, name, or the beginning of an ID; among networks of the Swarm.
 pub(super) fn find<'a>(state: &'a State, id: &str) -> Result<&'a Object, Refusal> {
+    let predefined = || state.predefined.iter().find(|network| network.id == id || name(network) == id);
     let named = || state.networks.values().find(|network| name(network) == id);
-    if let Some(network) = state.networks.get(id).or_else(named) {
+    if let Some(network) = state.networks.get(id).or_else(predefined).or_else(named) {
         return Ok(network);
     }
     let begun: Vec<&Object> = state.networks.values().filter(|network| network.id.starts_with(id)).collect();
@@ -55,6 +56,29 @@ pub(super) fn find<'a>(state: &'a State, id: &str) -> Result<&'a Object, Refusal
 
 fn name(network: &Object) -> &str {
     network.spec["Name"].as_str().unwrap_or_default()
+}
+
+/// Networks that are gone, and that the node which answers shows all the same: a container of its is on them still.
+fn left(state: &State) -> impl Iterator<Item = &Object> {
+    let answers = |node: &String| state.nodes.get(node).is_some_and(|node| node.leader);
+    let is_on = move |network: &Object, task: &Task| {
+        let attached = task.object.spec["Networks"].as_array();
+        (TaskState::Starting..=TaskState::Running).contains(&task.state)
+            && task.node.as_ref().is_some_and(answers)
+            && attached.into_iter().flatten().any(|one| one["Target"] == network.id.as_str())
+    };
+    state.left_networks.values().filter(move |network| state.tasks.values().any(|task| is_on(network, task)))
+}
+
+fn left_by<'a>(state: &'a State, id: &str) -> Option<&'a Object> {
+    left(state).find(|network| network.id == id || name(network) == id)
+}
+
+/// What the node itself knows of a network.
+fn shown_left(network: &Object) -> Value {
+    let mut shown = shown(network);
+    shown["Containers"] = json!({});
+    shown
 }
 
 fn shown(network: &Object) -> Value {
@@ -105,7 +129,8 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
         };
         let (swarm, local): (Vec<&Object>, Vec<&Object>) =
             state.networks.values().filter(fits).partition(|network| network.spec["Scope"] == "swarm");
-        answer::list(swarm.into_iter().chain(local).map(shown))
+        let left = left(state).filter(fits).map(shown_left);
+        answer::list(swarm.into_iter().chain(local).map(shown).chain(left))
     })
 }
 
@@ -120,7 +145,26 @@ fn used(state: &State) -> BTreeSet<String> {
 }
 
 pub(super) fn inspect(call: &Call<'_>, id: &str) -> Answer {
-    call.engine.with_read(|state| ok(&shown(find(state, id)?)))
+    let scope = call.query.get("scope");
+    let is_wanted = |network: &&Object| scope.is_empty() || network.spec["Scope"] == scope;
+    call.engine.with_read(|state| {
+        // What the node has of its own comes first.
+        let all = || state.networks.values().chain(&state.predefined);
+        let local = all().find(|network| name(network) == id && is_wanted(network));
+        if let Some(network) = local {
+            let mut shown = shown(network);
+            if network.spec["Ingress"] == true {
+                // Every node is on it, and shows what it knows itself.
+                shown["Labels"] = json!({});
+            }
+            return ok(&shown);
+        }
+        match find(state, id) {
+            Ok(network) if is_wanted(&network) => ok(&shown(network)),
+            Ok(_) => Err(Refusal::missing("network", id)),
+            Err(refusal) => left_by(state, id).map_or(Err(refusal), |network| ok(&shown_left(network))),
+        }
+    })
 }
 
 pub(super) fn create(call: &Call<'_>, _: &str) -> Answer {
@@ -260,7 +304,14 @@ pub(super) fn host_in(subnet: &str, number: u32) -> (String, u32) {
 pub(super) fn remove(call: &Call<'_>, id: &str) -> Answer {
     let now = call.engine.now();
     call.engine.with(|state| {
-        let network = find(state, id)?;
+        let network = match find(state, id) {
+            Err(refusal) => {
+                let left = left_by(state, id);
+                let message = |left: &Object| format!("network {} not found", left.id);
+                return Err(left.map_or(refusal, |left| Refusal::server(message(left))));
+            }
+            Ok(network) => network,
+        };
         let (id, name) = (network.id.clone(), name(network).to_owned());
         if PREDEFINED.contains(&name.as_str()) {
             let message = format!("{name} is a pre-defined network and cannot be removed");
@@ -285,7 +336,11 @@ pub(super) fn remove(call: &Call<'_>, id: &str) -> Answer {
             let message = format!("network {id} is in use by service {}", user.object.id);
             return Err(Refusal::swarm(Code::FailedPrecondition, message));
         }
-        state.networks.remove(&id);
+        if let Some(network) = state.networks.remove(&id) {
+            state.left_networks.insert(id.clone(), network);
+            let shown: BTreeSet<String> = left(state).map(|network| network.id.clone()).collect();
+            state.left_networks.retain(|id, _| shown.contains(id));
+        }
         state.next_index();
         state.tell("network", "remove", &id, &name, now);
         empty(StatusCode::NO_CONTENT)

@@ -113,7 +113,7 @@ fn container_status(task: &Task) -> Option<Value> {
 }
 
 /// An ID of what is no object of the Swarm: 64 hexadecimal digits.
-pub(super) fn long_id(id: &str) -> String {
+pub(in crate::sim::engine) fn long_id(id: &str) -> String {
     id.bytes().cycle().take(64).map(hex_digit).collect()
 }
 

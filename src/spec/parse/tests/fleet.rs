@@ -3,7 +3,7 @@
 use super::*;
 use crate::spec::fleet::{Capabilities, Fleet, ImagePattern, Prune};
 
-const WEB: &str = "[services.web]\nimage = 'registry.example.com/saas/web'\n";
+pub(super) const WEB: &str = "[services.web]\nimage = 'registry.example.com/saas/web'\n";
 
 fn told(given: &[(&str, &str)]) -> Vec<String> {
     lines(&load(&files(given)).diagnostics)
@@ -243,8 +243,8 @@ fn broken_rules_make_every_customer_invalid() {
             "fleet.toml:1:8: grants.Acme: not a customer name; lower-case letters, digits and `-`",
         ),
         (
-            "grants.acme = ['shared']",
-            "fleet.toml:1:16: grants.acme[0]: `shared` names nothing of a customer; write e.g. \"globex_shared\", or \"globex_*\"",
+            "grants.acme = ['shared*']",
+            "fleet.toml:1:16: grants.acme[0]: `shared*` names nothing of a customer, and no volume; write e.g. \"globex_shared\", \"globex_*\", or the name of a volume",
         ),
         ("prune = 'no'", "fleet.toml:1:9: prune: expected true, false or a table, found a string"),
         ("prune.share = 2", "fleet.toml:1:15: prune.share: 2 is out of range; a share, 0 to 1"),
@@ -274,4 +274,30 @@ fn anothers_secrets_and_configs_are_not_to_be_named() {
     let grant = "grants.acme = ['globex_key-*', 'globex_c']";
     let granted = load(&files(&[("acme.toml", &spec), ("globex.toml", WEB), ("fleet.toml", grant)]));
     assert!(granted.invalid.is_empty(), "{:?}", granted.invalid);
+}
+
+#[test]
+fn nobody_shares_a_volume_unasked() {
+    let with =
+        |volume: &str| format!("[services.web]\nimage = 'app'\nvolumes = ['x:/x']\n[volumes.x]\n{volume}\n");
+    let both = |rules: &str, acme: &str, globex: &str| {
+        told(&[("fleet.toml", rules), ("acme.toml", &with(acme)), ("globex.toml", &with(globex))])
+    };
+    let said = |own: &str, other: &str, column: &str| {
+        format!(
+            "{own}.toml:4:{column}: volumes.x: customer {other} names the volume `data`, too; take another name, or have it granted in fleet.toml: `[grants]` with `{own} = [\"data\"]`"
+        )
+    };
+    let (acme, globex) = (said("acme", "globex", "10"), said("globex", "acme", "10"));
+    for other in ["name = 'data'", "name = 'data'\nexternal = true", "name = \"${d}ata\"\n[vars]\nd = 'd'"] {
+        assert_eq!(both("", "name = 'data'", other), [acme.clone(), globex.clone()], "{other}");
+    }
+    assert_eq!(both("grants.acme = ['data']", "name = 'data'", "name = 'data'"), [globex]);
+    let rules = "[grants]\nacme = ['data']\nglobex = ['data']";
+    assert_eq!(both(rules, "name = 'data'", "name = 'data'"), [""; 0]);
+    // Names of their own: each its `x`, or one that bears its name.
+    assert_eq!(both("", "", ""), [""; 0]);
+    assert_eq!(both("", "name = 'acme_data'", "name = 'globex_data'"), [""; 0]);
+    let theirs = both("", "", "name = 'acme_x'");
+    assert!(theirs.len() == 1 && theirs[0].contains("`acme_x` belongs to customer acme"), "{theirs:?}");
 }

@@ -3,20 +3,23 @@
 use super::*;
 
 /// Files by path; variables are `$NAME`.
-struct Given(&'static [(&'static str, &'static str)]);
+pub(super) struct Given(pub(super) &'static [(&'static str, &'static str)]);
 
 impl Contents for Given {
-    fn file(&self, path: &str, bytes_max: usize) -> Content {
-        match self.0.iter().find(|(name, _)| *name == path) {
+    fn file(&self, path: &str, bytes_max: usize) -> FoundFile {
+        let content = match self.0.iter().find(|(name, _)| *name == path) {
             Some((_, "UNREADABLE")) => Content::Bad("cannot be read: it hides".into()),
             Some((_, text)) if text.len() > bytes_max => Content::TooLarge,
             Some((_, text)) => Content::Found(SecretBytes::new(text.as_bytes())),
             None => Content::Missing,
-        }
+        };
+        // As a symlink does: `A->B` is a file A that lies at B.
+        let led_to = self.0.iter().find_map(|(name, _)| name.strip_prefix(&format!("{path}->")));
+        FoundFile { content, led_to: led_to.map(str::to_owned) }
     }
 
     fn variable(&self, name: &str) -> Content {
-        self.file(&format!("${name}"), usize::MAX)
+        self.file(&format!("${name}"), usize::MAX).content
     }
 }
 
