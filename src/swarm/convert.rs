@@ -63,7 +63,12 @@ pub(super) fn nodes_of<'a>(nodes: impl Iterator<Item = &'a Value>) -> BTreeMap<S
 pub(super) fn networks_of<'a>(
     networks: impl Iterator<Item = &'a Value>,
 ) -> BTreeMap<String, ObservedNetwork> {
-    networks.filter_map(observed_network).map(|network| (network.name.clone(), network)).collect()
+    let mut all = BTreeMap::new();
+    for network in networks.filter_map(observed_network) {
+        // The Swarm's own stand first. A node also lists one that was removed, until its containers have stopped.
+        all.entry(network.name.clone()).or_insert(network);
+    }
+    all
 }
 
 fn observed_service(mut service: Value) -> Option<ObservedService> {
@@ -200,4 +205,18 @@ fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
 
 fn number(value: &Value, pointer: &str) -> Option<u64> {
     value.pointer(pointer)?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// As the engine lists them while a container of a removed stack still stops and the stack is made anew.
+    #[test]
+    fn of_two_networks_with_one_name_the_swarms_own_counts() {
+        let network = |id: &str| json!({ "Id": id, "Name": "acme_default", "Scope": "swarm", "Labels": {} });
+        let found = networks_of([network("new"), network("removed")].iter());
+        assert_eq!(found["acme_default"].id, "new");
+    }
 }

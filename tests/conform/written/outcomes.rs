@@ -378,6 +378,13 @@ pub fn a_network_goes_while_tasks_stop() -> Vec<Op> {
         delete("/networks/{id:n}").into(),
     ];
     ops.extend(shown());
+    // Another of its name, as when a stack is made again at once.
+    ops.extend([
+        post("/networks/create", json!({"Name": "{p}n", "Driver": "overlay"})).named("again").into(),
+        get(&format!("/networks{}", filters(&json!({"scope": ["swarm"], "name": ["{p}n"]})))).into(),
+        get("/networks/{id:again}").into(),
+        delete("/networks/{p}n").into(),
+    ]);
     ops
 }
 

@@ -304,6 +304,11 @@ pub(super) fn host_in(subnet: &str, number: u32) -> (String, u32) {
 pub(super) fn remove(call: &Call<'_>, id: &str) -> Answer {
     let now = call.engine.now();
     call.engine.with(|state| {
+        let named = state.networks.values().chain(left(state)).filter(|network| name(network) == id).count();
+        if named > 1 {
+            let message = format!("network {id} is ambiguous ({named} matches found based on name)");
+            return Err(Refusal::bad(message));
+        }
         let network = match find(state, id) {
             Err(refusal) => {
                 let left = left_by(state, id);
