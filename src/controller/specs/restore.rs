@@ -8,6 +8,7 @@ use super::reading::{PART_MAX, first_of, name_of};
 use super::{Changes, Specs};
 use crate::plan::prune::PrunePolicy;
 use crate::source::{Beside, Problem};
+use crate::spec::fleet::{NamedVolumes, free_volumes};
 use crate::spec::parse::{self, Loaded, SpecFiles};
 use crate::spec::{Content, ContentKey, Contents, Customer, FoundFile};
 
@@ -66,7 +67,9 @@ impl Specs {
         let told = self.told.iter().map(|(name, _)| name.clone());
         let others: BTreeSet<String> = self.names.iter().cloned().chain(told).chain(unread).collect();
         let others: BTreeSet<&str> = others.iter().map(String::as_str).collect();
-        let volumes = self.named_volumes();
+        // Who only now wants a volume that was theirs does not take it from them.
+        let mut volumes = NamedVolumes::default();
+        self.customers.values().for_each(|customer| volumes.add(&customer.name, &free_volumes(customer)));
         // Read together, a large fleet costs no more than at any start.
         let mut alike: BTreeMap<Texts, Vec<(String, Good)>> = BTreeMap::new();
         for (name, mut good) in lacking {

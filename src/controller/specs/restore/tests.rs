@@ -96,6 +96,18 @@ fn who_has_errors_goes_by_the_last_good_spec_also_after_a_restart() {
 }
 
 #[test]
+fn a_volume_that_another_one_names_now_is_not_taken_from_who_had_it() {
+    let data = format!("{GOOD}[volumes.x]\nname = \"shared-data\"\n");
+    let mut place = Place::new(&[("acme.toml", &data), ("globex.toml", GOOD)]);
+    let before = place.in_force("acme").cloned().unwrap();
+    place.write("globex.toml", &data);
+    assert_eq!(place.restart(), ["acme", "globex"]);
+    assert_eq!(place.specs.invalid().collect::<Vec<_>>(), ["acme", "globex"]);
+    assert_eq!(place.in_force("acme"), Some(&before));
+    assert!(place.in_force("globex").is_some_and(|customer| customer.volumes.is_empty()));
+}
+
+#[test]
 fn what_cannot_be_read_is_no_other() {
     let mut place = Place::new(&[("acme.toml", GOOD), ("eu/globex.toml", GOOD), ("initech.toml", GOOD)]);
     fs::write(place.path("acme.toml"), b"\xff").unwrap();
