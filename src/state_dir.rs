@@ -93,6 +93,11 @@ impl Drop for Lock {
 }
 
 impl StateDir {
+    /// Whether it looks as if some skep kept its state there: the key of the names is in it.
+    pub fn is_one(path: &Path) -> bool {
+        path.join(CONTENT_KEY).exists()
+    }
+
     /// Opens the directory, and makes it (mode 0700) if it is not there.
     ///
     /// # Errors

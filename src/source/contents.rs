@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::directory::{Stamp, open, read_bounded};
 use super::git::Tree;
 use crate::spec::{Content, Contents, FoundFile, SecretBytes};
+use crate::state_dir::StateDir;
 
 /// How often a file that changes under the reader is read before that is called a problem.
 const TRIES: usize = 3;
@@ -79,6 +80,9 @@ impl Place {
                 let why = "leads out of the specs directory by a symlink; put a copy here";
                 return Ok(Content::Bad(why.into()).into());
             };
+            if let Some(why) = not_for_specs(&root, within) {
+                return Ok(Content::Bad(why.into()).into());
+            }
             let led_to = Some(within.to_string_lossy().into_owned()).filter(|led_to| led_to != path);
             let file = open(&real)?;
             let before = file.metadata()?;
@@ -94,6 +98,17 @@ impl Place {
         }
         Ok(Content::Bad("kept changing while it was read; it is read again at the next look".into()).into())
     }
+}
+
+/// Why no spec may name a file, whatever the fleet's rules are: git's own may hold credentials for the server, and those
+/// of skep the token of its API and the key of its names. `file` has no symlinks in it.
+fn not_for_specs(root: &Path, file: &Path) -> Option<&'static str> {
+    if file.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
+        return Some("is git's own, and for no service");
+    }
+    let folders = file.ancestors().skip(1).map(|folder| root.join(folder));
+    let is_state = |folder: PathBuf| StateDir::is_one(&folder);
+    folders.into_iter().any(is_state).then_some("lies in skep's state directory, and is for no service")
 }
 
 impl Contents for Beside {
@@ -144,7 +159,18 @@ mod tests {
             0,
         )
         .unwrap();
+        fs::create_dir_all(specs.join("eu/.git")).unwrap();
+        fs::write(specs.join("eu/.git/config"), "http.extraheader").unwrap();
+        symlink(".git/config", specs.join("eu/config")).unwrap();
+        let state = StateDir::open(&specs.join(".skep")).unwrap();
+        state.content_key().unwrap();
+        fs::write(specs.join(".skep/api-token"), "hunter2").unwrap();
+        symlink(".skep", specs.join("state")).unwrap();
         let beside = Beside::new(&specs, Standing::Controller);
+        for bad in ["eu/.git/config", "eu/config", ".skep/api-token", ".skep/content.key", "state/api-token"]
+        {
+            assert!(matches!(beside.file(bad, 100).content, Content::Bad(_)), "{bad}");
+        }
         assert_eq!(beside.file("eu/token", 100), found("hunter2\n").into());
         assert_eq!(beside.file("eu/token", 8), found("hunter2\n").into());
         assert_eq!(beside.file("eu/token", 7), Content::TooLarge.into());
