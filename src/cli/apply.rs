@@ -113,7 +113,11 @@ fn undo(mut step: PlanStep, back: &PlanStep) -> PlanStep {
 }
 
 /// Events of specs that appeared, changed, broke or went, as `run` writes them.
-async fn tell_specs(ctx: &Context, writer: &Writer, chosen: &session::Chosen) -> anyhow::Result<Specs> {
+pub(super) async fn tell_specs(
+    ctx: &Context,
+    writer: &Writer,
+    chosen: &session::Chosen,
+) -> anyhow::Result<Specs> {
     let mut specs = Specs::new(&ctx.config.specs_dir, Some(&ctx.config.state_dir), writer.sealing.clone());
     let now = writer.reconciler.recorder.now();
     let changes = match &chosen.fetched {

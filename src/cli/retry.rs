@@ -45,16 +45,22 @@ pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {
     }
     let ServiceName { customer, service } = &args.service;
     let chosen = session::choose(&ctx.config, std::slice::from_ref(customer))?;
-    let Some(spec) = chosen.customers.first().filter(|spec| spec.services.contains_key(service)) else {
+    if !chosen.customers.first().is_some_and(|spec| spec.services.contains_key(service)) {
         let why = chosen
             .invalid
             .first()
             .map_or_else(|| format!("has no service {service:?}"), |(_, why)| why.clone());
         anyhow::bail!("{customer}: {why}");
-    };
+    }
     let writer = match Writer::open(&ctx.config, &Observers::default()) {
         Ok(writer) => writer,
         Err(error) => return ask(ctx, &args, &handover::beside(ctx, error)?).await,
+    };
+    // What is carried out is told, and remembered as what was in force, as by `apply`.
+    let chosen = session::choose_newest(&ctx.config, std::slice::from_ref(customer), true, &writer.sealing)?;
+    apply::tell_specs(ctx, &writer, &chosen).await?;
+    let Some(spec) = chosen.customers.first().filter(|spec| spec.services.contains_key(service)) else {
+        anyhow::bail!("{customer} has no service {service:?} any more");
     };
     let name = service_name(customer, service);
     let retry = Retry { service: service.clone(), version: args.version.as_ref().map(ToString::to_string) };

@@ -1,7 +1,7 @@
 //! What people ask for by `reconcile` and SIGHUP. Where specs are fetched, they are fetched first, so that what is
 //! looked at is what was pushed; a server that does not answer is not waited for.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,12 +15,16 @@ pub(crate) const FETCH_FIRST_MAX: Duration = Duration::from_secs(10);
 const WAITING_MAX: usize = 1_000;
 
 /// Questions that wait for a fetch.
+#[derive(Default)]
 pub(super) struct Asks {
     /// Who is to be looked at; `None`: all.
-    waiting: BTreeSet<Option<String>>,
-    /// The fetch began no earlier.
+    waiting: BTreeMap<Option<String>, Ask>,
+}
+
+struct Ask {
+    /// A fetch that began no earlier shows what was pushed before it was asked.
     since: Instant,
-    /// When they are waited for no longer.
+    /// When the fetch is waited for no longer.
     until: Instant,
 }
 
@@ -33,24 +37,31 @@ impl Controller {
         if !waits || self.asks.as_ref().is_some_and(|asks| asks.waiting.len() >= WAITING_MAX) {
             return self.answer(customer, allow_prune, wakeups).await;
         }
-        let new = Asks { waiting: BTreeSet::new(), since: now, until: now + FETCH_FIRST_MAX };
-        let asks = self.asks.get_or_insert(new);
-        asks.since = now;
-        asks.waiting.insert(customer);
+        let new = Ask { since: now, until: now + FETCH_FIRST_MAX };
+        // Who asks again wants what was pushed meanwhile.
+        self.asks.get_or_insert_default().waiting.entry(customer).or_insert(new).since = now;
     }
 
     /// When those who wait for a fetch are waited for no longer.
     pub(super) fn asks_until(&self) -> Option<Instant> {
-        self.asks.as_ref().map(|asks| asks.until)
+        self.asks.as_ref()?.waiting.values().map(|ask| ask.until).min()
     }
 
     /// Answers those who wait, once the specs are fetched or that takes too long.
     pub(super) async fn answer_asks(&mut self, wakeups: &Wakeups) {
+        let Some(asks) = self.asks.as_mut() else { return };
         let begun = self.specs.fetch().and_then(|fetch| fetch.begun);
-        let is_over =
-            |asks: &mut Asks| begun.is_some_and(|begun| begun >= asks.since) || Instant::now() >= asks.until;
-        let Some(asks) = self.asks.take_if(is_over) else { return };
-        for customer in asks.waiting {
+        let now = Instant::now();
+        let mut over: Vec<Option<String>> = Vec::new();
+        asks.waiting.retain(|customer, ask| {
+            let is_over = now >= ask.until || begun.is_some_and(|begun| begun >= ask.since);
+            over.extend(is_over.then(|| customer.clone()));
+            !is_over
+        });
+        if asks.waiting.is_empty() {
+            self.asks = None;
+        }
+        for customer in over {
             self.answer(customer, false, wakeups).await;
         }
     }

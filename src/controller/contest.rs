@@ -38,8 +38,9 @@ impl Contests {
         Self(Mutex::new(Seen { services: HashMap::new(), delays: Retries::new(jitter) }))
     }
 
-    /// Takes out of the plan what was written too often lately, and says that it waits. Those steps come back.
-    pub(super) fn hold_back(&self, plan: &mut Plan, now: Instant) -> Vec<Step> {
+    /// Takes out of the plan what was written too often lately, and says that it waits. Those steps come back, the
+    /// first after the time that is given.
+    pub(super) fn hold_back(&self, plan: &mut Plan, now: Instant) -> (Vec<Step>, Option<Duration>) {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_held = |step: &Step| {
             let written = seen.services.get(&step.name).filter(|it| counts(step) && it.goal == goal(step));
@@ -48,6 +49,8 @@ impl Contests {
         let (held, steps) = std::mem::take(&mut plan.steps).into_iter().partition(is_held);
         plan.steps = steps;
         let held: Vec<Step> = held;
+        let ends = held.iter().filter_map(|step| Some(seen.services.get(&step.name)?.until));
+        let wait = ends.min().map(|until| until.saturating_duration_since(now));
         plan.waiting.extend(held.iter().filter_map(|step| {
             Some(Waiting {
                 service: step.service.clone()?,
@@ -58,7 +61,7 @@ impl Contests {
                         .to_owned(),
             })
         }));
-        held
+        (held, wait)
     }
 
     /// The step was carried out.

@@ -67,6 +67,10 @@ impl Controller {
                 self.retries.succeeded(key);
                 self.want(key, Trigger::Swarm, next_tick(self.origin, now));
             }
+            Next::Contested(wait) => {
+                self.retries.succeeded(key);
+                self.want(key, Trigger::Resync, now + wait);
+            }
             Next::Again => {
                 let conflicts = self.conflicts.entry(key.to_owned()).or_default();
                 *conflicts += 1;

@@ -86,7 +86,7 @@ async fn apply_customer(reconciler: &Reconciler, mut request: Request, options: 
                 conflicts += 1;
                 ROLLING_INTERVAL / 10
             }
-            Next::Again | Next::Retry(_) => {
+            Next::Again | Next::Retry(_) | Next::Contested(_) => {
                 tries += 1;
                 match (tries < APPLY_TRIES_MAX && options.wait, rolling && options.wait) {
                     (true, _) => retries.failed(""),

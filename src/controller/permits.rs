@@ -49,7 +49,7 @@ impl Permits {
                 permit.tries -= 1;
                 return;
             }
-            Next::Settled | Next::Retry(_) => {}
+            Next::Settled | Next::Retry(_) | Next::Contested(_) => {}
         }
         self.0.remove(customer);
     }

@@ -78,6 +78,8 @@ pub enum Next {
     Again,
     /// Something failed that may go better later.
     Retry(String),
+    /// Somebody else changes back what skep puts right, which waits so long.
+    Contested(Duration),
 }
 
 impl Reconciler {
@@ -133,8 +135,12 @@ impl Reconciler {
         plan.steps.extend(self.renewals(customer, &plan, &observed).await);
         let held = self.hold_back(&customer.name, &mut plan, &observed).await;
         rolling.extend(held.iter().map(|step| step.name.clone()));
-        let contested = self.contests.hold_back(&mut plan, Instant::now());
-        self.settler.abandon(&about, &customer.name, &plan, &[held, contested.clone()].concat()).await;
+        // A person who asks may have ended what others did.
+        let (contested, contested_for) = match request.trigger {
+            Trigger::Manual => (Vec::new(), None),
+            _ => self.contests.hold_back(&mut plan, Instant::now()),
+        };
+        self.settler.abandon(&about, &customer.name, &plan, &[held, contested].concat()).await;
         self.settler.note_removals(&mut plan, !request.inventory.allowed).await;
         self.remember(&plan).await;
         let outcomes = self.execute(&about, &plan).await;
@@ -153,8 +159,8 @@ impl Reconciler {
         let is_rolling = removing || !rolling.is_empty();
         self.snapshots.set_rolling(&customer.name, rolling);
         let next = match next(&outcomes, is_rolling) {
-            Next::Settled => match contested.first() {
-                Some(step) => Next::Retry(format!("{}: somebody else changes it back", step.name)),
+            Next::Settled => match contested_for {
+                Some(wait) => Next::Contested(wait),
                 None => waits_for_another(&plan).unwrap_or(Next::Settled),
             },
             next => next,

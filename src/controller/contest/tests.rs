@@ -28,7 +28,8 @@ fn writes(contests: &Contests, step: &Step, from: Instant, time: Duration) -> us
     let mut now = from;
     while now < from + time {
         let mut plan = Plan { steps: vec![step.clone()], ..Plan::default() };
-        let held = contests.hold_back(&mut plan, now);
+        let (held, wait) = contests.hold_back(&mut plan, now);
+        assert_eq!(wait.is_some(), !held.is_empty());
         assert_eq!(held.len() + plan.steps.len(), 1);
         assert_eq!(plan.waiting.len(), held.len());
         if held.is_empty() {
@@ -58,7 +59,7 @@ fn what_is_wanted_anew_and_other_services_are_not_held_back() {
     let now = Instant::now();
     let held = |step: &Step, now| {
         let mut plan = Plan { steps: vec![step.clone()], ..Plan::default() };
-        !contests.hold_back(&mut plan, now).is_empty()
+        !contests.hold_back(&mut plan, now).0.is_empty()
     };
     let service = step("acme_web", "a");
     (0..AT_ONCE).for_each(|_| {
@@ -86,7 +87,7 @@ fn a_correction_now_and_then_is_never_held_back() {
     for time in 0..20 {
         let now = begin + FORGIVEN * time;
         let mut plan = Plan { steps: vec![service.clone()], ..Plan::default() };
-        assert!(contests.hold_back(&mut plan, now).is_empty(), "{time}");
+        assert!(contests.hold_back(&mut plan, now).0.is_empty(), "{time}");
         contests.note(&service, now);
     }
 }

@@ -143,8 +143,11 @@ impl LastGood {
         if let Some(unsaved) = self.unsaved.get(customer) {
             return unsaved.as_ref().map(|good| (good.hash.clone(), good.file.clone()));
         }
-        let entry = self.index().customers.get(customer)?;
-        Some((entry.hash.clone(), entry.file.clone()))
+        let index = self.index();
+        let entry = index.customers.get(customer)?;
+        // Where a template's line is spoilt, the spec is of no use.
+        let is_whole = entry.templates.iter().all(|sum| index.templates.contains_key(sum));
+        is_whole.then(|| (entry.hash.clone(), entry.file.clone()))
     }
 
     /// Keeps it from the next save on.
