@@ -229,8 +229,10 @@ pub fn a_first_deploy_that_fails(bed: &Bed) {
     assert!(message.contains("within 12 s") && message.contains("non-zero exit (1)"), "{message}");
     is_refused(&ws, "failc", "1.0.0");
 
-    // Tried again, it fails again, and that is told and remembered again.
+    // Tried again, it fails again, and that is told and remembered again; and so is the spec that it goes by.
+    ws.spec("failc.toml", &format!("prune = false\n{}", spec(bed, "fail/c", "", "")));
     ws.skep(&["retry", "failc/web"]).expect_status(1);
+    assert_eq!(told(&ws, "failc", "SpecChanged").len(), 1, "{}", summary(&ws));
     assert_eq!(told(&ws, "failc", "RolloutFailed").len(), 2, "{}", summary(&ws));
     is_refused(&ws, "failc", "1.0.0");
 
