@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, FutureExt as _, ready};
 use serde_json::{Value, json};
 use skep::cli::convert;
 use skep::controller::resolve::Resolver;
-use skep::controller::specs::{Sealing, read_dir};
+use skep::controller::specs::{Owners, Sealing, read_dir};
 use skep::controller::{Request, plan_only};
 use skep::events::Trigger;
 use skep::image::{Digest, Repository};
@@ -77,7 +77,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let resolver = Resolver::new(Arc::new(Recorded(tags)), Arc::new(InMemory::default()));
 
     let mut report = PlanReport { customers: Vec::new() };
-    for customer in read_dir(&data.join("specs"), &Sealing::visitor(&data))?.customers.into_values() {
+    let read = read_dir(&data.join("specs"), &Sealing::visitor(&data), &Owners::default())?;
+    for customer in read.customers.into_values() {
         let request = Request {
             inventory: Arc::default(),
             customer: Arc::new(customer),

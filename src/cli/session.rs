@@ -376,7 +376,7 @@ pub fn choose_newest(
     let Some(git) = &config.git else { return choose_as(config, names, sealing) };
     let tree = if into_state { git::fetch(git, &config.state_dir)? } else { git::look(git)? };
     let tree = Arc::new(tree);
-    let read = specs::read_tree(&tree, sealing);
+    let read = specs::read_tree(&tree, sealing, &specs::Owners::of(&config.state_dir));
     Ok(Chosen { fetched: Some(tree), ..choose_from(read, config, names, sealing)? })
 }
 

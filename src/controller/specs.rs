@@ -17,7 +17,8 @@ mod volumes;
 
 use last_good::LastGood;
 pub use reading::{Read, read_configured, read_dir, read_tree};
-use reading::{came_or_went, files_to_read, load, name_of, names_of, parts, rules_unread};
+use reading::{came_or_went, concerned, files_to_read, load, name_of, names_of, parts, rules_unread};
+pub use told::Owners;
 use told::{Ledger, Told};
 use trouble::GitTrouble;
 
@@ -119,6 +120,9 @@ pub struct Changes {
 impl Specs {
     /// `state_dir` holds what was told before a restart; without one everything is new.
     pub fn new(dir: &Path, state_dir: Option<&Path>, sealing: Sealing) -> Self {
+        let told = Ledger::open(state_dir.map(|dir| dir.join("specs.jsonl")));
+        // Who had a volume has it until a spec of its own that is valid says something else.
+        let volumes = told.volumes();
         Self {
             source: Source::Directory(dir.to_owned()),
             revision: None,
@@ -126,12 +130,12 @@ impl Specs {
             fetch: None,
             sealing,
             customers: BTreeMap::new(),
-            told: Ledger::open(state_dir.map(|dir| dir.join("specs.jsonl"))),
+            told,
             last_good: LastGood::new(state_dir.map(|dir| dir.join("specs-good.log"))),
             untold: Vec::new(),
             reader: Reader::default(),
             names: BTreeSet::new(),
-            volumes: BTreeMap::new(),
+            volumes,
             had_problems: false,
             rules_unread: false,
             first: true,
@@ -348,14 +352,25 @@ impl Specs {
             always.extend(self.take_volumes(&files));
         }
         let volumes = self.named_volumes();
-        let mut changes = Changes::default();
+        let (mut changes, mut freed) = (Changes::default(), BTreeSet::new());
         for part in &parts {
             let files = files_to_read(&self.reader, part.as_ref(), found, &always);
-            let read = load(files, found.problems.clone(), (&owners, &volumes), contents, &self.sealing);
+            let mut read = load(files, found.problems.clone(), (&owners, &volumes), contents, &self.sealing);
             // A change of the rules has everything read.
             if all {
                 self.take_rules(&read);
             }
+            freed.extend(self.settle_volumes(&read));
+            read.invalid.retain(|name, _| !freed.contains(name));
+            self.merge(read, trigger, &mut changes);
+        }
+        // Each round has fewer volumes named than the one before.
+        while !freed.is_empty() {
+            let files = concerned(&self.reader, &source::Changes::default(), &freed);
+            let volumes = self.named_volumes();
+            let mut read = load(files, found.problems.clone(), (&owners, &volumes), contents, &self.sealing);
+            freed = self.settle_volumes(&read);
+            read.invalid.retain(|name, _| !freed.contains(name));
             self.merge(read, trigger, &mut changes);
         }
         self.names = names;

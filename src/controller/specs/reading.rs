@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Sealing;
+use super::volumes::all_of;
+use super::{Owners, Sealing};
 use crate::config::Config;
 use crate::source::git::{self, Revision, Tree};
 use crate::source::{self, Beside, Problem, Reader, SourceError};
 use crate::spec::Customer;
 use crate::spec::diagnostics::{Diagnostic, Severity};
-use crate::spec::fleet::Fleet;
-use crate::spec::fleet::NamedVolumes;
+use crate::spec::fleet::{Fleet, NamedVolumes, free_volumes};
 use crate::spec::parse::{self, SpecFiles};
 
 /// The specs as they stand in the directory.
@@ -29,20 +29,12 @@ pub struct Read {
     pub revision: Option<Revision>,
 }
 
-/// Reads and checks all specs.
+/// Reads and checks all specs. What is an owner's is nobody else's, whether it has a file or not.
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
-    let snapshot = source::read(dir)?;
-    let contents = Beside::new(dir, sealing.standing);
-    Ok(load(
-        snapshot.files,
-        snapshot.problems,
-        (&BTreeSet::new(), &NamedVolumes::default()),
-        &contents,
-        sealing,
-    ))
+pub fn read_dir(dir: &Path, sealing: &Sealing, owners: &Owners) -> Result<Read, SourceError> {
+    Ok(load_all(source::read(dir)?, owners, &Beside::new(dir, sealing.standing), sealing))
 }
 
 /// Reads and checks the specs that the configuration names: those of the directory, or of the
@@ -51,18 +43,36 @@ pub fn read_dir(dir: &Path, sealing: &Sealing) -> Result<Read, SourceError> {
 /// # Errors
 /// When they cannot be read.
 pub fn read_configured(config: &Config, sealing: &Sealing) -> Result<Read, SourceError> {
+    let owners = Owners::of(&config.state_dir);
     match &config.git {
-        None => read_dir(&config.specs_dir, sealing),
-        Some(git) => Ok(read_tree(&git::read_last(git, &config.state_dir)?, sealing)),
+        None => read_dir(&config.specs_dir, sealing, &owners),
+        Some(git) => Ok(read_tree(&git::read_last(git, &config.state_dir)?, sealing, &owners)),
     }
 }
 
-/// Checks all specs of a commit.
-pub fn read_tree(tree: &Tree, sealing: &Sealing) -> Read {
-    let source::Snapshot { files, problems } = tree.snapshot.clone();
+/// Checks all specs of a commit, as `read_dir` does.
+pub fn read_tree(tree: &Tree, sealing: &Sealing, owners: &Owners) -> Read {
     let contents = Beside::of_commit(tree, sealing.standing);
-    let read = load(files, problems, (&BTreeSet::new(), &NamedVolumes::default()), &contents, sealing);
+    let read = load_all(tree.snapshot.clone(), owners, &contents, sealing);
     Read { revision: Some(tree.revision.clone()), ..read }
+}
+
+/// Reads all as `Specs` does that were there all the time: who had a volume lets go of it by a spec that is valid.
+fn load_all(snapshot: source::Snapshot, owners: &Owners, contents: &Beside, sealing: &Sealing) -> Read {
+    let source::Snapshot { files, problems } = snapshot;
+    let names = owners.names.iter().map(String::as_str).collect();
+    let mut held = owners.volumes.clone();
+    while !held.is_empty() {
+        let read = load(files.clone(), problems.clone(), (&names, &all_of(&held)), contents, sealing);
+        let is_freed = |(name, customer): (&String, &Customer)| {
+            held.get(name).is_some_and(|before| !before.is_subset(&free_volumes(customer)))
+        };
+        if read.invalid.is_empty() || !read.customers.iter().any(is_freed) {
+            return read;
+        }
+        held.retain(|name, _| !read.customers.contains_key(name));
+    }
+    load(files, problems, (&names, &NamedVolumes::default()), contents, sealing)
 }
 
 /// Why nobody knows the fleet's rules.

@@ -127,6 +127,7 @@ impl Specs {
         customer.seal(key);
         customer.as_it_was(good.outside.clone(), key);
         tracing::info!(customer = name, "its last good spec, of before the restart, stays in force");
+        self.hold_volumes(name, free_volumes(&customer));
         self.customers.insert(name.to_owned(), Arc::new(customer));
         changes.changed.insert(name.to_owned());
         changes.read.insert(name.to_owned());

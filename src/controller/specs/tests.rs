@@ -333,7 +333,7 @@ fn what_is_a_customers_stays_its_own_until_its_stack_is_gone() {
     fs::write(place.path("acme.toml"), b"\xff").unwrap();
     assert!(!is_valid(&mut place), "it cannot be read");
     let dir = place.dir.path();
-    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir)).unwrap();
+    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir), &Owners::of(dir)).unwrap();
     assert!(read.invalid["globex"].contains("belongs to customer acme"), "{:?}", read.invalid);
     let mut place =
         Place { specs: Specs::new(&dir.join("specs"), Some(dir), Sealing::visitor(dir)), ..place };
@@ -391,7 +391,7 @@ fn two_customers_that_name_one_volume_are_both_invalid_until_one_is_granted_it()
         assert_eq!(invalid(&mut place, trigger), ["acme", "globex"]);
     }
     let dir = place.dir.path();
-    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir)).unwrap();
+    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir), &Owners::of(dir)).unwrap();
     assert_eq!(read.invalid.keys().collect::<Vec<_>>(), ["acme", "globex"]);
     assert!(read.invalid["acme"].contains("customer globex names the volume `shared-data`, too"));
 
@@ -413,6 +413,102 @@ fn two_customers_that_name_one_volume_are_both_invalid_until_one_is_granted_it()
     assert!(invalid(&mut place, Trigger::Spec).is_empty());
 }
 
+/// What a broken file does not say is no release: what is in force goes on using it.
+#[test]
+fn only_a_valid_spec_lets_go_of_a_volume() {
+    let data = format!("{GOOD}[volumes.data]\nexternal = true\n");
+    let named = format!("{GOOD}[volumes.x]\nexternal = true\nname = \"data\"\n");
+    let mut place =
+        Place::new(&[("globex.toml", &data), ("templates/bad.toml", "[services.web]\nimagine = 1\n")]);
+    place.write("acme.toml", &named);
+    let told = ["SpecInvalid acme", "SpecInvalid globex"];
+    assert_eq!(place.read(Trigger::Spec), three(&told, &[], &[]));
+    let broken = [
+        data.replace("true", "\"yes\""),
+        "not toml".to_owned(),
+        "template = \"bad\"\n".to_owned(),
+        // Without an error of its volumes, and none at all until its content is looked for.
+        format!("{GOOD}[configs.x]\nfile = \"nowhere\"\n"),
+        format!("{GOOD}imagine = 1\n"),
+    ];
+    for text in &broken {
+        place.write("globex.toml", text);
+        for trigger in [Trigger::Spec, Trigger::Resync, Trigger::Manual] {
+            let [_, changed, _] = place.read(trigger);
+            assert!(changed.is_empty() && place.specs.get("acme").is_none(), "{text}");
+        }
+        assert!(place.specs.get("globex").is_some_and(|globex| !globex.volumes.is_empty()));
+    }
+    place.write("globex.toml", GOOD);
+    let told = ["SpecChanged acme", "SpecChanged globex"];
+    let [mut found, changed, _] = place.read(Trigger::Spec);
+    found.sort();
+    assert_eq!(found[1..], told[1..], "{found:?}");
+    assert_eq!(changed, ["acme", "globex"], "at once");
+    assert_eq!(place.specs.invalid().count(), 0);
+}
+
+/// A volume moves from one to the other with one reading, and nobody is told of an error meanwhile.
+#[test]
+fn a_volume_that_one_lets_go_of_is_another_ones_at_once() {
+    let data = format!("{GOOD}[volumes.data]\nexternal = true\n");
+    let mut place = Place::new(&[("globex.toml", &data), ("acme.toml", GOOD)]);
+    for (trigger, [from, to]) in [(Trigger::Spec, ["globex", "acme"]), (Trigger::Manual, ["acme", "globex"])]
+    {
+        place.write(&format!("{from}.toml"), GOOD);
+        place.write(&format!("{to}.toml"), &data);
+        let [mut told, changed, _] = place.read(trigger);
+        told.sort();
+        assert_eq!(told, ["SpecChanged acme", "SpecChanged globex"]);
+        assert_eq!(changed, ["acme", "globex"]);
+        let dir = place.dir.path();
+        let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir), &Owners::of(dir)).unwrap();
+        assert_eq!(read.invalid.len(), 0);
+    }
+    // Others find the same by what was told before.
+    place.write("acme.toml", &data);
+    place.write("globex.toml", GOOD);
+    let dir = place.dir.path();
+    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir), &Owners::of(dir)).unwrap();
+    assert_eq!(read.invalid.len(), 0, "{:?}", read.invalid);
+}
+
+#[test]
+fn a_volume_of_one_whose_file_is_gone_is_its_own_also_after_a_restart_and_for_who_only_looks() {
+    let data = format!("{GOOD}[volumes.data]\nexternal = true\n");
+    let mut place = Place::new(&[("globex.toml", &data)]);
+    place.remove("globex.toml");
+    place.write("acme.toml", &data);
+    place.write("initech.toml", &format!("{GOOD}[volumes.x]\nexternal = true\nname = \"globex_data\"\n"));
+    place.write("umbrella.toml", &format!("{GOOD}[configs.x]\nenvironment = \"GLOBEX_TOKEN\"\n"));
+    let all = ["acme", "initech", "umbrella"];
+    place.read(Trigger::Spec);
+    let dir = place.dir.path();
+    let ledger = fs::read(dir.join("specs.jsonl")).unwrap();
+    let config = crate::config::Config {
+        specs_dir: dir.join("specs"),
+        state_dir: dir.to_owned(),
+        ..crate::config::Config::default()
+    };
+    let read = read_configured(&config, &Sealing::visitor(dir)).unwrap();
+    assert_eq!(read.invalid.keys().collect::<Vec<_>>(), all);
+    assert!(read.invalid["acme"].contains("customer globex names the volume `data`, too"));
+    assert!(read.invalid["umbrella"].contains("globex"), "{:?}", read.invalid);
+    assert_eq!(fs::read(dir.join("specs.jsonl")).unwrap(), ledger, "nothing is written");
+    let mut place =
+        Place { specs: Specs::new(&dir.join("specs"), Some(dir), Sealing::visitor(dir)), ..place };
+    for trigger in [Trigger::Startup, Trigger::Resync] {
+        place.read(trigger);
+        assert_eq!(place.specs.invalid().collect::<Vec<_>>(), all);
+        assert_eq!(place.specs.customers().len(), 0);
+    }
+    place.specs.stack_removed("globex");
+    place.read(Trigger::Resync);
+    assert_eq!(place.specs.invalid().count(), 0);
+    let dir = place.dir.path();
+    assert_eq!(read_configured(&config, &Sealing::visitor(dir)).unwrap().invalid.len(), 0);
+}
+
 /// A folder is no customer, whatever it is called, and its name is nobody's.
 #[test]
 fn a_folder_that_cannot_be_read_is_told_of_as_a_folder() {
@@ -422,7 +518,7 @@ fn a_folder_that_cannot_be_read_is_told_of_as_a_folder() {
     fs::rename(&eu, &aside).unwrap();
     std::os::unix::fs::symlink(&aside, &eu).unwrap();
     let dir = place.dir.path();
-    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir)).unwrap();
+    let read = read_dir(&dir.join("specs"), &Sealing::visitor(dir), &Owners::of(dir)).unwrap();
     let said = read.invalid.get("eu/").cloned().unwrap_or_default();
     assert!(said.starts_with("the folder eu/ leads out of the specs directory"), "{:?}", read.invalid);
     assert_eq!(read.invalid.len(), 1, "{:?}", read.invalid);

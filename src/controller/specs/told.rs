@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Changes, Read, Specs};
 use crate::events::{About, Kind, NewEvent, Reason, Trigger};
 use crate::files::{Files, Real};
+use crate::spec::fleet::free_volumes;
 use crate::spec::{Customer, parse};
 
 /// What was last told of a customer.
@@ -28,6 +29,9 @@ pub(super) struct Told {
     /// The file says, or said, `prune = false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) keep: bool,
+    /// The volumes of the last spec that was valid whose names do not say whose they are.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) volumes: BTreeSet<String>,
 }
 
 /// The file may have so many lines more than twice the customers before it is written anew.
@@ -93,6 +97,12 @@ impl Ledger {
         self.told.iter()
     }
 
+    /// By customer: the volumes of the last spec that was valid whose names do not say whose they are.
+    pub(super) fn volumes(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let holders = self.told.iter().filter(|(_, told)| !told.volumes.is_empty());
+        holders.map(|(name, told)| (name.clone(), told.volumes.clone())).collect()
+    }
+
     /// Gives back what was told before.
     pub(super) fn set(&mut self, customer: &str, told: Told) -> Option<Told> {
         let before = self.told.insert(customer.to_owned(), told);
@@ -149,6 +159,23 @@ impl Ledger {
     }
 }
 
+/// What customers own by what the state directory tells of them, for those who have no memory of their own: the file
+/// of one may be gone or broken while its stack stays.
+#[derive(Clone, Debug, Default)]
+pub struct Owners {
+    pub(super) names: BTreeSet<String>,
+    /// By customer, volumes under names that do not say whose they are.
+    pub(super) volumes: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Owners {
+    /// Reads only. Where nothing was told, or who asks may not read it, nobody is known.
+    pub fn of(state_dir: &Path) -> Self {
+        let told = Ledger::open(Some(state_dir.join("specs.jsonl")));
+        Self { names: told.iter().map(|(name, _)| name.clone()).collect(), volumes: told.volumes() }
+    }
+}
+
 impl Specs {
     /// Takes up what was read, which may be of some customers only.
     pub(super) fn merge(&mut self, read: Read, trigger: Trigger, changes: &mut Changes) {
@@ -165,7 +192,9 @@ impl Specs {
             changes.read.insert(name);
         }
         for (name, customer) in read.customers {
-            let told = Told { hash: Some(hash(&customer)), keep: !customer.prune, ..Told::default() };
+            let volumes = free_volumes(&customer);
+            let told =
+                Told { hash: Some(hash(&customer)), keep: !customer.prune, volumes, ..Told::default() };
             let before = self.told.set(&name, told.clone());
             self.keep_good(&customer, told.hash.as_deref().unwrap_or_default(), read.templates.get(&name));
             changes.events.extend(news(before.as_ref(), &told, &customer, trigger));

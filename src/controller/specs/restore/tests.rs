@@ -107,6 +107,30 @@ fn a_volume_that_another_one_names_now_is_not_taken_from_who_had_it() {
     assert!(place.in_force("globex").is_some_and(|customer| customer.volumes.is_empty()));
 }
 
+/// Whoever is read first: a file that is broken at the start gives nothing away.
+#[test]
+fn who_is_broken_at_the_start_has_its_volumes_still() {
+    let data = format!("{GOOD}[volumes.data]\nexternal = true\n");
+    let mut place = Place::new(&[("acme.toml", GOOD), ("globex.toml", &data)]);
+    let before = place.in_force("globex").cloned().unwrap();
+    for broken in [BAD.as_bytes(), b"\xff"] {
+        fs::write(place.path("globex.toml"), broken).unwrap();
+        place.write("acme.toml", &data);
+        for _ in 0..2 {
+            assert_eq!(place.restart(), ["acme", "globex"]);
+            assert_eq!(place.specs.invalid().collect::<Vec<_>>(), ["acme", "globex"]);
+            assert!(place.in_force("acme").is_some_and(|acme| acme.volumes.is_empty()));
+            assert_eq!(place.in_force("globex"), Some(&before));
+            place.read();
+            assert!(place.in_force("acme").is_some_and(|acme| acme.volumes.is_empty()));
+        }
+    }
+    place.write("globex.toml", GOOD);
+    place.restart();
+    assert_eq!(place.specs.invalid().count(), 0);
+    assert!(place.in_force("acme").is_some_and(|acme| !acme.volumes.is_empty()));
+}
+
 #[test]
 fn what_cannot_be_read_is_no_other() {
     let mut place = Place::new(&[("acme.toml", GOOD), ("eu/globex.toml", GOOD), ("initech.toml", GOOD)]);

@@ -144,3 +144,23 @@ fn behind_a_spoilt_line_the_others_hold() {
     again.save().unwrap();
     assert_eq!((place.open().iter().count(), place.lines()), (2, 2), "it is written anew");
 }
+
+#[test]
+fn volumes_are_kept_and_a_line_without_any_is_as_it_always_was() {
+    let place = place();
+    let older = "{\"customer\":\"acme\",\"told\":{\"hash\":\"one\"}}\n";
+    fs::write(place.file(), older).unwrap();
+    let mut ledger = place.open();
+    assert_eq!(ledger.get("acme"), Some(&told("one")));
+    ledger.set("acme", told("one"));
+    let named = Told { volumes: BTreeSet::from(["data".to_owned()]), ..told("one") };
+    ledger.set("globex", named.clone());
+    ledger.save().unwrap();
+    let newer = older.replace("acme", "globex").replace("\"one\"", "\"one\",\"volumes\":[\"data\"]");
+    assert_eq!(fs::read_to_string(place.file()).unwrap(), format!("{older}{newer}"));
+    let again = place.open();
+    assert_eq!(again.get("globex"), Some(&named));
+    assert_eq!(again.volumes().into_keys().collect::<Vec<_>>(), ["globex"]);
+    let owners = Owners::of(place.dir.path());
+    assert_eq!(owners.names.iter().collect::<Vec<_>>(), ["acme", "globex"]);
+}
