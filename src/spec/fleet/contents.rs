@@ -44,6 +44,12 @@ fn upper(customer: &str) -> String {
     customer.to_ascii_uppercase().replace('-', "_")
 }
 
+/// A variable that the customer may name. What begins with the name of one called `git` or `ci-tools` is skep's own.
+fn example(customer: &str) -> String {
+    let own = format!("{}_TOKEN", upper(customer));
+    if is_reserved(&own) { format!("SECRET_{own}") } else { own }
+}
+
 pub(super) fn check(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>, found: &mut Violations) {
     for named in &customer.contents {
         let path: Vec<&str> = named.key.iter().map(String::as_str).collect();
@@ -69,18 +75,17 @@ fn check_variable(
     found: &mut Violations,
 ) {
     let shown = crate::text::printable(name, 80);
-    let own = upper(&customer.name);
+    let example = example(&customer.name);
     if is_reserved(name) {
         let message = format!("`{shown}` is among the settings and credentials of skep itself");
-        let help =
-            format!("give skep the content in another variable, e.g. `{own}_TOKEN`, and name that one");
+        let help = format!("give skep the content in another variable, e.g. `{example}`, and name that one");
         return found.add(path, message, &help);
     }
     let Some(allowed) = &fleet.contents.environment else {
         if let Some(owner) = owner_of_variable(name, &customer.name, customers) {
             let message = format!("the variable `{shown}` belongs to customer {owner}");
             let help = format!(
-                "name one of your own, e.g. `{own}_TOKEN`, or have it allowed in fleet.toml: `contents.environment`"
+                "name one of your own, e.g. `{example}`, or have it allowed in fleet.toml: `contents.environment`"
             );
             found.add(path, message, &help);
         }
@@ -183,6 +188,15 @@ mod tests {
         }
         for name in ["ACME_TOKEN", "SKEPTIC", "PATH", "ACME_AWS_KEY", "DOCKERHOST"] {
             assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_example_is_never_what_is_refused() {
+        assert_eq!(example("acme"), "ACME_TOKEN");
+        for name in ["ci-tools", "git", "aws", "docker", "ssh", "skep", "gh", "github", "gitlab"] {
+            assert_eq!(example(name), format!("SECRET_{}_TOKEN", upper(name)));
+            assert!(!is_reserved(&example(name)), "{name}");
         }
     }
 
