@@ -3,8 +3,8 @@
 use crate::apply;
 use crate::plan::{self, ImageView, Plan, ServiceView, Step, Sync, Waiting};
 use crate::report::{
-    Action, Change, Condition, ConditionKind, ConditionStatus, ImageReport, ObjectKind, Outcome,
-    OutcomeState, PlanCustomer, PlanStep, PlanWaiting, RunningImage, ServiceStatus, StatusCustomer,
+    Action, CHANGES_PENDING, Change, Condition, ConditionKind, ConditionStatus, ImageReport, ObjectKind,
+    Outcome, OutcomeState, PlanCustomer, PlanStep, PlanWaiting, RunningImage, ServiceStatus, StatusCustomer,
     SyncState, TaskCount,
 };
 use crate::state::WaitingReason;
@@ -121,12 +121,29 @@ pub fn status(plan: &Plan, revision: Option<&str>) -> StatusCustomer {
         reason: waiting.reason.as_str().to_owned(),
         message: waiting.message.clone(),
     });
+    let conditions = conditions.chain(plan.steps.iter().filter_map(|step| removal(plan, step)));
     StatusCustomer {
         customer: plan.customer.clone(),
         revision: revision.map(str::to_owned),
         services: services.collect(),
         conditions: conditions.collect(),
     }
+}
+
+/// The condition of something that no spec names any more and that is to be removed: no service of the spec shows it.
+fn removal(plan: &Plan, step: &Step) -> Option<Condition> {
+    if step.cause != plan::Cause::Unnamed {
+        return None;
+    }
+    // A spec without services has nothing but its stack, which `apply` does not remove unasked.
+    let command = if plan.services.is_empty() { "skep apply --allow-prune" } else { "skep apply" };
+    let (kind, name) = (step.kind.as_str(), &step.name);
+    Some(Condition {
+        kind: ConditionKind::Reconciling,
+        status: ConditionStatus::True,
+        reason: CHANGES_PENDING.to_owned(),
+        message: format!("no spec names the {kind} {name} any more: `skep run` or `{command}` removes it"),
+    })
 }
 
 fn service_status(key: &str, view: &ServiceView, waiting: &[&Waiting]) -> ServiceStatus {
@@ -180,7 +197,7 @@ fn conditions(view: &ServiceView, waiting: &[&Waiting]) -> Vec<Condition> {
     let said = problem.map(|problem| problem.message.clone()).unwrap_or_default();
     let mut conditions = vec![condition(ConditionKind::Ready, healthy, health, said)];
     let reconciling = matches!(view.state, Sync::Progressing | Sync::Drifted);
-    let doing = if view.state == Sync::Drifted { "ChangesPending" } else { "RolloutInProgress" };
+    let doing = if view.state == Sync::Drifted { CHANGES_PENDING } else { "RolloutInProgress" };
     conditions.push(condition(
         ConditionKind::Reconciling,
         reconciling,
@@ -198,4 +215,24 @@ fn conditions(view: &ServiceView, waiting: &[&Waiting]) -> Vec<Condition> {
         None => condition(ConditionKind::Stalled, false, "NothingWaits", String::new()),
     });
     conditions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::StatusReport;
+
+    #[test]
+    fn what_is_to_be_removed_is_pending() {
+        let step = |cause| Step { action: plan::Action::Remove, cause, ..Step::example("acme_web") };
+        let shown = |cause| status(&Plan { steps: vec![step(cause)], ..Plan::default() }, None);
+        let pending = shown(plan::Cause::Unnamed);
+        let told: Vec<_> = pending.conditions.iter().map(|it| (it.reason.as_str(), &*it.message)).collect();
+        let message = "no spec names the service acme_web any more: `skep run` or `skep apply --allow-prune` removes it";
+        assert_eq!(told, [("ChangesPending", message)]);
+        let report = |customer| StatusReport { customers: vec![customer] };
+        assert_eq!(report(pending).exit_status(), 1);
+        // What a rotation left behind is of the service.
+        assert_eq!(report(shown(plan::Cause::Spec)).exit_status(), 0);
+    }
 }

@@ -25,7 +25,7 @@ Examples:
 
 Exit status:
   0  all in sync
-  1  something is not in sync, or a removal waits for a person (PruneHeld)
+  1  something is not in sync, or a removal is due (ChangesPending) or waits for a person (PruneHeld)
   2  an invalid spec, or something could not be found out";
 
 pub async fn run(ctx: &mut Context, args: Args) -> anyhow::Result<u8> {

@@ -8,6 +8,7 @@ use super::remote::Remote;
 use super::session::Session;
 use super::{Awaited, Context, FAILED, status};
 use crate::report::{ServiceStatus, StatusReport, SyncState};
+use crate::state::WaitingReason;
 use crate::swarm::{ErrorClass, SwarmError};
 
 /// Wait until all services are in sync and healthy
@@ -24,8 +25,11 @@ Examples:
 
 Exit status:
   0  all in sync and healthy
-  1  timed out, also while a removal waits for a person (PruneHeld)
+  1  timed out, also while a removal is due (ChangesPending) or waits for a person (PruneHeld)
   2  an invalid spec, or it could not be found out";
+
+/// The reason of a customer whose spec has errors.
+const SPEC_INVALID: &str = WaitingReason::SpecInvalid.as_str();
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -88,10 +92,13 @@ fn is_transient(error: &anyhow::Error) -> bool {
 /// The exit status, or `None` to go on waiting.
 fn ending(report: &StatusReport, over: bool) -> Option<u8> {
     let unknown = report.exit_status() == FAILED;
-    // An invalid spec does not mend itself while we look on; a person will.
-    let hopeless = unknown && report.customers.iter().any(|customer| !customer.conditions.is_empty());
+    // An invalid spec does not mend itself while we look on; a person will. What else is said of a customer, such as
+    // a removal that is held, does not make hopeless what is unknown for a moment.
+    let mut conditions = report.customers.iter().flat_map(|customer| &customer.conditions);
+    let hopeless = conditions.any(|condition| condition.reason == SPEC_INVALID);
     // What no spec names and yet runs is not in sync either.
-    let ready = services(report).all(|(_, service)| is_ready(service)) && !report.holds_removals();
+    let all_ready = services(report).all(|(_, service)| is_ready(service));
+    let ready = all_ready && !unknown && !report.has_removals();
     match (hopeless, ready, over) {
         (true, _, _) => Some(FAILED),
         (false, true, _) => Some(super::CLEAN),
@@ -151,24 +158,49 @@ mod tests {
         }
     }
 
+    fn condition(status: ConditionStatus, reason: &str) -> Condition {
+        Condition { kind: ConditionKind::Stalled, status, reason: reason.into(), message: String::new() }
+    }
+
     #[test]
-    fn a_removal_that_is_held_is_waited_for() {
-        let condition = |reason: &str| Condition {
-            kind: ConditionKind::Stalled,
-            status: ConditionStatus::True,
-            reason: reason.into(),
-            message: String::new(),
-        };
+    fn a_removal_that_is_due_is_waited_for() {
         for (reason, over, expected) in [
             ("PruneHeld", false, None),
             ("PruneHeld", true, Some(1)),
+            ("ChangesPending", false, None),
+            ("ChangesPending", true, Some(1)),
             ("PruneDisabled", false, Some(0)),
             ("SpecRemoved", false, Some(0)),
         ] {
             let mut report = report(&[(SyncState::InSync, 2)]);
-            report.customers[0].conditions.push(condition(reason));
+            report.customers[0].conditions.push(condition(ConditionStatus::True, reason));
             assert_eq!(ending(&report, over), expected, "{reason} {over}");
         }
+    }
+
+    #[test]
+    fn only_an_invalid_spec_ends_it_at_once() {
+        use ConditionStatus::{True, Unknown};
+        for (status, reason, over, expected) in [
+            (True, "SpecInvalid", false, Some(2)),
+            (True, "PruneHeld", false, None),
+            (True, "PruneHeld", true, Some(2)),
+            (True, "SpecRemoved", false, None),
+            (Unknown, "Unknown", false, None),
+        ] {
+            // A registry that does not answer for a moment leaves a service of another customer unknown.
+            let mut report = report(&[(SyncState::Unknown, 2)]);
+            report.customers.push(StatusCustomer {
+                customer: "globex".into(),
+                conditions: vec![condition(status, reason)],
+                ..StatusCustomer::default()
+            });
+            assert_eq!(ending(&report, over), expected, "{reason} {over}");
+        }
+        // Of a customer whose file is gone, after a pass that failed: that is not all right either.
+        let mut report = report(&[(SyncState::InSync, 2)]);
+        report.customers[0].conditions.push(condition(Unknown, "Unknown"));
+        assert_eq!((ending(&report, false), ending(&report, true)), (None, Some(2)));
     }
 
     #[test]

@@ -46,11 +46,8 @@ fn customers(text: &mut String, report: &StatusReport) {
     );
     for customer in &report.customers {
         for condition in &customer.conditions {
-            row(
-                text,
-                "Stalled",
-                &[&customer.customer, "", &condition.reason, "", "", "", &condition.message],
-            );
+            let kind = format!("{:?}", condition.kind);
+            row(text, &kind, &[&customer.customer, "", &condition.reason, "", "", "", &condition.message]);
         }
         for service in &customer.services {
             let ServiceStatus { service: key, desired, running, tasks, state, message, .. } = service;

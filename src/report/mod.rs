@@ -28,8 +28,8 @@ pub use plan::{
     Action, Change, ObjectKind, Outcome, OutcomeState, PlanCustomer, PlanReport, PlanStep, PlanWaiting,
 };
 pub use status::{
-    Condition, ConditionKind, ConditionStatus, RunningImage, ServiceStatus, StatusCustomer, StatusReport,
-    SyncState, TaskCount,
+    CHANGES_PENDING, Condition, ConditionKind, ConditionStatus, RunningImage, ServiceStatus, StatusCustomer,
+    StatusReport, SyncState, TaskCount,
 };
 pub use style::{Style, Tone};
 pub use yaml::yaml;

@@ -8,6 +8,10 @@ use super::plan::PRUNE_HELD;
 use super::table::{Cell, Table};
 use super::{ImageReport, Style, Tone, counted, short_digest};
 
+/// The reason of what is to be changed by the next pass or `apply`: of a service, and of a customer that has what no
+/// spec names any more.
+pub const CHANGES_PENDING: &str = "ChangesPending";
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatusReport {
     pub customers: Vec<StatusCustomer>,
@@ -120,17 +124,17 @@ impl StatusReport {
             || of_customers.chain(of_services).any(|condition| condition.reason == "SpecInvalid")
     }
 
-    /// Whether something is due to be removed that waits for a person.
-    pub fn holds_removals(&self) -> bool {
+    /// Whether something is due to be removed, by skep or when a person allows it: pending as any other change.
+    pub fn has_removals(&self) -> bool {
         let mut conditions = self.customers.iter().flat_map(|customer| &customer.conditions);
-        conditions.any(|condition| condition.reason == PRUNE_HELD)
+        conditions.any(|condition| [PRUNE_HELD, CHANGES_PENDING].contains(&condition.reason.as_str()))
     }
 
     /// 2 when something is unknown, else 1 when something is not in sync.
     pub fn exit_status(&self) -> u8 {
         if self.invalid() || self.services().any(|service| service.state == SyncState::Unknown) {
             2
-        } else if self.services().any(|service| service.state != SyncState::InSync) || self.holds_removals() {
+        } else if self.services().any(|service| service.state != SyncState::InSync) || self.has_removals() {
             1
         } else {
             0

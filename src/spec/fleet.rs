@@ -96,9 +96,40 @@ impl Default for Prune {
 pub struct Violation {
     /// The key in the spec, part by part; an element of a list as `[3]`.
     pub path: Vec<String>,
-    /// Says what, and which rule.
-    pub message: String,
-    pub help: String,
+    /// What the spec says there. It may come from a variable, which no message shows.
+    value: Option<String>,
+    /// With [`VALUE`] for the value.
+    message: String,
+    help: String,
+}
+
+/// Where a violation's texts have the value. No value has this sign once it is printable.
+const VALUE: &str = "\0";
+/// More of a value is not shown.
+const VALUE_CHARS_MAX: usize = 200;
+
+impl Violation {
+    /// What the spec says there, if the message shows it.
+    pub fn value(&self) -> Option<&str> {
+        self.value.as_deref()
+    }
+
+    /// Says what, and which rule, with the value as it is or as the file spells it.
+    pub fn message(&self, spelt: Option<&str>) -> String {
+        self.told(&self.message, spelt)
+    }
+
+    /// What to do about it, as `message`.
+    pub fn help(&self, spelt: Option<&str>) -> String {
+        self.told(&self.help, spelt)
+    }
+
+    fn told(&self, text: &str, spelt: Option<&str>) -> String {
+        match spelt.or(self.value()) {
+            Some(value) => text.replace(VALUE, &crate::text::printable(value, VALUE_CHARS_MAX)),
+            None => text.to_owned(),
+        }
+    }
 }
 
 /// Everything in a customer's spec that the fleet does not allow. `customers` are the names of all that are known,
@@ -135,8 +166,17 @@ struct Violations(Vec<Violation>);
 
 impl Violations {
     fn add(&mut self, path: &[&str], message: impl Into<String>, help: &str) {
+        self.push(path, None, message.into(), help);
+    }
+
+    /// `message` and `help` have [`VALUE`] where they show what the spec says.
+    fn add_value(&mut self, path: &[&str], value: &str, message: impl Into<String>, help: &str) {
+        self.push(path, Some(value.to_owned()), message.into(), help);
+    }
+
+    fn push(&mut self, path: &[&str], value: Option<String>, message: String, help: &str) {
         let path = path.iter().map(|part| (*part).to_owned()).collect();
-        self.0.push(Violation { path, message: message.into(), help: help.to_owned() });
+        self.0.push(Violation { path, value, message, help: help.to_owned() });
     }
 }
 
@@ -163,8 +203,9 @@ fn check_image(fleet: &Fleet, key: &str, service: &Service, found: &mut Violatio
         ImagePattern::Beneath(prefix) => repository.normalized().starts_with(prefix.as_str()),
     };
     if !allowed.iter().any(fits) {
-        let message = format!("`{repository}` is not among `allowed_images` in fleet.toml");
-        found.add(&["services", key, "image"], message, "use one of those, or have it added");
+        let message = format!("`{VALUE}` is not among `allowed_images` in fleet.toml");
+        let help = "use one of those, or have it added";
+        found.add_value(&["services", key, "image"], &repository.to_string(), message, help);
     }
 }
 
@@ -185,17 +226,17 @@ fn check_ports(fleet: &Fleet, key: &str, service: &Service, found: &mut Violatio
     for port in service.compose.ports.iter().flatten() {
         let published = port.published;
         if fleet.forbid.privileged_ports && (1..UNPRIVILEGED).contains(&published) {
-            let message = format!(
-                "port {published} is below 1024, which `forbid.privileged_ports` in fleet.toml forbids"
-            );
-            found.add(&["services", key, "ports"], message, "publish another port");
+            let message =
+                format!("port {VALUE} is below 1024, which `forbid.privileged_ports` in fleet.toml forbids");
+            let at = ["services", key, "ports"];
+            found.add_value(&at, &published.to_string(), message, "publish another port");
         }
         if fleet.forbid.host_ports && port.mode == PortMode::Host {
             let message = format!(
-                "port {} is published by the node itself, which `forbid.host_ports` in fleet.toml forbids",
-                port.target
+                "port {VALUE} is published by the node itself, which `forbid.host_ports` in fleet.toml forbids"
             );
-            found.add(&["services", key, "ports"], message, "take `mode = \"host\"` out");
+            let at = ["services", key, "ports"];
+            found.add_value(&at, &port.target.to_string(), message, "take `mode = \"host\"` out");
         }
     }
 }
@@ -208,8 +249,8 @@ fn check_capabilities(fleet: &Fleet, key: &str, service: &Service, found: &mut V
             Capabilities::These(names) => name == "ALL" || names.contains(name),
         };
         if forbidden {
-            let message = format!("the capability `{name}`, which `forbid.cap_add` in fleet.toml forbids");
-            found.add(&["services", key, "cap_add"], message, "take it out");
+            let message = format!("the capability `{VALUE}`, which `forbid.cap_add` in fleet.toml forbids");
+            found.add_value(&["services", key, "cap_add"], name, message, "take it out");
         }
     }
 }
@@ -218,9 +259,12 @@ fn check_limits(fleet: &Fleet, key: &str, service: &Service, found: &mut Violati
     let deploy = &service.compose.deploy;
     let replicas = deploy.replicas.unwrap_or(1);
     if let Some(most) = fleet.limits.replicas.filter(|most| replicas > *most) {
-        let message = format!("{replicas} replicas, and `limits.replicas` in fleet.toml allows {most}");
-        found.add(
+        // Where the spec says nothing there is nothing to hide.
+        let shown = if deploy.replicas.is_some() { VALUE.to_owned() } else { replicas.to_string() };
+        let message = format!("{shown} replicas, and `limits.replicas` in fleet.toml allows {most}");
+        found.add_value(
             &["services", key, "deploy", "replicas"],
+            &replicas.to_string(),
             message,
             "make it less, or have the limit raised",
         );
@@ -287,10 +331,10 @@ fn check_names(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>, f
         if granted.iter().any(|pattern| is_match(pattern, name)) {
             continue;
         }
-        let message = format!("`{name}` belongs to customer {owner}");
+        let message = format!("`{VALUE}` belongs to customer {owner}");
         let help =
-            format!("have it granted in fleet.toml: `[grants]` with `{} = [\"{name}\"]`", customer.name);
-        found.add(&[kind, key], message, &help);
+            format!("have it granted in fleet.toml: `[grants]` with `{} = [\"{VALUE}\"]`", customer.name);
+        found.add_value(&[kind, key], name, message, &help);
     }
     // On a network that several customers join, who has an alias gets what is meant for another.
     for (key, service) in &customer.services {
@@ -300,8 +344,8 @@ fn check_names(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>, f
                 continue;
             };
             if !granted.iter().any(|pattern| is_match(pattern, alias)) {
-                let message = format!("the alias `{alias}` is a service's of customer {owner}");
-                found.add(&["services", key, "networks"], message, "take another alias");
+                let message = format!("the alias `{VALUE}` is a service's of customer {owner}");
+                found.add_value(&["services", key, "networks"], alias, message, "take another alias");
             }
         }
     }

@@ -22,7 +22,8 @@ impl Case<'_> {
             Some(broken) => {
                 let message = format!(
                     "{} is not taken over: {}; take that off the service, or say in its spec what it is to have",
-                    self.name, broken.message
+                    self.name,
+                    broken.message(None)
                 );
                 Err(self.wait(WaitingReason::NotOwned, message))
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Fleet, Violations, is_match};
+use super::{Fleet, VALUE, Violations, is_match};
 use crate::spec::{ContentSource, Customer};
 
 /// Sources of content that customers may name; `None`: all but what is another customer's.
@@ -44,6 +44,12 @@ fn upper(customer: &str) -> String {
     customer.to_ascii_uppercase().replace('-', "_")
 }
 
+/// A variable that the customer may name. What begins with the name of one called `git` or `ci-tools` is skep's own.
+fn example(customer: &str) -> String {
+    let own = format!("{}_TOKEN", upper(customer));
+    if is_reserved(&own) { format!("SECRET_{own}") } else { own }
+}
+
 pub(super) fn check(fleet: &Fleet, customer: &Customer, customers: &BTreeSet<&str>, found: &mut Violations) {
     for named in &customer.contents {
         let path: Vec<&str> = named.key.iter().map(String::as_str).collect();
@@ -68,27 +74,25 @@ fn check_variable(
     path: &[&str],
     found: &mut Violations,
 ) {
-    let shown = crate::text::printable(name, 80);
-    let own = upper(&customer.name);
+    let example = example(&customer.name);
     if is_reserved(name) {
-        let message = format!("`{shown}` is among the settings and credentials of skep itself");
-        let help =
-            format!("give skep the content in another variable, e.g. `{own}_TOKEN`, and name that one");
-        return found.add(path, message, &help);
+        let message = format!("`{VALUE}` is among the settings and credentials of skep itself");
+        let help = format!("give skep the content in another variable, e.g. `{example}`, and name that one");
+        return found.add_value(path, name, message, &help);
     }
     let Some(allowed) = &fleet.contents.environment else {
         if let Some(owner) = owner_of_variable(name, &customer.name, customers) {
-            let message = format!("the variable `{shown}` belongs to customer {owner}");
+            let message = format!("the variable `{VALUE}` belongs to customer {owner}");
             let help = format!(
-                "name one of your own, e.g. `{own}_TOKEN`, or have it allowed in fleet.toml: `contents.environment`"
+                "name one of your own, e.g. `{example}`, or have it allowed in fleet.toml: `contents.environment`"
             );
-            found.add(path, message, &help);
+            found.add_value(path, name, message, &help);
         }
         return;
     };
     if !allowed.iter().any(|pattern| allows_variable(pattern, name, &customer.name, customers)) {
-        let message = format!("the variable `{shown}` is not among `contents.environment` in fleet.toml");
-        found.add(path, message, "use one of those, or have it added");
+        let message = format!("the variable `{VALUE}` is not among `contents.environment` in fleet.toml");
+        found.add_value(path, name, message, "use one of those, or have it added");
     }
 }
 
@@ -100,18 +104,17 @@ fn check_file(
     path: &[&str],
     found: &mut Violations,
 ) {
-    let shown = crate::text::printable(file, 200);
     let Some(allowed) = &fleet.contents.files else {
         if let Some(owner) = owner_of_file(file, &customer.name, customers) {
-            let message = format!("`{shown}` belongs to {owner}");
+            let message = format!("`{VALUE}` belongs to {owner}");
             let help = "name a file of your own, or have its folder allowed in fleet.toml: `contents.files`";
-            found.add(path, message, help);
+            found.add_value(path, file, message, help);
         }
         return;
     };
     if !allowed.iter().any(|folder| lies_in(file, folder, &customer.name)) {
-        let message = format!("`{shown}` is in none of the folders of `contents.files` in fleet.toml");
-        found.add(path, message, "put it into one of those, or have its folder added");
+        let message = format!("`{VALUE}` is in none of the folders of `contents.files` in fleet.toml");
+        found.add_value(path, file, message, "put it into one of those, or have its folder added");
     }
 }
 
@@ -183,6 +186,15 @@ mod tests {
         }
         for name in ["ACME_TOKEN", "SKEPTIC", "PATH", "ACME_AWS_KEY", "DOCKERHOST"] {
             assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_example_is_never_what_is_refused() {
+        assert_eq!(example("acme"), "ACME_TOKEN");
+        for name in ["ci-tools", "git", "aws", "docker", "ssh", "skep", "gh", "github", "gitlab"] {
+            assert_eq!(example(name), format!("SECRET_{}_TOKEN", upper(name)));
+            assert!(!is_reserved(&example(name)), "{name}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-use super::{Fleet, Violations};
+use super::{Fleet, VALUE, Violations};
 use crate::spec::{Customer, MountSource, Service, Volume};
 
 /// File systems that show nothing of the node: memory, or a server's.
@@ -26,6 +26,8 @@ const WAYS_OUT: &[&str] = &["root", "cwd", "fd", "task"];
 struct Shown<'a> {
     /// For messages.
     what: &'a str,
+    /// The option of a volume that says so.
+    option: &'a str,
     paths: Vec<&'a str>,
 }
 
@@ -39,7 +41,7 @@ pub(super) fn check(
     for (index, mount) in service.compose.container.mounts.iter().flatten().enumerate() {
         let (shown, volume) = match &mount.source {
             MountSource::Bind { path, .. } | MountSource::Npipe { path } => {
-                (Shown { what: path, paths: vec![path] }, None)
+                (Shown { what: path, option: "", paths: vec![path] }, None)
             }
             MountSource::Volume { key: Some(volume), .. } => {
                 let Some(volume) = customer.volumes.get(volume) else { continue };
@@ -50,19 +52,18 @@ pub(super) fn check(
         };
         let element = format!("[{index}]");
         let at: &[&str] = match volume {
-            Some(volume) => &["volumes", volume, "driver_opts", "device"],
+            Some(volume) => &["volumes", volume, "driver_opts", shown.option],
             None => &["services", key, "volumes", &element],
         };
-        let what = crate::text::printable(shown.what, 80);
         if fleet.forbid.docker_socket && shown.paths.iter().any(|path| leads_to_socket(path)) {
             let message = format!(
-                "`{what}` gives the service the engine's socket, which `forbid.docker_socket` in fleet.toml forbids"
+                "`{VALUE}` gives the service the engine's socket, which `forbid.docker_socket` in fleet.toml forbids"
             );
-            found.add(at, message, "take the mount out");
+            found.add_value(at, shown.what, message, "take the mount out");
         } else if fleet.forbid.host_binds {
             let message =
-                format!("`{what}` is a path of the node, which `forbid.host_binds` in fleet.toml forbids");
-            found.add(at, message, "use a volume");
+                format!("`{VALUE}` is a path of the node, which `forbid.host_binds` in fleet.toml forbids");
+            found.add_value(at, shown.what, message, "use a volume");
         }
     }
 }
@@ -72,9 +73,9 @@ fn of_volume(volume: &Volume) -> Option<Shown<'_>> {
     let option = |name: &str| volume.driver_opts.get(name).map(String::as_str).unwrap_or_default();
     if !matches!(volume.driver.as_deref(), None | Some("" | "local")) {
         // What a plugin does with a path nobody knows. Two slashes begin the name of a server.
-        let is_path = |value: &&str| value.starts_with('/') && !value.starts_with("//");
-        let what = volume.driver_opts.values().map(String::as_str).find(is_path)?;
-        return Some(Shown { what, paths: vec![what] });
+        let is_path = |value: &String| value.starts_with('/') && !value.starts_with("//");
+        let (option, what) = volume.driver_opts.iter().find(|(_, value)| is_path(value))?;
+        return Some(Shown { what, option, paths: vec![what] });
     }
     let (device, kind, flags) = (option("device"), option("type"), option("o"));
     let bind = flags.split(',').any(|flag| matches!(flag.trim(), "bind" | "rbind"));
@@ -85,8 +86,12 @@ fn of_volume(volume: &Volume) -> Option<Shown<'_>> {
     let named = flags.split([',', '=', ':']).filter(|part| part.starts_with('/'));
     let paths: Vec<&str> =
         [device].into_iter().filter(|device| device.starts_with('/')).chain(named).collect();
-    let what = paths.first().copied().unwrap_or(if device.is_empty() { kind } else { device });
-    Some(Shown { what, paths })
+    let (option, what) = match paths.first() {
+        Some(path) if !device.starts_with('/') => ("o", *path),
+        None if device.is_empty() => ("type", kind),
+        _ => ("device", device),
+    };
+    Some(Shown { what, option, paths })
 }
 
 /// Whether the engine's socket is at the path or beneath it.

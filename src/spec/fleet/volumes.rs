@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Fleet, Violations, is_match, owner};
+use super::{Fleet, VALUE, Violations, is_match, owner};
 use crate::spec::Customer;
 
 /// Customers by the volumes that they name.
@@ -58,12 +58,11 @@ pub(super) fn check(
         if granted.iter().any(|pattern| is_match(pattern, &volume.name)) {
             continue;
         }
-        let name = crate::text::printable(&volume.name, 80);
-        let message = format!("customer {another} names the volume `{name}`, too");
+        let message = format!("customer {another} names the volume `{VALUE}`, too");
         let help = format!(
-            "take another name, or have it granted in fleet.toml: `[grants]` with `{} = [\"{name}\"]`",
+            "take another name, or have it granted in fleet.toml: `[grants]` with `{} = [\"{VALUE}\"]`",
             customer.name
         );
-        found.add(&["volumes", &volume.key], message, &help);
+        found.add_value(&["volumes", &volume.key], &volume.name, message, &help);
     }
 }

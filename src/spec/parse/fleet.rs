@@ -9,8 +9,8 @@ use super::image::{read_exclude, read_own_duration, read_prerelease, read_retag}
 use super::layout::is_customer_name;
 use super::reader::{Context, Item, TableReader};
 use super::report::{Finding, Report, Sources, Span, join_index, join_key};
-use super::tree::{Table, Value};
-use super::vars::Vars;
+use super::tree::{Node, Table, Value};
+use super::vars::{self, Scalar, Vars, scalar};
 use super::volumes::is_name as is_volume_name;
 use super::{FLEET_FILE, audible};
 use crate::image::Repository;
@@ -249,19 +249,51 @@ pub(super) fn enforce(
     file: u32,
 ) {
     for violation in check(fleet, customer, known.0, known.1) {
-        let (span, key) = place(root, &violation.path);
+        let (span, key, node) = place(root, &violation.path);
+        let spelt = violation.value().zip(node).and_then(|(value, node)| spelt(node, value));
+        let (message, help) = (violation.message(spelt), violation.help(spelt));
         match span {
-            Some(span) => cx.error(span, &key, &violation.message, violation.help),
-            None => cx.report.file_error(file, &key, &violation.message, Some(violation.help)),
+            Some(span) => cx.error(span, &key, &message, help),
+            None => cx.report.file_error(file, &key, &message, Some(help)),
         }
     }
 }
 
-/// The deepest place on the way to a key, and how far that is.
-fn place(root: &Table, path: &[String]) -> (Option<Span>, String) {
-    let (mut span, mut key) = (None, String::new());
+/// The text to show in place of a value that comes from variables, as the file spells it; `None`: the value itself.
+fn spelt<'t>(node: &'t Node, value: &str) -> Option<&'t str> {
+    if let Value::String(text) = &node.value {
+        return vars::names_any(text).then_some(text);
+    }
+    // Which one of a list's or table's it is from is not known; what stands there as it is hides nothing.
+    let mut texts = Vec::new();
+    scalars(node, &mut texts);
+    let is_plain = |one: &Scalar<'_>| match one {
+        Scalar::Text(text) => !vars::names_any(text) && text.contains(value),
+        Scalar::Other(text) => text == value,
+    };
+    if texts.iter().any(is_plain) {
+        return None;
+    }
+    texts.into_iter().find_map(|one| match one {
+        Scalar::Text(text) => vars::names_any(text).then_some(text),
+        Scalar::Other(_) => None,
+    })
+}
+
+/// All texts and numbers in a value, at whatever depth.
+fn scalars<'t>(node: &'t Node, found: &mut Vec<Scalar<'t>>) {
+    match &node.value {
+        Value::Table(table) => table.entries.values().for_each(|entry| scalars(&entry.node, found)),
+        Value::Array(nodes) => nodes.iter().for_each(|node| scalars(node, found)),
+        _ => found.extend(scalar(node)),
+    }
+}
+
+/// The deepest place on the way to a key, how far that is, and what stands there.
+fn place<'t>(root: &'t Table, path: &[String]) -> (Option<Span>, String, Option<&'t Node>) {
+    let (mut span, mut key, mut last) = (None, String::new(), None);
     let mut table = Some(root);
-    let mut list: Option<&[super::tree::Node]> = None;
+    let mut list: Option<&[Node]> = None;
     for part in path {
         let node = if let Some(entry) = table.and_then(|table| table.entries.get(part)) {
             key = join_key(&key, part);
@@ -276,13 +308,14 @@ fn place(root: &Table, path: &[String]) -> (Option<Span>, String) {
             span = Some(node.span);
             node
         };
+        last = Some(node);
         (table, list) = match &node.value {
             Value::Table(inner) => (Some(inner), None),
             Value::Array(nodes) => (None, Some(nodes.as_slice())),
             _ => (None, None),
         };
     }
-    (span, key)
+    (span, key, last)
 }
 
 /// The file that findings about the rules stand in.

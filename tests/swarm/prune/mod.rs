@@ -242,6 +242,10 @@ pub fn too_much_at_once_waits_for_a_person(bed: &Bed) {
     // Not held any more, but only a person or `run` lets a whole stack go.
     ws.spec("fleet.toml", "prune = { grace = \"1s\", share = 1.0 }\n");
     ws.skep(&["plan"]).expect_status(1);
+    for command in [&["status"][..], &["wait", "--timeout", "1s"]] {
+        let ran = ws.skep(command).expect_status(1);
+        assert!(ran.stdout.contains("ChangesPending: no spec names the service sharec_"), "{}", ran.stdout);
+    }
     let ran = ws.skep(&["apply"]).expect_status(1);
     assert!(ran.stdout.contains("PruneHeld: the file of sharec is gone"), "{}", ran.stdout);
     assert!(!objects(bed, "sharec").is_empty(), "{}", summary(&ws));

@@ -152,9 +152,17 @@ fn other_rules_have_no_way_around_either() {
         ),
         ("forbid.cap_add = ['SYS_ADMIN']", service("cap_add = ['cap_sys_admin']"), "CAP_SYS_ADMIN"),
         ("forbid.cap_add = ['SYS_ADMIN']", service("cap_add = ['All']"), "`ALL`"),
-        ("limits.replicas = 2", format!("vars.n = 3\n{}", service("deploy.replicas = '${n}'")), "3 replicas"),
+        (
+            "limits.replicas = 2",
+            format!("vars.n = 3\n{}", service("deploy.replicas = '${n}'")),
+            "${n} replicas",
+        ),
         ("limits.replicas = 2", service("deploy = { mode = 'replicated-job', replicas = 3 }"), "3 replicas"),
-        ("limits.replicas = 0", service(""), "1 replicas"),
+        (
+            "limits.replicas = 0",
+            service("environment = ['A=${customer}', 'B=${C}']\n[vars]\nC = 'c'"),
+            "1 replicas",
+        ),
         ("limits.cpus = 1", service("deploy.resources.reservations.cpus = 1"), "`cpus` is not limited"),
         ("allowed_images = ['registry.example.com/saas/*']", service(""), "not among `allowed_images`"),
         (

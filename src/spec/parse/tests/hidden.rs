@@ -92,6 +92,87 @@ fn what_variables_hold_is_in_no_message() {
     assert!(faulty > VALUES.len() * PLACES.len() / 2, "{faulty}: hardly anything was wrong");
 }
 
+/// Rules that let nothing pass that a variable may hold.
+const RULES: &str = "\
+allowed_images = ['registry.example.com/saas/*']
+
+[forbid]
+docker_socket = true
+host_binds = true
+host_ports = true
+privileged_ports = true
+cap_add = true
+
+[limits]
+replicas = 5
+
+[contents]
+environment = ['${CUSTOMER}_*']
+files = ['${customer}']
+";
+
+/// Places that break a rule with what the variable holds, the value, and the variable as the message has it.
+const BREACHES: &[(&str, &str, &str)] = &[
+    ("image = '${v}/app'", "hunter2", "`${v}/app` is not among `allowed_images`"),
+    ("volumes = ['/${v}:/x']", "hunter2", "`/${v}:/x` is a path of the node"),
+    ("volumes = [{ type = 'bind', source = '/${v}', target = '/x' }]", "hunter2", "`/${v}` is a path"),
+    ("volumes = ['/${v}/docker.sock:/x']", "hunter2", "`/${v}/docker.sock:/x` gives the service"),
+    ("cap_add = ['${v}']", "HUNTER2", "the capability `${v}`"),
+    ("ports = ['${v}:80']", "977", "port ${v}:80 is below 1024"),
+    ("ports = [{ target = '${v}', mode = 'host' }]", "9771", "port ${v} is published by the node"),
+    ("deploy.replicas = '${v}'", "9771", "${v} replicas"),
+    ("env_file = ['${v}/x']", "hunter2", "`${v}/x` is in none of the folders"),
+    ("[secrets.n]\nenvironment = '${v}'", "hunter2", "the variable `${v}` is not among"),
+    ("[secrets.n]\nenvironment = '${v}'", "CI_HUNTER2", "`${v}` is among the settings"),
+    ("[secrets.n]\nfile = '${v}'", "hunter2", "`${v}` is in none of the folders"),
+    ("[secrets.n]\nexternal = true\nname = '${v}'", "globex_hunter2", "`${v}` belongs to customer globex"),
+    ("[volumes.n]\nname = '${v}'", "globex_hunter2", "`acme = [\"${v}\"]`"),
+    ("[volumes.n]\nname = '${v}'", "hunter2", "customer globex names the volume `${v}`, too"),
+    (
+        "[volumes.n]\ndriver_opts = { type = 'none', o = 'bind', device = '/${v}' }",
+        "hunter2",
+        "`/${v}` is a path",
+    ),
+    (
+        "[volumes.n]\ndriver_opts = { type = 'overlay', o = 'lowerdir=/${v}' }",
+        "hunter2",
+        "`lowerdir=/${v}` is",
+    ),
+    ("[volumes.n]\ndriver = 'x'\ndriver_opts = { size = '1', at = '/${v}' }", "hunter2", "`/${v}` is a path"),
+    ("networks = { default = { aliases = ['${v}'] } }", "globex_hunter2", "the alias `${v}`"),
+];
+
+#[test]
+fn what_the_fleet_forbids_is_told_without_what_variables_hold() {
+    let given = super::secrets::Given(&[
+        ("hunter2", "x"),
+        ("hunter2/x", "A=1"),
+        ("$hunter2", "x"),
+        ("$CI_HUNTER2", "x"),
+    ]);
+    for (place, value, expected) in BREACHES {
+        let image = if place.starts_with("image") { "" } else { "image = 'registry.example.com/saas/app'\n" };
+        // A volume that no service mounts shows nothing.
+        let mount = if place.starts_with("[volumes") { "volumes = ['n:/n']\n" } else { "" };
+        let text = format!("[vars]\nv = '{value}'\n[services.web]\n{image}{mount}{place}\n");
+        let globex =
+            "[services.web]\nimage = 'registry.example.com/saas/app'\n[volumes.n]\nname = 'hunter2'\n";
+        let specs = [("fleet.toml", RULES), ("acme.toml", text.as_str()), ("globex.toml", globex)];
+        let told = lines(&load_with(&files(&specs), &given).diagnostics);
+        let acme: Vec<_> = told.iter().filter(|line| line.starts_with("acme.toml")).collect();
+        assert!(acme.iter().any(|line| line.contains(expected)), "{place}: {told:?}");
+        assert!(!acme.iter().any(|line| line.contains(value)), "{place}: {told:?}");
+    }
+}
+
+#[test]
+fn what_stands_beside_a_variable_is_shown() {
+    let image = "image = 'registry.example.com/saas/app'";
+    let text = format!("[vars]\nv = '8080'\n[services.web]\n{image}\nports = ['${{v}}:80', '81:81', 82]\n");
+    let told = lines(&load(&files(&[("fleet.toml", RULES), ("acme.toml", &text)])).diagnostics);
+    assert!(told.len() == 1 && told[0].contains(": port 81 is below 1024"), "{told:?}");
+}
+
 #[test]
 fn the_variable_is_named_and_what_was_expected() {
     let said = |line: &str| {
