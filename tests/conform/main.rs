@@ -70,15 +70,16 @@ fn cases() -> Vec<Case> {
         refusals: names_that_are_not images_that_are_not jobs_that_are_not unknown_networks_secrets_configs
             ports_that_are_not mounts_that_are_not health_checks_and_signals_that_are_not templates_that_are_not;
         objects: configs secrets configs_that_are_not secrets_that_are_not lists_of_configs lists_of_secrets networks
-            predefined_networks networks_with_options;
+            networks_with_options;
         contents: configs_in_use secrets_in_use configs_of_wrong_data secrets_of_wrong_data configs_from_templates
             secrets_from_templates configs_by_filter secrets_by_filter contents_that_just_fit networks_in_use;
         registry: the_base tags manifests a_tag_that_moves deletion uploads distribution;
     });
     cases.push(Case::new("random::api", BED, suite::random_api));
-    // A node that drains moves what others have on it; they would see its labels.
+    // What others have on a node shows in the networks that every node has, and a node that drains moves it.
     let own = On::Own(bed::Options { hosts: 2, ..bed::Options::default() });
-    cases.push(Case::new("outcomes::a_node_is_drained", own, |bed| {
+    cases.push(Case::new("alone::predefined_networks_and_a_drained_node", own, |bed| {
+        run(bed, "predefined_networks", objects::predefined_networks());
         run(bed, "node_labels", system::node_labels());
         run(bed, "a_node_is_drained", outcomes::a_node_is_drained());
     }));
