@@ -110,17 +110,24 @@ impl Conditions {
                         .insert((event.service.clone(), event.reason), active);
                 }
                 Ended::Nothing => {}
-                Ended::One(reason) => self.drop_where(owner, |key| *key == (event.service.clone(), reason)),
+                Ended::One(reason) => {
+                    self.drop_where(owner, |key, _| *key == (event.service.clone(), reason))
+                }
                 Ended::Any(reasons) => {
-                    self.drop_where(owner, |key| key.0 == event.service && reasons.contains(&key.1));
+                    // Of several that hold it ends the one that it names.
+                    self.drop_where(owner, |key, active| {
+                        key.0 == event.service
+                            && reasons.contains(&key.1)
+                            && event.message == over(&active.message)
+                    });
                 }
             }
         }
     }
 
-    fn drop_where(&mut self, owner: &Option<String>, ended: impl Fn(&Key) -> bool) {
+    fn drop_where(&mut self, owner: &Option<String>, ended: impl Fn(&Key, &Active) -> bool) {
         if let Some(active) = self.active.get_mut(owner) {
-            active.retain(|key, _| !ended(key));
+            active.retain(|key, active| !ended(key, active));
             if active.is_empty() {
                 self.active.remove(owner);
             }
@@ -154,6 +161,12 @@ fn onset(customer: Option<&str>, condition: &Held, trigger: Trigger) -> NewEvent
     }
 }
 
+/// How the end of a condition is told.
+fn over(message: &str) -> String {
+    let told = format!("is over: {message}");
+    super::text::clean(&told, super::text::MESSAGE_BYTES_MAX)
+}
+
 /// What is said when a condition is over.
 fn closing(customer: Option<&str>, key: &Key, old: &Active, trigger: Trigger) -> Vec<NewEvent> {
     let (service, reason) = key;
@@ -172,7 +185,7 @@ fn closing(customer: Option<&str>, key: &Key, old: &Active, trigger: Trigger) ->
     }
     match reason {
         reason if RECOVERING.contains(reason) => {
-            events.push(event(Kind::Normal, Reason::Recovered, format!("is over: {}", old.message)));
+            events.push(event(Kind::Normal, Reason::Recovered, over(&old.message)));
         }
         Reason::Suspended => {
             events.push(event(Kind::Normal, Reason::Resumed, format!("the hold ended: {}", old.message)));

@@ -315,6 +315,8 @@ pub fn the_docker_cli_makes_the_same(bed: &Bed) {
 fn what_render_prints(bed: &Bed, ws: &Workspace, image: &str) {
     let spec = SAME_SPEC.replace("IMAGE", image).replace("SUBNET", "10.179.0.0/24");
     ws.spec("sameprinted.toml", &spec);
+    // Both name the volume that is theirs by another's hand.
+    ws.spec("fleet.toml", "[grants]\nsameskep = [\"real\"]\nsameprinted = [\"real\"]\n");
     let printed = ws.skep(&["render", "sameprinted"]).ok().stdout;
     ws.write("printed.yml", &printed);
     let as_json = ws.skep(&["render", "sameprinted", "--output", "json"]).json();

@@ -6,7 +6,12 @@ fn time(second: i64) -> jiff::Timestamp {
 }
 
 fn held(service: &str, reason: Reason) -> Held {
-    Held { service: Some(service.into()), reason, kind: Kind::Warning, message: format!("{service} told") }
+    Held {
+        service: Some(service.into()),
+        reason,
+        kind: Kind::Warning,
+        message: format!("{service} told of {reason:?}"),
+    }
 }
 
 /// Reason, service and count of what comes back.
@@ -120,6 +125,24 @@ fn restart_tells_nothing_again() {
     let mut after = Conditions::default();
     after.restore(&log, is_condition);
     assert_eq!(observe(&mut after, &[], 1), [(Reason::Recovered, "web".into(), None)]);
+}
+
+/// Of two that hold of a service, one ends, and skep is started anew: the other one stands, and is not told again.
+#[test]
+fn the_end_of_one_is_not_that_of_another() {
+    let is_condition = |reason| matches!(reason, Reason::PruneHeld | Reason::RegistryUnavailable);
+    let both = [held("web", Reason::RegistryUnavailable), held("web", Reason::PruneHeld)];
+    for rounds in [1, 3] {
+        let (mut log, mut before) = (Vec::new(), Conditions::default());
+        for round in 0..rounds {
+            logged(before.observe(Some("acme"), &both, Trigger::Spec, time(round)), &mut log, time(round));
+        }
+        logged(before.observe(Some("acme"), &both[1..], Trigger::Spec, time(9)), &mut log, time(9));
+        let mut after = Conditions::default();
+        after.restore(&log, is_condition);
+        assert_eq!(observe(&mut after, &both[1..], 10), []);
+        assert_eq!(observe(&mut after, &[], 11).last().map(|it| it.0), Some(Reason::Recovered));
+    }
 }
 
 proptest! {
