@@ -16,8 +16,8 @@ use crate::run::{Record, run};
 use crate::scenarios::{Scenario, all};
 
 /// CI fails when there are fewer scenarios or plans of one fault than this.
-const SCENARIOS_MIN: usize = 20;
-const PLANS_MIN: usize = 2_100;
+const SCENARIOS_MIN: usize = 53;
+const PLANS_MIN: usize = 2_800;
 /// Random plans, unless `SKEP_SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 1_000;
 /// Of the looks that only read, CI takes one of so many; `SKEP_SIM_ALL=1` takes all.
