@@ -91,9 +91,6 @@ impl Contests {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 fn counts(step: &Step) -> bool {
     step.kind == ObjectKind::Service && step.action != Action::Remove
 }
@@ -102,3 +99,6 @@ fn counts(step: &Step) -> bool {
 fn goal(step: &Step) -> String {
     format!("{} {:?}", step.spec_hash, step.to)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,24 +1,11 @@
-use serde_json::Value;
-
 use super::*;
-use crate::plan::{Cause, Write};
 
 fn step(name: &str, spec: &str) -> Step {
     Step {
         action: Action::Update,
-        kind: ObjectKind::Service,
-        name: name.into(),
         service: name.split_once('_').map(|(_, key)| key.to_owned()),
-        cause: Cause::Spec,
-        from: None,
-        to: None,
-        changes: Vec::new(),
-        drift: Vec::new(),
-        message: String::new(),
-        warnings: Vec::new(),
-        target: String::new(),
         spec_hash: spec.into(),
-        write: Write::CreateService { spec: Value::Null },
+        ..Step::example(name)
     }
 }
 
