@@ -54,19 +54,6 @@ const EXCEPTIONS: &[Exception] = &[
         reason: "the fall is permitted while skep waits for an answer: when it looks again, nothing is withheld",
     },
     Exception {
-        scenarios: &["customer_removed"],
-        faults: &["stale:"],
-        problems: &[
-            "I1: stage \"put back\"",
-            "I2: /services/acme_web/previous/",
-            "I2: /services/acme_web/spec/TaskTemplate/ForceUpdate: 1, not 0",
-            "I2: memory /services/acme_web.json/memory/forced",
-        ],
-        reason: "just after a rollout a manager that follows answers with the service of now and the tasks of before: \
-                 they are forced once, to the same image. Not to be told from a host that has an old image; to be mended \
-                 by asking twice",
-    },
-    Exception {
         scenarios: &["not_owned"],
         faults: &[":crash-", "random:"],
         problems: &["I8: 1 events NotOwned of acme_web, not 2"],

@@ -351,6 +351,26 @@ fn what_is_removed_is_not_removed_again_while_the_engine_still_lists_it() {
     assert_eq!(scene.settler.hold_back("acme", &mut plan(), &ObservedState::default()), []);
 }
 
+#[test]
+fn tasks_are_not_forced_just_after_a_change_that_they_may_not_show_yet() {
+    use crate::plan::Cause;
+    let scene = Scene::new();
+    let forcing = |cause| Plan {
+        steps: vec![Step { cause, action: Action::Repull, ..removal(ObjectKind::Service, "acme_web") }],
+        ..Plan::default()
+    };
+    let held = |seconds: i64, cause| {
+        let mut observed = rolled_back_before(9);
+        observed.services.get_mut("acme_web").unwrap().updated_at =
+            Some(scene.now - SignedDuration::from_secs(seconds));
+        scene.settler.hold_back("acme", &mut forcing(cause), &observed).len()
+    };
+    assert_eq!([0, 19, 20, 3_600].map(|age| held(age, Cause::StaleTasks)), [1, 1, 0, 0]);
+    // An engine's clock may be ahead, but not by much.
+    assert_eq!([-5, -3_600].map(|age| held(age, Cause::StaleTasks)), [1, 0]);
+    assert_eq!(held(0, Cause::Retry), 0, "that was asked for");
+}
+
 #[tokio::test]
 async fn objects_have_intents_of_their_own() {
     let scene = Scene::new();
