@@ -99,7 +99,7 @@ pub struct BuggySwarm {
 
 impl BuggySwarm {
     fn index(&self, id: &str) -> u64 {
-        self.engine.with(|state| state.find_service(id).map_or(0, |service| service.object.index))
+        self.engine.read(|state| state.find_service(id).map_or(0, |service| service.object.index))
     }
 
     async fn update(
@@ -111,7 +111,7 @@ impl BuggySwarm {
     ) -> Result<(), SwarmError> {
         match self.bug {
             Bug::LabelBeforeSpec => {
-                let old = self.engine.with(|state| state.find_service(&id).map(|it| it.object.spec.clone()));
+                let old = self.engine.read(|state| state.find_service(&id).map(|it| it.object.spec.clone()));
                 let mut labelled = old.unwrap_or_default();
                 labelled["Labels"] = spec["Labels"].clone();
                 self.swarm.update_service(id.clone(), index, labelled, None).await?;

@@ -156,7 +156,7 @@ fn begin(world: &World, trouble: &Trouble) {
             false => {
                 let id = exchange.path.strip_suffix("/update").and_then(|path| path.rsplit('/').next());
                 let name = id.and_then(|id| {
-                    engine.with(|state| state.find_service(id).map(|service| service.name().to_owned()))
+                    engine.read(|state| state.find_service(id).map(|service| service.name().to_owned()))
                 });
                 name.is_some_and(|name| name.starts_with("bad"))
             }

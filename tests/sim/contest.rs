@@ -43,7 +43,7 @@ async fn contest() -> Result<usize, String> {
         world.spec(&format!("{name}.toml"), &WEB.replace("shop/web", &format!("shop/{name}")));
     }
     let skep = Skep::start(&world);
-    let runs = |name: &str, tag: &str| world.engine.with(|state| has_tag(state, name, tag));
+    let runs = |name: &str, tag: &str| world.engine.read(|state| has_tag(state, name, tag));
     until("both run", SOON, || runs(SERVICE, "1.0.0") && runs(OTHER, "1.0.0")).await?;
     // Also of the first rollout the end.
     tokio::time::sleep(SOON).await;

@@ -140,7 +140,7 @@ impl Run<'_> {
         let (mut still_since, mut last) = (begun, self.movement());
         while begun.elapsed() < STAGE_MAX && self.world.tap.count(SWARM) < CALLS_MAX {
             if let Goal::Seen(seen) = goal
-                && self.world.engine.with(|state| seen(state))
+                && self.world.engine.read(|state| seen(state))
             {
                 return true;
             }
@@ -173,7 +173,7 @@ impl Run<'_> {
         let mut last = None;
         while begun.elapsed() < limit {
             match goal {
-                Goal::Seen(seen) if self.world.engine.with(|state| seen(state)) => return true,
+                Goal::Seen(seen) if self.world.engine.read(|state| seen(state)) => return true,
                 Goal::Seen(_) => {}
                 Goal::Rest | Goal::RestAfter(_) => {
                     let now = Some(self.movement());
@@ -196,13 +196,13 @@ impl Run<'_> {
 
     /// Changes whenever something moves.
     fn movement(&self) -> (u64, u64) {
-        (self.world.engine.with(|state| state.index), self.world.events_length())
+        (self.world.engine.read(|state| state.index), self.world.events_length())
     }
 
     fn snapshot(&self, took: Duration) -> Snapshot {
         Snapshot {
             took,
-            swarm: self.world.engine.with(|state| normal::swarm(state)),
+            swarm: self.world.engine.read(|state| normal::swarm(state)),
             memory: normal::memory(&self.world.state_dir()),
         }
     }
@@ -243,7 +243,7 @@ impl Run<'_> {
     /// Once stable, nothing is written any more and no task is new.
     async fn quiet(&mut self) {
         let still = |world: &World| {
-            let (ids, swarm) = world.engine.with(|state| (state.ids, normal::swarm(state)));
+            let (ids, swarm) = world.engine.read(|state| (state.ids, normal::swarm(state)));
             (world.witness.arrived(), ids, swarm, world.events_length())
         };
         let before = still(&self.world);
@@ -273,13 +273,13 @@ impl Run<'_> {
     fn judge(&mut self, allow: Allow) {
         let world = &self.world;
         self.record.counts = world.witness.counts();
-        self.record.ids = world.engine.with(|state| state.ids);
+        self.record.ids = world.engine.read(|state| state.ids);
         self.record.problems.extend(world.witness.violations());
         let events = oracle::read(&world.events_dir());
         self.record.problems.extend(oracle::log(&events, &world.witness.changes()));
         let canaries = world.canaries();
         self.record.problems.extend(oracle::secrets(&world.state_dir(), &canaries));
-        let swarm = world.engine.with(|state| normal::readable(state));
+        let swarm = world.engine.read(|state| normal::readable(state));
         for (what, text) in
             [("its log", self.log.all()), ("what it shows", world.shown.all()), ("the Swarm", swarm)]
         {

@@ -114,7 +114,7 @@ impl Witness {
 
     /// Checks a write before the engine has it.
     fn before(&self, call: &Call, spec: &Value) {
-        let name = self.engine.with(|state| call.name(spec, state));
+        let name = self.engine.read(|state| call.name(spec, state));
         let mut found = Vec::new();
         if self.seen().foreign.contains(&name) {
             found.push(format!("I4: {:?} of {name}, which is not skep's", call.verb));
@@ -143,7 +143,7 @@ impl Witness {
 
     /// Whether the write takes back what somebody else wrote since skep looked.
     fn undone(&self, call: &Call, spec: &Value) -> Option<String> {
-        let theirs = self.engine.with(|state| {
+        let theirs = self.engine.read(|state| {
             let service = call.service(state)?;
             Some((service.name().to_owned(), service.object.spec["Labels"].get(THEIRS)?.clone()))
         });
@@ -278,7 +278,7 @@ impl Handler for Witnessed {
         Box::pin(async move {
             let call = Call::of(&request);
             let spec = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
-            let name = call.as_ref().map(|call| witness.engine.with(|state| call.name(&spec, state)));
+            let name = call.as_ref().map(|call| witness.engine.read(|state| call.name(&spec, state)));
             let undone = call.as_ref().and_then(|call| {
                 witness.before(call, &spec);
                 witness.undone(call, &spec)

@@ -349,7 +349,7 @@ impl World {
 
     /// Somebody changes a service.
     pub fn by_hand(&self, name: &str, change: impl FnOnce(&mut Value)) {
-        let found = self.engine.with(|state| {
+        let found = self.engine.read(|state| {
             let service = state.find_service(name)?;
             Some((service.object.id.clone(), service.object.index, service.object.spec.clone()))
         });

@@ -8,6 +8,7 @@ pub mod api;
 mod feed;
 pub mod image;
 mod index;
+mod lists;
 mod options;
 pub mod orchestrate;
 pub mod state;
@@ -17,16 +18,19 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
+use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::handler::{Handler, Request, Response};
+use super::handler::{Handler, Request, Response, full};
 use feed::Feed;
 pub use image::{Behaviour, Images, PullError, Pulled};
 pub use index::{Services, Tasks};
+use lists::Lists;
 pub use options::{HostOptions, Options, Role};
 pub use orchestrate::Timing;
 pub use state::State;
@@ -46,6 +50,9 @@ struct Inner {
     state: Mutex<State>,
     feed: Mutex<Feed>,
     changed: Notify,
+    /// Grows whenever the state may have changed; only under its lock.
+    changes: AtomicU64,
+    lists: Mutex<Lists>,
     requests: AtomicU64,
 }
 
@@ -62,6 +69,8 @@ impl Engine {
                 state: Mutex::new(state),
                 feed: Mutex::new(feed),
                 changed: Notify::new(),
+                changes: AtomicU64::new(0),
+                lists: Mutex::default(),
                 requests: AtomicU64::new(0),
             }),
         }
@@ -90,15 +99,15 @@ impl Engine {
     /// Does all that is due now; when something is due next.
     pub fn step(&self) -> Option<Timestamp> {
         let now = self.now();
-        let mut state = self.lock();
+        let mut state = self.lock_to_change();
         let next = orchestrate::step(&mut state, now, &self.inner.options.timing, &*self.inner.images);
         self.publish(&mut state);
         next
     }
 
-    /// Reads or changes the state, and wakes the orchestrator.
+    /// Changes the state, and wakes the orchestrator.
     pub fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.lock();
+        let mut state = self.lock_to_change();
         let result = change(&mut state);
         self.publish(&mut state);
         drop(state);
@@ -107,7 +116,7 @@ impl Engine {
     }
 
     /// Reads the state.
-    fn with_read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+    pub fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
         read(&self.lock())
     }
 
@@ -153,6 +162,28 @@ impl Engine {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_to_change(&self) -> MutexGuard<'_, State> {
+        let state = self.lock();
+        self.inner.changes.fetch_add(1, Ordering::SeqCst);
+        state
+    }
+
+    /// The list that is asked for: the one answered before, if nothing changed since.
+    fn listed(&self, asked: &str, list: impl FnOnce() -> api::Answer) -> api::Answer {
+        let lists = || self.inner.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the state is: what is kept is at least as new as it says.
+        let change = self.inner.changes.load(Ordering::SeqCst);
+        let known = lists().get(change, asked);
+        if let Some(text) = known {
+            return Ok(api::json(text));
+        }
+        let (parts, body) = list()?.into_parts();
+        let Some(Ok(text)) = body.collect().now_or_never() else { unreachable!("a list is there at once") };
+        let text = text.to_bytes();
+        lists().keep(change, asked, &text);
+        Ok(Response::from_parts(parts, full(text)))
     }
 
     fn feed(&self) -> MutexGuard<'_, Feed> {

@@ -81,7 +81,7 @@ impl Kind {
         let accepted = ["name", "id", "label", "names"];
         // Only secrets can be asked for by whole names.
         let filters = call.query.filters(&accepted[..if self.shows_data { 3 } else { 4 }])?;
-        call.engine.with_read(|state| {
+        call.engine.read(|state| {
             // One by one they choose more; labels choose among those.
             let all = ["name", "names", "id"].iter().all(|filter| !filters.has(filter));
             let fits = |object: &&Object| {
@@ -95,7 +95,7 @@ impl Kind {
     }
 
     fn inspect(&self, call: &Call<'_>, id: &str) -> Answer {
-        call.engine.with_read(|state| ok(&self.shown(self.find(state, id)?)))
+        call.engine.read(|state| ok(&self.shown(self.find(state, id)?)))
     }
 
     fn find<'a>(&self, state: &'a State, id: &str) -> Result<&'a Object, Refusal> {

@@ -14,7 +14,7 @@ const STDOUT: u8 = 1;
 
 pub(super) fn of_service(call: &Call<'_>, id: &str) -> Answer {
     check(call)?;
-    call.engine.with_read(|state| {
+    call.engine.read(|state| {
         let service = services::find(state, id)?.object.id.clone();
         let mut tasks: Vec<&Task> = state.tasks.values().filter(|task| task.service == service).collect();
         tasks.sort_by_key(|task| task.object.created);
@@ -24,7 +24,7 @@ pub(super) fn of_service(call: &Call<'_>, id: &str) -> Answer {
 
 pub(super) fn of_task(call: &Call<'_>, id: &str) -> Answer {
     check(call)?;
-    call.engine.with_read(|state| Ok(answer(call, state, &[tasks::find(state, id)?])))
+    call.engine.read(|state| Ok(answer(call, state, &[tasks::find(state, id)?])))
 }
 
 fn check(call: &Call<'_>) -> Result<(), Refusal> {

@@ -25,7 +25,8 @@ use http::{Method, StatusCode};
 
 use super::Engine;
 use crate::sim::handler::{Request, Response};
-use answer::{Answer, Refusal, with_type};
+pub(super) use answer::Answer;
+use answer::{Refusal, with_type};
 pub(super) use nodes::write_node;
 use query::Query;
 
@@ -52,12 +53,27 @@ pub(super) fn answer(engine: &Engine, request: &Request) -> Response {
     let refused = version.and_then(|version| refused_version(engine, version));
     // What is refused for its version does not say whether this is an experimental engine.
     let says_all = refused.is_none();
-    let mut response = refused.unwrap_or_else(|| action(&call, &id).unwrap_or_else(Refusal::response));
+    let answer = || match is_list(request.method(), path) {
+        true => engine.listed(&request.uri().to_string(), || action(&call, &id)),
+        false => action(&call, &id),
+    };
+    let mut response = refused.unwrap_or_else(|| answer().unwrap_or_else(Refusal::response));
     headers(engine, &mut response);
     if says_all {
         response.headers_mut().insert("docker-experimental", HeaderValue::from_static("false"));
     }
     response
+}
+
+/// What the state alone decides, and is asked for by URI.
+fn is_list(method: &Method, path: &str) -> bool {
+    const LISTS: [&str; 6] = ["/services", "/tasks", "/nodes", "/networks", "/configs", "/secrets"];
+    method == Method::GET && LISTS.contains(&path)
+}
+
+/// 200 with JSON as it is.
+pub(super) fn json(text: bytes::Bytes) -> Response {
+    with_type(StatusCode::OK, text, "application/json")
 }
 
 fn route(method: &Method, path: &str) -> Option<(Action, String)> {

@@ -113,7 +113,7 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
             return Err(Refusal::server(format!("invalid filter: 'type'='{kind}'")));
         }
     }
-    call.engine.with_read(|state| {
+    call.engine.read(|state| {
         let used = if filters.has("dangling") { used(state) } else { BTreeSet::new() };
         let fits = |network: &&Object| {
             let spec = &network.spec;
@@ -147,7 +147,7 @@ fn used(state: &State) -> BTreeSet<String> {
 pub(super) fn inspect(call: &Call<'_>, id: &str) -> Answer {
     let scope = call.query.get("scope");
     let is_wanted = |network: &&Object| scope.is_empty() || network.spec["Scope"] == scope;
-    call.engine.with_read(|state| {
+    call.engine.read(|state| {
         // What the node has of its own comes first.
         let all = || state.networks.values().chain(&state.predefined);
         let local = all().find(|network| name(network) == id && is_wanted(network));

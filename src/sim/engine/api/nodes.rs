@@ -29,7 +29,7 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
             return Err(Refusal::server(format!("Invalid membership filter: '{membership}'")));
         }
     }
-    call.engine.with_read(|state| {
+    call.engine.read(|state| {
         let fits = |node: &&Node| {
             let spec = &node.object.spec;
             filters.prefix("id", &node.object.id)
@@ -45,7 +45,7 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
 }
 
 pub(super) fn inspect(call: &Call<'_>, id: &str) -> Answer {
-    call.engine.with_read(|state| ok(&view::node(find(state, id)?)))
+    call.engine.read(|state| ok(&view::node(find(state, id)?)))
 }
 
 /// By whole ID, hostname, or the beginning of an ID.

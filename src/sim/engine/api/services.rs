@@ -17,7 +17,7 @@ pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
     call.query.any_filters().map_err(|refusal| Refusal::bad(refusal.message))?;
     let filters = call.query.filters(&FILTERS)?;
     let status = call.query.bool("status")?;
-    call.engine.with_read(|state| {
+    call.engine.read(|state| {
         let fits = |service: &&Service| {
             let spec = &service.object.spec;
             let mode = spec["Mode"].as_object().and_then(|mode| mode.keys().next());
@@ -75,7 +75,7 @@ fn counts(state: &State, service: &Service) -> Value {
 
 pub(super) fn inspect(call: &Call<'_>, id: &str) -> Answer {
     let defaults = call.query.bool("insertDefaults")?;
-    call.engine.with_read(|state| ok(&view::service(find(state, id)?, defaults)))
+    call.engine.read(|state| ok(&view::service(find(state, id)?, defaults)))
 }
 
 /// By whole ID, name, or the beginning of an ID.
@@ -106,7 +106,7 @@ fn sent_spec(call: &Call<'_>) -> Result<Value, Refusal> {
     for pointer in ["/TaskTemplate/Networks", "/Networks"] {
         for attached in spec.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten() {
             let target = attached["Target"].as_str().unwrap_or_default();
-            let found = call.engine.with_read(|state| networks::find(state, target).map(|n| n.id.clone()));
+            let found = call.engine.read(|state| networks::find(state, target).map(|n| n.id.clone()));
             // A network that is missing is here the server's fault.
             attached["Target"] = Value::from(found.map_err(|refusal| Refusal::server(refusal.message))?);
         }

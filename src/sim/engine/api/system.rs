@@ -51,7 +51,7 @@ pub(super) fn version(call: &Call<'_>, _: &str) -> Answer {
 pub(super) fn info(call: &Call<'_>, _: &str) -> Answer {
     let options = &call.engine.inner.options;
     let now = call.engine.now();
-    let mut info = call.engine.with_read(|state| {
+    let mut info = call.engine.read(|state| {
         let here = this_node(state);
         let hostname = here.map(|node| node.hostname.clone()).unwrap_or_default();
         let (cpus, memory) = here.map_or((0, 0), |node| (node.nano_cpus / 1_000_000_000, node.memory_bytes));

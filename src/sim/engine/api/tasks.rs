@@ -12,7 +12,7 @@ const FILTERS: [&str; 8] =
 
 pub(super) fn list(call: &Call<'_>, _: &str) -> Answer {
     let filters = call.query.filters(&FILTERS)?;
-    call.engine.with_read(|state| {
+    call.engine.read(|state| {
         let services =
             resolved(&filters, "service", |name| services::find(state, name).map(|s| s.object.id.clone()))?;
         let nodes = resolved(&filters, "node", |name| nodes::find(state, name).map(|n| n.object.id.clone()))?;
@@ -103,7 +103,7 @@ fn is_state(name: &str) -> bool {
 }
 
 pub(super) fn inspect(call: &Call<'_>, id: &str) -> Answer {
-    call.engine.with_read(|state| ok(&view::task(find(state, id)?)))
+    call.engine.read(|state| ok(&view::task(find(state, id)?)))
 }
 
 /// By whole ID, whole name, or the beginning of an ID.
