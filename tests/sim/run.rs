@@ -140,7 +140,7 @@ impl Run<'_> {
         let (mut still_since, mut last) = (begun, self.movement());
         while begun.elapsed() < STAGE_MAX && self.world.tap.count(SWARM) < CALLS_MAX {
             if let Goal::Seen(seen) = goal
-                && self.world.engine.read(|state| seen(state))
+                && self.world.engine.read(seen)
             {
                 return true;
             }
@@ -173,7 +173,7 @@ impl Run<'_> {
         let mut last = None;
         while begun.elapsed() < limit {
             match goal {
-                Goal::Seen(seen) if self.world.engine.read(|state| seen(state)) => return true,
+                Goal::Seen(seen) if self.world.engine.read(seen) => return true,
                 Goal::Seen(_) => {}
                 Goal::Rest | Goal::RestAfter(_) => {
                     let now = Some(self.movement());
@@ -202,7 +202,7 @@ impl Run<'_> {
     fn snapshot(&self, took: Duration) -> Snapshot {
         Snapshot {
             took,
-            swarm: self.world.engine.read(|state| normal::swarm(state)),
+            swarm: self.world.engine.read(normal::swarm),
             memory: normal::memory(&self.world.state_dir()),
         }
     }
@@ -279,7 +279,7 @@ impl Run<'_> {
         self.record.problems.extend(oracle::log(&events, &world.witness.changes()));
         let canaries = world.canaries();
         self.record.problems.extend(oracle::secrets(&world.state_dir(), &canaries));
-        let swarm = world.engine.read(|state| normal::readable(state));
+        let swarm = world.engine.read(normal::readable);
         for (what, text) in
             [("its log", self.log.all()), ("what it shows", world.shown.all()), ("the Swarm", swarm)]
         {

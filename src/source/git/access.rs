@@ -50,35 +50,37 @@ impl Repository {
 
     /// What to do about a complaint of git's, curl's or ssh's.
     pub(super) fn mend(&self, complaint: &str) -> Option<String> {
-        let says = |words: &[&str]| words.iter().any(|word| complaint.contains(word));
-        match &self.config.access {
-            GitAccess::Ssh { known_hosts, .. } if says(&["Host key verification failed"]) => {
-                let file = known_hosts.display();
-                return Some(format!(
-                    "{file} has another host key of it, or none: ask its operator which is right"
-                ));
-            }
-            GitAccess::Ssh { key, .. }
-                if says(&["Permission denied (", "Too many authentication failures"]) =>
-            {
-                return Some(format!(
-                    "the server does not know the key {}: add its public half",
-                    key.display()
-                ));
-            }
-            GitAccess::Password { file, .. } if says(&["Authentication failed", "could not read", "403"]) => {
-                return Some(format!("the server refuses the secret in {}", file.display()));
-            }
-            GitAccess::None if says(&["Authentication failed", "could not read Username"]) => {
-                return Some("the server wants credentials: set `token_file`".into());
-            }
-            _ => {}
-        }
-        if says(&["certificate"]) {
-            return Some("name its authority with `ca_file`".into());
-        }
-        says(&["error: 30", "redirect"]).then(|| "write the URL that it redirects to".into())
+        mend(&self.config.access, complaint)
     }
+}
+
+/// The complaint has the URL in it, whose port may be any number.
+fn mend(access: &GitAccess, complaint: &str) -> Option<String> {
+    let says = |words: &[&str]| words.iter().any(|word| complaint.contains(word));
+    match access {
+        GitAccess::Ssh { known_hosts, .. } if says(&["Host key verification failed"]) => {
+            let file = known_hosts.display();
+            return Some(format!(
+                "{file} has another host key of it, or none: ask its operator which is right"
+            ));
+        }
+        GitAccess::Ssh { key, .. } if says(&["Permission denied (", "Too many authentication failures"]) => {
+            return Some(format!("the server does not know the key {}: add its public half", key.display()));
+        }
+        GitAccess::Password { file, .. }
+            if says(&["Authentication failed", "could not read", "error: 403"]) =>
+        {
+            return Some(format!("the server refuses the secret in {}", file.display()));
+        }
+        GitAccess::None if says(&["Authentication failed", "could not read Username"]) => {
+            return Some("the server wants credentials: set `token_file`".into());
+        }
+        _ => {}
+    }
+    if says(&["certificate"]) {
+        return Some("name its authority with `ca_file`".into());
+    }
+    says(&["error: 30", "redirect"]).then(|| "write the URL that it redirects to".into())
 }
 
 /// Git gives this line to a shell, so each word is quoted; the configuration lets only plain
@@ -180,6 +182,18 @@ mod tests {
         assert!(is_encrypted("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nAAAA\n"));
         assert!(!is_encrypted("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n"));
         assert!(!is_encrypted("rubbish"));
+    }
+
+    #[test]
+    fn a_port_is_no_answer_of_the_server() {
+        let access = GitAccess::Password { username: "x".into(), file: "/token".into() };
+        let said = |code: u16| {
+            let error = format!("'http://git.test:40301/a.git/': The requested URL returned error: {code}");
+            mend(&access, &error).unwrap_or_default()
+        };
+        assert!(said(403).contains("refuses the secret"), "{}", said(403));
+        assert!(said(302).contains("redirects to"), "{}", said(302));
+        assert_eq!(said(500), "");
     }
 
     #[test]
