@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Instant;
@@ -45,17 +45,28 @@ impl Hold {
         }
     }
 
-    /// Ends the git that outlived the skep that started it. While the lock is held its number is
-    /// nobody else's.
-    fn end_orphan(&self) {
+    /// Ends the git that outlived the skep that started it, if it is found. While the lock is held its
+    /// number is nobody else's.
+    fn end_orphan(&self) -> bool {
         let mut note = String::new();
         let mut file = &self.0;
         let read = file.rewind().and_then(|()| file.take(NOTE_BYTES_MAX).read_to_string(&mut note));
-        let number = read.ok().and_then(|_| note.parse().ok()).filter(|number| *number > 1);
-        if let Some(group) = number.and_then(Pid::from_raw) {
-            tracing::info!(pid = number, "ending a git that outlived an earlier skep");
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        let noted = read.ok().and_then(|_| note.parse().ok()).filter(|number| *number > 1);
+        let number = noted.or_else(|| self.unnoted());
+        let Some(group) = number.and_then(Pid::from_raw) else { return false };
+        tracing::info!(pid = number, "ending a git that outlived an earlier skep");
+        let _ = kill_process_group(group, Signal::KILL);
+        true
+    }
+
+    /// The git that has this file as its input: skep may be killed when it has started one and not noted it yet.
+    fn unnoted(&self) -> Option<i32> {
+        let own = self.0.metadata().ok()?;
+        let processes = fs::read_dir("/proc").ok()?.flatten();
+        processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).find(|number: &i32| {
+            let input = fs::metadata(format!("/proc/{number}/fd/0"));
+            *number > 1 && input.is_ok_and(|input| (input.dev(), input.ino()) == (own.dev(), own.ino()))
+        })
     }
 }
 
@@ -69,15 +80,14 @@ impl Repository {
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let hold = Hold(options.open(self.dir.join(FILE)).map_err(failed)?);
         let until = Instant::now() + self.config.timeout;
-        let mut first = true;
+        let mut ended = false;
         loop {
             match flock(&hold.0, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
-                Err(Errno::WOULDBLOCK) if first => hold.end_orphan(),
+                Err(Errno::WOULDBLOCK) if !ended => ended = hold.end_orphan(),
                 Err(Errno::WOULDBLOCK) => {}
                 Err(error) => return Err(failed(error.into())),
             }
-            first = false;
             self.in_time(until)?;
             std::thread::sleep(LOOK_EVERY);
         }
@@ -154,5 +164,19 @@ mod tests {
         assert!(note().parse::<u32>().is_ok(), "{}", note());
         assert!(run("/nowhere/at/all").is_err());
         assert_eq!(note(), "");
+    }
+
+    /// Killed between the two, skep leaves a git that no note names.
+    #[test]
+    fn a_git_that_was_not_noted_is_ended_too() {
+        use std::os::unix::process::{CommandExt, ExitStatusExt};
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::at(&super::super::tests::config(), dir.path().to_owned());
+        let hold = repository.hold().unwrap();
+        let start = |input| Command::new("sleep").arg("1000").process_group(0).stdin(input).spawn();
+        let mut git = start(hold.input().unwrap()).unwrap();
+        drop(hold);
+        drop(repository.hold().unwrap());
+        assert_eq!(git.wait().unwrap().signal(), Some(9));
     }
 }
