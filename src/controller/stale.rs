@@ -1,6 +1,6 @@
 //! Views of the Swarm that are older than what is known already: nothing is done by them.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Reconciler, Settler};
 use crate::memory::Rollout;
@@ -73,16 +73,19 @@ impl Settler {
             open.is_none_or(|intent| intent.id != rollout.event_id)
         };
         let written = memory.rollout.filter(is_made);
-        let age = |time| self.recorder.now().duration_since(time).abs();
         written.is_some_and(|rollout| index <= rollout.after_index && self.may_be_older_view(&rollout))
-            || memory.seen.is_some_and(|seen| index < seen.index && age(seen.time) < STALE_VIEW_MAX)
+            || memory.seen.is_some_and(|seen| index < seen.index && self.age(seen.time) < STALE_VIEW_MAX)
     }
 
     /// The two lists of a look are two answers: the service of now may stand beside the tasks of before its
     /// last change, which the end of a rollout is too. And Swarm takes up what was written (by a hand at the
     /// docker CLI, say) within milliseconds, but later where a leader is elected meanwhile (measured: 11 s).
     fn may_have_older_tasks(&self, found: &ObservedService) -> bool {
-        let age = |time| self.recorder.now().duration_since(time).abs();
-        found.updated_at.is_some_and(|at| age(at) < STALE_VIEW_MAX)
+        found.updated_at.is_some_and(|at| self.age(at) < STALE_VIEW_MAX)
+    }
+
+    /// Clocks may differ either way.
+    fn age(&self, time: Timestamp) -> SignedDuration {
+        self.recorder.now().duration_since(time).abs()
     }
 }

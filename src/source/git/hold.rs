@@ -54,9 +54,12 @@ impl Hold {
         let noted = read.ok().and_then(|_| note.parse().ok()).filter(|number| *number > 1);
         let number = noted.or_else(|| self.unnoted());
         let Some(group) = number.and_then(Pid::from_raw) else { return false };
-        tracing::info!(pid = number, "ending a git that outlived an earlier skep");
-        let _ = kill_process_group(group, Signal::KILL);
-        true
+        let killed = kill_process_group(group, Signal::KILL).is_ok();
+        if killed {
+            tracing::info!(pid = number, "ended a git that outlived an earlier skep");
+        }
+        // One that is not noted may not lead its group yet. A number that was noted is tried once: later it may be another's.
+        killed || noted.is_some()
     }
 
     /// The git that has this file as its input: skep may be killed when it has started one and not noted it yet.
