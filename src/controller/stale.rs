@@ -78,8 +78,7 @@ impl Settler {
     }
 
     /// The two lists of a look are two answers: the service of now may stand beside the tasks of before its
-    /// last change, which the end of a rollout is too. And Swarm takes up what was written (by a hand at the
-    /// docker CLI, say) within milliseconds, but later where a leader is elected meanwhile (measured: 11 s).
+    /// last change, which the end of a rollout is too.
     fn may_have_older_tasks(&self, found: &ObservedService) -> bool {
         found.updated_at.is_some_and(|at| self.age(at) < STALE_VIEW_MAX)
     }

@@ -6,6 +6,9 @@ use crate::plan::converge::{self, Tally};
 use crate::plan::{Action, Cause, Step, Waiting, fields, labels, unchanged_after};
 use crate::state::{ObservedService, WaitingReason};
 
+/// Swarm takes up a written service within milliseconds, unless a leader is elected meanwhile (measured: 11 s).
+const TAKE_UP_MS: i64 = 20_000;
+
 impl Case<'_> {
     /// The spec in the Swarm is right; are its tasks?
     pub(super) fn mend_tasks(&self, observed: &ObservedService, waiting: &mut Vec<Waiting>) -> Option<Step> {
@@ -41,7 +44,7 @@ impl Case<'_> {
         // While Swarm or a rollout of ours replaces tasks, stale ones are expected.
         let settling =
             self.memory.rollout.is_some() || matches!(state, Some("updating" | "rollback_started"));
-        if settling || self.tally.outdated == 0 {
+        if settling || self.is_just_written(observed) || self.tally.outdated == 0 {
             return None;
         }
         if self.memory.forced.as_deref() == Some(fields::image(&spec)) {
@@ -63,6 +66,13 @@ impl Case<'_> {
             spec.clone(),
         );
         Some(Step { write: update(observed, spec), ..step })
+    }
+
+    /// Somebody (a hand at the docker CLI) wrote the service just now: until Swarm takes that up and says `updating`,
+    /// its tasks are as they were. The event of that, or the resync, brings us back.
+    fn is_just_written(&self, observed: &ObservedService) -> bool {
+        let written = observed.updated_at.filter(|_| observed.update_status.is_none());
+        written.is_some_and(|at| self.input.now.as_millisecond() - at.as_millisecond() < TAKE_UP_MS)
     }
 
     /// While the old image comes back, nothing else is written.
