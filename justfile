@@ -56,10 +56,10 @@ fuzz seconds="60":
 bench *arguments:
     cargo bench --locked {{arguments}}
 
-# all fault campaigns, built with optimisation: a long build, and then a quarter of the time
+# all fault campaigns, built with optimisation
 campaigns *arguments:
-    cargo test --locked --profile campaigns --test sim -- {{arguments}}
+    cargo campaigns --locked -- {{arguments}}
 
 # random fault plans for a night; another number of seeds as argument
 soak seeds="1000000":
-    SKEP_SIM_SEEDS={{seeds}} cargo test --locked --profile campaigns --test sim -- random
+    SKEP_SIM_SEEDS={{seeds}} cargo campaigns --locked -- random

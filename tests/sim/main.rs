@@ -1,9 +1,10 @@
 //! The fault campaigns: scenarios run in simulation, against an embedded Swarm and registry,
 //! with tokio's clock paused, and again with every fault at every exchange.
 //!
-//! `cargo test --test sim` runs all; `cargo test --test sim -- NAME…` those campaigns or
-//! scenarios. `SKEP_SIM_REPLAY='new_version/swarm#12:reset-mid-body' cargo test --test sim`
-//! runs one plan and shows its trace. `SKEP_SIM_SEEDS=10000` draws that many random plans.
+//! `cargo campaigns` runs all, built with optimisation; `cargo campaigns -- NAME…` those campaigns
+//! or scenarios. `SKEP_SIM_REPLAY='new_version/swarm#12:reset-mid-body' cargo campaigns` runs one
+//! plan and shows its trace. `SKEP_SIM_SEEDS=10000` draws that many random plans. The same without
+//! optimisation, slower to run and sooner built: `cargo test --test sim`.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and this one prints")]
 
 mod bugs;
