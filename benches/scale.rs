@@ -35,6 +35,8 @@ const ROUNDS: usize = 5;
 /// A pass over all of a larger fleet takes so long that it is done once.
 const SERVICES_ONCE: usize = 50_000;
 const LONG: Duration = Duration::from_secs(1_200);
+/// A service that rolls is looked at again sooner.
+const QUIET: Duration = Duration::from_secs(3);
 /// The customer that all others are copies of.
 const FIRST: &str = "c00000";
 
@@ -59,7 +61,7 @@ async fn measure(services: usize) -> Vec<Figure> {
     let hosts = vec![HostOptions::new("n0", Role::Manager), HostOptions::new("n1", Role::Worker)];
     let options = Options { hosts, timing: Timing::fast(), ..Options::default() };
     let engine = Engine::new(options, Arc::new(registry.clone()));
-    let spy = Arc::new(Spy { engine: engine.clone(), writes: Mutex::default() });
+    let spy = Arc::new(Spy { engine: engine.clone(), writes: Mutex::default(), reads: Arc::default() });
     let _moving = Abort(tokio::spawn({
         let engine = engine.clone();
         async move { engine.run().await }
@@ -90,24 +92,51 @@ impl Drop for Abort {
     }
 }
 
-/// The engine, and when something was written to it.
+/// The engine, when something was written to it, and when it was busy with an answer.
 struct Spy {
     engine: Engine,
     writes: Mutex<Vec<Instant>>,
+    reads: Arc<Mutex<Vec<(Instant, Instant)>>>,
 }
 
 impl Handler for Spy {
     fn handle(&self, request: Request) -> BoxFuture<'static, Response> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             self.writes.lock().expect("no panic").push(Instant::now());
+            return self.engine.handle(request);
         }
-        self.engine.handle(request)
+        let (engine, reads) = (self.engine.clone(), Arc::clone(&self.reads));
+        Box::pin(async move {
+            let begun = Instant::now();
+            let response = engine.handle(request).await;
+            reads.lock().expect("no panic").push((begun, Instant::now()));
+            response
+        })
     }
 }
 
 impl Spy {
     fn take(&self) -> Vec<Instant> {
         std::mem::take(&mut *self.writes.lock().expect("no panic"))
+    }
+
+    /// Whether what was written last has been looked after: nobody has asked for longer than rollouts are looked at again.
+    fn is_quiet(&self) -> bool {
+        let reads = self.reads.lock().expect("no panic");
+        reads.iter().map(|(_, ended)| *ended).max().is_none_or(|ended| ended.elapsed() > QUIET)
+    }
+
+    /// For how long it was busy with at least one answer between the two. Milliseconds.
+    fn busy(&self, from: Instant, to: Instant) -> f64 {
+        let mut reads = self.reads.lock().expect("no panic").clone();
+        reads.sort();
+        let (mut busy, mut until) = (Duration::ZERO, from);
+        for (begun, ended) in reads {
+            let ended = ended.min(to);
+            busy += ended.saturating_duration_since(begun.max(until));
+            until = until.max(ended);
+        }
+        millis(busy)
     }
 }
 
@@ -145,7 +174,8 @@ impl Bench {
         assert_eq!(self.spy.take().len(), 0, "writes of the first pass over a Swarm that is in sync");
         let rounds = if self.services > SERVICES_ONCE { 1 } else { ROUNDS };
         let same: Vec<f64> = (0..rounds).map(|_| self.unchanged(&mut running)).collect();
-        let changed: Vec<f64> = (0..ROUNDS).map(|round| self.changed(round)).collect();
+        let changed: Vec<(f64, f64)> = (0..ROUNDS).map(|round| self.changed(round)).collect();
+        let (changed, engine): (Vec<f64>, Vec<f64>) = changed.into_iter().unzip();
         let peak = peak_megabytes(running.child.id());
         let figure = |name: &str, unit, samples, aim, floor| Figure {
             name: format!("{name}, {} services", self.services),
@@ -160,6 +190,7 @@ impl Bench {
             figure("start and first pass, all in sync", "ms", vec![first], None, floor()),
             figure("pass over all without changes (SIGHUP)", "ms", same, None, floor()),
             figure("one spec saved to its update call", "ms", changed, None, floor()),
+            figure("of that, waiting for the embedded engine", "ms", engine, None, None),
             figure("peak memory, start and first pass", "MB", vec![first_peak], memory_aim, None),
             figure("peak memory in all", "MB", vec![peak], memory_aim, None),
         ]
@@ -175,13 +206,18 @@ impl Bench {
         millis(begun.elapsed())
     }
 
-    /// From the file's new name to the first call that changes something.
-    fn changed(&self, round: usize) -> f64 {
+    /// From the file's new name to the first call that changes something, and how long of that the engine was busy
+    /// with skep's questions.
+    fn changed(&self, round: usize) -> (f64, f64) {
+        while !self.spy.is_quiet() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.spy.reads.lock().expect("no panic").clear();
         let begun = self.place.write_spec(self.customers / 2 + round, "changed");
         let deadline = begun + LONG;
         loop {
             if let Some(first) = self.spy.take().first() {
-                return millis(*first - begun);
+                return (millis(*first - begun), self.spy.busy(begun, *first));
             }
             assert!(Instant::now() < deadline, "nothing was written");
             std::thread::sleep(Duration::from_millis(1));
@@ -209,7 +245,7 @@ fn multiply(state: &mut State, customers: usize) {
         for task in &tasks {
             let object = copy(state, &task.object, &mut renamed);
             let service = rename(&task.service, &renamed);
-            state.tasks.insert(object.id.clone(), Task { object, service, ..task.clone() });
+            state.add_task(Task { object, service, ..task.clone() });
         }
     }
 }

@@ -10,9 +10,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::{Method, Request};
 use serde_json::{Value, json};
 
+use super::list::List;
 use super::look::{Answers, Look, Scope};
 use super::{
     ErrorClass, Info, MESSAGE_CHARS_MAX, Swarm, SwarmError, Wakeup, convert, not_json, transport::Endpoint,
@@ -97,11 +99,12 @@ impl Client {
         self.call(Call { operation, method: Method::GET, path, auth: None, body: None }).await
     }
 
-    /// The text of a list.
-    async fn list(&self, operation: &'static str, path: String) -> Result<Vec<u8>, SwarmError> {
+    /// The elements of a list, each as text.
+    async fn list(&self, operation: &'static str, path: String) -> Result<Vec<Box<[u8]>>, SwarmError> {
         let version = self.api_version().await?;
         let path = format!("/v{version}{path}");
-        self.exchange_text(operation, Method::GET, &path, None, None).await
+        let list: List = self.exchange_as(operation, Method::GET, &path, None, None).await?;
+        list.finish().map_err(|error| not_json(&error))
     }
 
     async fn exchange(
@@ -112,26 +115,26 @@ impl Client {
         auth: Option<String>,
         body: Option<Value>,
     ) -> Result<Value, SwarmError> {
-        parse(&self.exchange_text(operation, method, path, auth, body).await?)
+        parse(&self.exchange_as::<Vec<u8>>(operation, method, path, auth, body).await?)
     }
 
-    async fn exchange_text(
+    async fn exchange_as<T: Receive>(
         &self,
         operation: &'static str,
         method: Method,
         path: &str,
         auth: Option<String>,
         body: Option<Value>,
-    ) -> Result<Vec<u8>, SwarmError> {
+    ) -> Result<T, SwarmError> {
         let exchange = self.exchange_unbounded(method, path, auth, body);
         let answer = match tokio::time::timeout(SWARM_TIMEOUT, exchange).await {
             Ok(answer) => answer,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in 30 s")),
         };
         match answer {
-            Ok((status, bytes)) => {
+            Ok((status, answer)) => {
                 (self.observer)(operation, Some(status.as_u16()));
-                if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes)) }
+                answer.map_err(|said| refusal(status.as_u16(), &said))
             }
             Err(error) => {
                 (self.observer)(operation, None);
@@ -144,13 +147,14 @@ impl Client {
         }
     }
 
-    async fn exchange_unbounded(
+    /// The status, and what was asked for, or else what was said instead.
+    async fn exchange_unbounded<T: Receive>(
         &self,
         method: Method,
         path: &str,
         auth: Option<String>,
         body: Option<Value>,
-    ) -> io::Result<(hyper::StatusCode, Vec<u8>)> {
+    ) -> io::Result<(hyper::StatusCode, Result<T, Vec<u8>>)> {
         let mut request = Request::builder().method(method).uri(path).header("Host", "docker");
         if let Some(auth) = auth {
             request = request.header("X-Registry-Auth", auth);
@@ -165,15 +169,9 @@ impl Client {
         let request = request.body(Full::new(bytes)).map_err(io::Error::other)?;
         let response = self.endpoint.send(request).await?;
         let status = response.status();
-        let mut body = Limited::new(response.into_body(), BODY_BYTES_MAX);
-        // Put together as it comes: collected and then copied, a long list would stand here twice.
-        let mut text = Vec::new();
-        while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
-                text.extend_from_slice(&data);
-            }
-        }
-        Ok((status, text))
+        let body = response.into_body();
+        let answer = if status.is_success() { Ok(receive(body).await?) } else { Err(receive(body).await?) };
+        Ok((status, answer))
     }
 
     fn unreachable(&self, error: &io::Error) -> SwarmError {
@@ -211,6 +209,34 @@ impl Client {
         )
         .map_err(|e| terminal(e.to_string()))
     }
+}
+
+/// What an answer becomes while it comes.
+trait Receive: Default {
+    fn take(&mut self, text: &[u8]);
+}
+
+impl Receive for Vec<u8> {
+    fn take(&mut self, text: &[u8]) {
+        self.extend_from_slice(text);
+    }
+}
+
+impl Receive for List {
+    fn take(&mut self, text: &[u8]) {
+        self.push(text);
+    }
+}
+
+async fn receive<T: Receive>(body: Incoming) -> io::Result<T> {
+    let mut body = Limited::new(body, BODY_BYTES_MAX);
+    let mut received = T::default();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+            received.take(&data);
+        }
+    }
+    Ok(received)
 }
 
 impl Swarm for Client {
@@ -395,7 +421,7 @@ impl Client {
     }
 
     /// `all` lists more, in any case.
-    async fn detailed_tasks(&self, services: &[String], all: String) -> Result<Vec<u8>, SwarmError> {
+    async fn detailed_tasks(&self, services: &[String], all: String) -> Result<Vec<Box<[u8]>>, SwarmError> {
         if services.is_empty() {
             return Ok(Vec::new());
         }
@@ -414,7 +440,11 @@ impl Client {
         }
     }
 
-    async fn list_if(&self, operation: &'static str, path: Option<String>) -> Result<Vec<u8>, SwarmError> {
+    async fn list_if(
+        &self,
+        operation: &'static str,
+        path: Option<String>,
+    ) -> Result<Vec<Box<[u8]>>, SwarmError> {
         match path {
             Some(path) => self.list(operation, path).await,
             None => Ok(Vec::new()),

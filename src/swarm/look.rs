@@ -3,14 +3,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::{Error as _, IgnoredAny};
 use serde_json::Value;
 
 use super::convert::{self, View};
+use super::list::each;
 use super::{ErrorClass, SwarmError};
 use crate::state::{ObservedBlob, ObservedNetwork, ObservedNode, ObservedState};
 
@@ -34,38 +33,41 @@ pub enum Scope {
 pub struct Look {
     /// The only customer it is about; `None`: it is about all.
     customer: Option<String>,
-    services: Vec<u8>,
+    services: Texts,
     /// By name.
     named: BTreeMap<Box<str>, Place>,
-    tasks: [Vec<u8>; 2],
+    tasks: [Texts; 2],
     /// By the service's ID: which list, and where in it.
-    of_service: HashMap<Box<str>, Vec<(usize, Range<usize>)>>,
+    of_service: HashMap<Box<str>, Vec<(usize, usize)>>,
     nodes: Arc<BTreeMap<String, ObservedNode>>,
     networks: Arc<BTreeMap<String, ObservedNetwork>>,
     secrets: Arc<BTreeMap<String, ObservedBlob>>,
     configs: Arc<BTreeMap<String, ObservedBlob>>,
 }
 
+/// The elements of a list, each as it came.
+type Texts = Vec<Box<[u8]>>;
+
 /// Where a service's text is.
 #[derive(Debug)]
 struct Place {
     id: Box<str>,
-    text: Range<usize>,
+    at: usize,
 }
 
 /// What the list calls answered.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    pub services: Vec<u8>,
+    pub services: Texts,
     /// The second one repeats, for some services, what the first one has.
-    pub tasks: [Vec<u8>; 2],
-    pub nodes: Vec<u8>,
+    pub tasks: [Texts; 2],
+    pub nodes: Texts,
     /// Networks may stand in both.
-    pub networks: [Vec<u8>; 2],
+    pub networks: [Texts; 2],
     /// Networks that no list has.
     pub predefined: Vec<Value>,
-    pub secrets: Vec<u8>,
-    pub configs: Vec<u8>,
+    pub secrets: Texts,
+    pub configs: Texts,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +94,7 @@ impl Look {
     /// Finds out what stands where.
     ///
     /// # Errors
-    /// When an answer is no whole list: it must not be taken for a shorter one.
+    /// When an element is no JSON.
     pub(super) fn read(scope: Scope, answers: Answers) -> serde_json::Result<Self> {
         let customer = match scope {
             Scope::Whole => None,
@@ -100,14 +102,14 @@ impl Look {
         };
         let Answers { services, tasks, nodes, networks, predefined, secrets, configs } = answers;
         let mut look = Self { customer, services, tasks, ..Self::default() };
-        each(&look.services, |head: ServiceHead<'_>, text| {
-            let place = Place { id: head.id.into(), text };
+        each(&look.services, |head: ServiceHead<'_>, at| {
+            let place = Place { id: head.id.into(), at };
             look.named.insert(head.spec.name.into(), place);
         })?;
         for (list, tasks) in look.tasks.iter().enumerate() {
-            each(tasks, |head: TaskHead<'_>, text| {
+            each(tasks, |head: TaskHead<'_>, at| {
                 let places = look.of_service.entry(head.service.into());
-                places.or_default().push((list, text));
+                places.or_default().push((list, at));
             })?;
         }
         look.nodes = Arc::new(convert::nodes_of(values(&nodes)?.iter()));
@@ -149,9 +151,9 @@ impl Look {
         let read =
             |text: &[u8]| serde_json::from_slice::<Value>(text).map_err(|error| super::not_json(&error));
         for place in places {
-            view.service(read(&self.services[place.text.clone()])?);
-            for (list, text) in self.of_service.get(&place.id).into_iter().flatten() {
-                view.task(&read(&self.tasks[*list][text.clone()])?);
+            view.service(read(&self.services[place.at])?);
+            for &(list, at) in self.of_service.get(&place.id).into_iter().flatten() {
+                view.task(&read(&self.tasks[list][at])?);
             }
         }
         view.state.nodes = Arc::clone(&self.nodes);
@@ -167,74 +169,16 @@ fn out_of_scope() -> SwarmError {
     SwarmError { class: ErrorClass::Terminal, message }
 }
 
-fn values(text: &[u8]) -> serde_json::Result<Vec<Value>> {
+fn values(list: &[Box<[u8]>]) -> serde_json::Result<Vec<Value>> {
     let mut values = Vec::new();
-    each(text, |value: Value, _| values.push(value))?;
+    each(list, |value: Value, _| values.push(value))?;
     Ok(values)
 }
 
-fn blobs(text: &[u8]) -> serde_json::Result<BTreeMap<String, ObservedBlob>> {
+fn blobs(list: &[Box<[u8]>]) -> serde_json::Result<BTreeMap<String, ObservedBlob>> {
     let mut blobs = BTreeMap::new();
-    each(text, |blob: Value, _| blobs.extend(convert::observed_blob(&blob)))?;
+    each(list, |blob: Value, _| blobs.extend(convert::observed_blob(&blob)))?;
     Ok(blobs)
-}
-
-/// Gives `take` what it wants of each element of a JSON array, and where its text is; an element
-/// that is something else is passed over. Nothing and `null` have no elements, as Go writes an empty list.
-fn each<'a, T: Deserialize<'a>>(
-    text: &'a [u8],
-    mut take: impl FnMut(T, Range<usize>),
-) -> serde_json::Result<()> {
-    let (mut at, begun) = next(text, 0);
-    match begun {
-        None => return Ok(()),
-        Some(b'[') => at += 1,
-        Some(_) if serde_json::from_slice::<Option<()>>(text).is_ok() => return Ok(()),
-        Some(_) => return Err(serde_json::Error::custom("expected a list")),
-    }
-    let (start, first) = next(text, at);
-    let mut at = start;
-    if first == Some(b']') {
-        return end(text, at + 1);
-    }
-    loop {
-        let (element, length) = element(&text[at..])?;
-        if let Some(element) = element {
-            take(element, at..at + length);
-        }
-        let (after, separator) = next(text, at + length);
-        match separator {
-            Some(b',') => at = next(text, after + 1).0,
-            Some(b']') => return end(text, after + 1),
-            _ => return Err(serde_json::Error::custom("the list is broken off")),
-        }
-    }
-}
-
-/// The first value of a text, if it is what is wanted, and its length.
-fn element<'a, T: Deserialize<'a>>(text: &'a [u8]) -> serde_json::Result<(Option<T>, usize)> {
-    let mut stream = serde_json::Deserializer::from_slice(text).into_iter::<T>();
-    if let Some(Ok(element)) = stream.next() {
-        return Ok((Some(element), stream.byte_offset()));
-    }
-    let mut stream = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
-    match stream.next() {
-        Some(skipped) => skipped.map(|_| (None, stream.byte_offset())),
-        None => Err(serde_json::Error::custom("the list is broken off")),
-    }
-}
-
-/// Where the next byte is that is not white, and which.
-fn next(text: &[u8], from: usize) -> (usize, Option<u8>) {
-    let white = text[from..].iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
-    (from + white, text.get(from + white).copied())
-}
-
-fn end(text: &[u8], from: usize) -> serde_json::Result<()> {
-    match next(text, from).1 {
-        None => Ok(()),
-        Some(_) => Err(serde_json::Error::custom("something follows the list")),
-    }
 }
 
 #[cfg(test)]

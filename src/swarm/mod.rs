@@ -5,6 +5,7 @@
 
 mod client;
 mod convert;
+mod list;
 mod look;
 mod transport;
 

@@ -2,58 +2,13 @@ use serde_json::json;
 
 use super::*;
 
-fn count(text: &str) -> Result<usize, String> {
-    let mut count = 0;
-    each(text.as_bytes(), |_: Value, _| count += 1).map(|()| count).map_err(|error| error.to_string())
-}
-
-#[test]
-fn a_list_is_read_piece_by_piece() {
-    assert_eq!(count(r#"[{"a": [1, 2]}, 3, null]"#), Ok(3));
-    assert_eq!(count("\n[ 1 ,\t\"a]\" , {} ]\n"), Ok(3));
-    for none in ["", "null", " null\n", "[]", " [ ] "] {
-        assert_eq!(count(none), Ok(0), "{none:?}");
-    }
-}
-
-#[test]
-fn what_is_no_whole_list_is_no_answer() {
-    let bad = [
-        "{}",
-        "\"text\"",
-        "[1, 2",
-        "[1] 2",
-        "[1,]",
-        "<html>",
-        "7",
-        "[1}",
-        "[",
-        "[{\"a\": 1",
-        "[,1]",
-        "[1 2]",
-        "nul",
-        "null null",
-    ];
-    for bad in bad {
-        assert!(count(bad).is_err(), "{bad}");
-    }
-}
-
-#[test]
-fn elements_of_another_kind_are_passed_over() {
-    let mut found = Vec::new();
-    let text = br#"[{"ServiceID": "a\u0062"}, 7, {"ServiceID": 5}, {"ServiceID": "c", "x": [{}]}]"#;
-    each(text, |head: TaskHead<'_>, at| found.push((head.service.into_owned(), text[at].len()))).unwrap();
-    assert_eq!(found, [("ab".to_owned(), 24), ("c".to_owned(), 29)]);
-}
-
 fn service(name: &str, id: &str) -> Value {
     let template = json!({"ContainerSpec": {"Image": "x"}});
     json!({"ID": id, "Version": {"Index": 7}, "Spec": {"Name": name, "TaskTemplate": template}})
 }
 
-fn text(value: &Value) -> Vec<u8> {
-    value.to_string().into_bytes()
+fn texts(list: &Value) -> Texts {
+    list.as_array().unwrap().iter().map(|element| element.to_string().into_bytes().into()).collect()
 }
 
 /// Of two customers, the name of one of which begins the other's.
@@ -67,12 +22,12 @@ fn look(scope: Scope) -> Look {
         3,
     ]);
     let answers = Answers {
-        services: text(&services),
-        tasks: [text(&json!([task, {"ID": "t2", "ServiceID": "s2"}, {}])), text(&json!([task]))],
-        nodes: text(&json!([{"ID": "n1", "Status": {"State": "ready"}}])),
+        services: texts(&services),
+        tasks: [texts(&json!([task, {"ID": "t2", "ServiceID": "s2"}, {}])), texts(&json!([task]))],
+        nodes: texts(&json!([{"ID": "n1", "Status": {"State": "ready"}}])),
         networks: [
-            text(&json!([{"Id": "w1", "Name": "acme_default"}])),
-            text(&json!([{"Id": "w2", "Name": "x"}])),
+            texts(&json!([{"Id": "w1", "Name": "acme_default"}])),
+            texts(&json!([{"Id": "w2", "Name": "x"}])),
         ],
         ..Answers::default()
     };
@@ -106,9 +61,10 @@ fn a_look_at_one_customer_says_nothing_of_others() {
 
 #[test]
 fn a_service_that_cannot_be_read_is_not_taken_for_missing() {
-    let mut services = br#"[{"ID": "s1", "Spec": {"Name": "a_web", "x": ""#.to_vec();
-    services.extend([0xff, 0xfe]);
-    services.extend(br#""}}]"#);
+    let mut service = br#"{"ID": "s1", "Spec": {"Name": "a_web", "x": ""#.to_vec();
+    service.extend([0xff, 0xfe]);
+    service.extend(br#""}}"#);
+    let services = vec![service.into()];
     let look = Look::read(Scope::Whole, Answers { services, ..Answers::default() }).unwrap();
     assert!(look.of("a").is_err() && look.whole().is_err());
     assert!(look.of("b").unwrap().services.is_empty());
@@ -120,7 +76,7 @@ fn secrets_and_configs_are_seen_without_their_content() {
         {"ID": "b1", "CreatedAt": "2026-11-23T10:00:00Z", "Spec": {"Name": "a_key", "Data": "c2VjcmV0", "Labels": {"skep.customer": "a"}}},
         {"ID": "b2"},
     ]);
-    let answers = Answers { secrets: text(&blobs), configs: text(&blobs), ..Answers::default() };
+    let answers = Answers { secrets: texts(&blobs), configs: texts(&blobs), ..Answers::default() };
     let state = Look::read(Scope::Whole, answers).unwrap().whole().unwrap();
     assert_eq!(state.secrets, state.configs);
     assert_eq!(state.secrets.keys().collect::<Vec<_>>(), ["a_key"]);
@@ -136,10 +92,10 @@ fn text_and_values_give_the_same() {
     let nodes = json!([{"ID": "n1", "Status": {"State": "ready"}}]);
     let networks = json!([{"Id": "w1", "Name": "a_default", "Labels": {"k": "v"}}]);
     let answers = Answers {
-        services: text(&services),
-        tasks: [text(&tasks), text(&json!([task]))],
-        nodes: text(&nodes),
-        networks: [text(&networks), Vec::new()],
+        services: texts(&services),
+        tasks: [texts(&tasks), texts(&json!([task]))],
+        nodes: texts(&nodes),
+        networks: [texts(&networks), Vec::new()],
         ..Answers::default()
     };
     let of_text = Look::read(Scope::Whole, answers).unwrap().whole().unwrap();

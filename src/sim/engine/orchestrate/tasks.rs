@@ -10,7 +10,23 @@ use super::spec::{self, Mode};
 use super::timing::after;
 use super::used::Use;
 use super::work::{Alarm, Place, unlink};
-use crate::sim::engine::state::{Object, Service, Task, TaskState};
+use crate::sim::engine::state::{Object, Service, State, Task, TaskState};
+
+impl State {
+    /// Puts in a task that is anywhere in its life, such as one that was there before.
+    pub fn add_task(&mut self, task: Task) {
+        let (id, work) = (task.object.id.clone(), &mut self.work);
+        work.of_service.entry(task.service.clone()).or_default().insert(id.clone());
+        if let Some(node) = &task.node {
+            work.on_node.entry(node.clone()).or_default().insert(id.clone());
+            work.used.entry(node.clone()).or_default().change(&task, Use::Nothing, Use::of(&task));
+        }
+        if let Some(due) = task.due {
+            work.alarm(due, Alarm::Task(id.clone()));
+        }
+        self.tasks.insert(id, task);
+    }
+}
 
 impl Pass<'_> {
     /// Makes a task of the service's present spec.
@@ -27,12 +43,7 @@ impl Pass<'_> {
             job_iteration: if mode.job() { task.job_iteration } else { None },
             ..task
         };
-        let work = &mut self.state.work;
-        work.of_service.entry(service.clone()).or_default().insert(id.clone());
-        if let Place::Node(node) = place {
-            work.on_node.entry(node.clone()).or_default().insert(id.clone());
-        }
-        self.state.tasks.insert(id.clone(), task);
+        self.state.add_task(task);
         self.task_after(&id, self.timing.allocate);
         self.crowd(service, place.clone());
         Some(id)
