@@ -10,7 +10,7 @@ mod spec;
 mod versions;
 
 use crate::image::{ImageRef, Repository};
-use crate::{cli, registry};
+use crate::{cli, registry, swarm};
 
 pub use log::event_log;
 pub use planning::engine;
@@ -28,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("compose", compose),
     ("docker_config", docker_config),
     ("engine", engine),
+    ("engine_list", engine_list),
     ("event_log", event_log),
     ("hooks", hooks),
     ("image_ref", image_ref),
@@ -82,4 +83,9 @@ pub fn docker_config(data: &[u8]) {
 
 pub fn compose(data: &[u8]) {
     cli::compose::fuzz(&String::from_utf8_lossy(data));
+}
+
+/// What the engine answers to a list call.
+pub fn engine_list(data: &[u8]) {
+    swarm::fuzz(data);
 }

@@ -4,8 +4,10 @@
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny};
 
-/// What stands in place of a list is kept no longer than this: it may only be `null`.
+/// What stands in place of a list is kept no longer than this: it may only be `null`, and what is white.
 const OTHER_BYTES_MAX: usize = 64;
+/// Many times what a Swarm can hold. Each takes more room here than it may take in the text.
+const ELEMENTS_MAX: usize = 4 << 20;
 
 /// The text of each element that has come. What an element is made of is not looked at, only
 /// where it ends: who reads it finds out.
@@ -34,6 +36,8 @@ enum At {
     Beyond,
     /// In something that is no list.
     Other,
+    /// Behind an element that is nothing, or one too many.
+    Broken,
 }
 
 impl List {
@@ -67,29 +71,26 @@ impl List {
             At::List => self.between(byte),
             At::Start | At::End if is_white(byte) => self.at,
             At::Start if byte == b'[' => At::List,
-            At::End | At::Beyond => At::Beyond,
-            At::Start | At::Other => {
-                if self.open.len() < OTHER_BYTES_MAX {
-                    self.open.push(byte);
-                }
+            At::Start | At::Other if self.open.len() < OTHER_BYTES_MAX => {
+                self.open.push(byte);
                 At::Other
             }
+            At::Start | At::Other | At::End | At::Beyond => At::Beyond,
+            At::Broken => At::Broken,
         }
+    }
+
+    /// Whether what stands in place of a list is `null`.
+    fn is_null(&self) -> bool {
+        self.open.strip_prefix(b"null").is_some_and(|rest| rest.iter().all(|byte| is_white(*byte)))
     }
 
     /// Takes a byte of the list that is in no string.
     fn between(&mut self, byte: u8) -> At {
         match byte {
-            b',' if self.depth == 0 => {
-                self.close();
-                return At::List;
-            }
-            b']' if self.depth == 0 => {
-                if !(self.open.is_empty() && self.elements.is_empty()) {
-                    self.close();
-                }
-                return At::End;
-            }
+            b',' if self.depth == 0 => return self.close(At::List),
+            b']' if self.depth == 0 && self.open.is_empty() && self.elements.is_empty() => return At::End,
+            b']' if self.depth == 0 => return self.close(At::End),
             b'[' | b'{' => self.depth += 1,
             b']' | b'}' => self.depth = self.depth.saturating_sub(1),
             b'"' => {
@@ -103,23 +104,29 @@ impl List {
         At::List
     }
 
-    /// The element has ended; one that is nothing will not be read.
-    fn close(&mut self) {
+    /// The element has ended.
+    fn close(&mut self, then: At) -> At {
+        if self.open.is_empty() || self.elements.len() == ELEMENTS_MAX {
+            return At::Broken;
+        }
         self.elements.push(self.open.as_slice().into());
         self.open.clear();
+        then
     }
 
-    /// The texts of all elements. Nothing and `null` have none, as Go writes an empty list.
+    /// The texts of all elements. `null` has none, as Go writes a list that was never made.
     ///
     /// # Errors
     /// When what came is no whole list: it must not be taken for a shorter one.
     pub(super) fn finish(self) -> serde_json::Result<Vec<Box<[u8]>>> {
         let wrong = |message: &str| Err(serde_json::Error::custom(message));
         match self.at {
-            At::Start | At::End => Ok(self.elements),
-            At::Other if self.open.trim_ascii_end() == b"null" => Ok(Vec::new()),
+            At::End => Ok(self.elements),
+            At::Other if self.is_null() => Ok(Vec::new()),
+            At::Start => wrong("expected a list, and there is nothing"),
             At::Other => wrong("expected a list"),
             At::Beyond => wrong("something follows the list"),
+            At::Broken => wrong("an element is missing, or there are too many"),
             At::List | At::String | At::Escape => wrong("the list is broken off"),
         }
     }
@@ -146,7 +153,8 @@ pub(super) fn each<'a, T: Deserialize<'a>>(
     for (at, text) in elements.iter().enumerate() {
         match serde_json::from_slice(text) {
             Ok(element) => take(element, at),
-            Err(_) => drop(serde_json::from_slice::<IgnoredAny>(text)?),
+            Err(error) if error.is_data() => drop(serde_json::from_slice::<IgnoredAny>(text)?),
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -5,6 +5,8 @@
 
 mod client;
 mod convert;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod list;
 mod look;
 mod transport;
@@ -20,6 +22,8 @@ use crate::text::printable;
 
 pub use client::{Client, Observer, SWARM_TIMEOUT};
 pub use convert::snapshot as convert_snapshot;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzz::fuzz;
 pub use look::{Look, Scope};
 pub use transport::Endpoint;
 

@@ -17,14 +17,14 @@ use crate::scenarios::{Scenario, all};
 
 /// CI fails when there are fewer scenarios or plans of one fault than this.
 const SCENARIOS_MIN: usize = 53;
-const PLANS_MIN: usize = 2_800;
+const PLANS_MIN: usize = 3_600;
 /// Random plans, unless `SKEP_SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 1_000;
 /// Of the looks that only read, CI takes one of so many; `SKEP_SIM_ALL=1` takes all.
 const READS_SKIPPED: usize = 4;
 /// Of the calls of the file system, CI takes one of so many; `SKEP_SIM_ALL=1` takes all.
 const DISK_SKIPPED: usize = 8;
-const DISK_PLANS_MIN: usize = 400;
+const DISK_PLANS_MIN: usize = 570;
 /// Plans with a fault that look for each bug.
 const HARD_PLANS: usize = 150;
 /// Exchanges shown of a run that failed.

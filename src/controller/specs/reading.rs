@@ -123,7 +123,7 @@ pub(super) fn load(
 }
 
 /// Customers that are read at a time where all are: read at once, a large fleet would stand here twice.
-pub(super) const PART_MAX: usize = 100;
+pub(super) const PART_MAX: usize = 200;
 
 /// All customers in parts; one of none where there are none, for the rules are read all the same.
 pub(super) fn parts<'a>(customers: &BTreeSet<&'a str>) -> Vec<Option<BTreeSet<&'a str>>> {

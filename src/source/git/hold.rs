@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -10,7 +11,7 @@ use std::time::Instant;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::command::LOOK_EVERY;
 use super::{GitError, Repository, Trouble};
@@ -51,25 +52,37 @@ impl Hold {
         let mut note = String::new();
         let mut file = &self.0;
         let read = file.rewind().and_then(|()| file.take(NOTE_BYTES_MAX).read_to_string(&mut note));
-        let noted = read.ok().and_then(|_| note.parse().ok()).filter(|number| *number > 1);
-        let number = noted.or_else(|| self.unnoted());
-        let Some(group) = number.and_then(Pid::from_raw) else { return false };
-        let killed = kill_process_group(group, Signal::KILL).is_ok();
-        if killed {
-            tracing::info!(pid = number, "ended a git that outlived an earlier skep");
+        let noted: Option<i32> = read.ok().and_then(|_| note.parse().ok()).filter(|number| *number > 1);
+        let found = noted.map_or_else(|| self.unnoted(), |number| vec![number]);
+        let mut killed = false;
+        for git in found.into_iter().filter_map(Pid::from_raw) {
+            // One that is not noted may not lead its group yet, or be what a git that has ended has started.
+            let alone = || noted.is_none() && kill_process(git, Signal::KILL).is_ok();
+            if kill_process_group(git, Signal::KILL).is_ok() || alone() {
+                tracing::info!(pid = git.as_raw_nonzero(), "ended a git that outlived an earlier skep");
+                killed = true;
+            }
         }
-        // One that is not noted may not lead its group yet. A number that was noted is tried once: later it may be another's.
+        // A number that was noted is tried once: later it may be another's.
         killed || noted.is_some()
     }
 
-    /// The git that has this file as its input: skep may be killed when it has started one and not noted it yet.
-    fn unnoted(&self) -> Option<i32> {
-        let own = self.0.metadata().ok()?;
-        let processes = fs::read_dir("/proc").ok()?.flatten();
-        processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).find(|number: &i32| {
-            let input = fs::metadata(format!("/proc/{number}/fd/0"));
-            *number > 1 && input.is_ok_and(|input| (input.dev(), input.ino()) == (own.dev(), own.ino()))
-        })
+    /// Who has this file as its input: skep may be killed when it has started a git and not noted it yet.
+    fn unnoted(&self) -> Vec<i32> {
+        let (Ok(own), Ok(path)) =
+            (self.0.metadata(), fs::read_link(format!("/proc/self/fd/{}", self.0.as_raw_fd())))
+        else {
+            return Vec::new();
+        };
+        let is_own = |number: &i32| {
+            let input = format!("/proc/{number}/fd/0");
+            // Only of that name is it looked at: another's may be on a file system that does not answer.
+            let is_named_so = fs::read_link(&input).is_ok_and(|input| input == path);
+            let is_same = |input: fs::Metadata| (input.dev(), input.ino()) == (own.dev(), own.ino());
+            *number > 1 && is_named_so && fs::metadata(&input).is_ok_and(is_same)
+        };
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(is_own).collect()
     }
 }
 
@@ -181,5 +194,22 @@ mod tests {
         drop(hold);
         drop(repository.hold().unwrap());
         assert_eq!(git.wait().unwrap().signal(), Some(9));
+    }
+
+    /// What it has started goes on when it has ended, in its group and with its input.
+    #[test]
+    fn what_an_ended_git_has_started_is_ended_too() {
+        use std::os::unix::process::CommandExt;
+        let dir = tempfile::tempdir().unwrap();
+        let repository = Repository::at(&super::super::tests::config(), dir.path().to_owned());
+        let hold = repository.hold().unwrap();
+        // A shell gives what it starts in the background another input, unless it is told which.
+        let script = "exec 3<&0; sleep 1000 <&3 3<&- &";
+        let start = |input| Command::new("sh").args(["-c", script]).process_group(0).stdin(input).status();
+        assert!(start(hold.input().unwrap()).unwrap().success());
+        drop(hold);
+        let begun = Instant::now();
+        drop(repository.hold().unwrap());
+        assert!(begun.elapsed() < repository.config.timeout / 2);
     }
 }
