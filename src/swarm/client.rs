@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 
 use super::list::List;
 use super::look::{Answers, Look, Scope};
+use super::query::{Lists, filtered};
+use super::refusal::refusal;
 use super::{
     ErrorClass, Info, MESSAGE_CHARS_MAX, Swarm, SwarmError, Wakeup, convert, not_json, transport::Endpoint,
 };
-use crate::plan::labels;
-use crate::spec::Network;
 use crate::state::ObjectKind;
 use crate::text::printable;
 
@@ -452,65 +452,6 @@ impl Client {
     }
 }
 
-/// The lists that make up a look.
-struct Lists {
-    services: String,
-    /// Tasks that should run.
-    tasks: String,
-    all_tasks: String,
-    networks: String,
-    /// Networks that the first list may lack.
-    named_networks: Option<String>,
-    /// Networks that no list has, one by one.
-    predefined: Vec<String>,
-    secrets: String,
-    configs: String,
-}
-
-impl Lists {
-    fn of(scope: &Scope) -> Self {
-        let should_run = json!(["running", "ready", "accepted", "complete"]);
-        match scope {
-            Scope::Whole => Self {
-                services: "/services".into(),
-                tasks: filtered("/tasks", &json!({"desired-state": should_run})),
-                all_tasks: "/tasks".into(),
-                networks: filtered("/networks", &json!({"scope": ["swarm"]})),
-                named_networks: None,
-                predefined: Vec::new(),
-                secrets: "/secrets".into(),
-                configs: "/configs".into(),
-            },
-            // Names of services, tasks, secrets and configs are taken for how they begin; those of
-            // networks only for themselves, so that the customer's are told by their label.
-            Scope::Customer { name, networks, blobs } => {
-                let prefix = json!([format!("{name}_")]);
-                let own = [format!("{}={name}", labels::CUSTOMER)];
-                let mut blobs = blobs.clone();
-                blobs.push(format!("{name}_"));
-                let (predefined, networks): (Vec<&String>, Vec<&String>) =
-                    networks.iter().partition(|name| Network::is_predefined(name));
-                let named = json!({"scope": ["swarm"], "name": networks});
-                Self {
-                    services: filtered("/services", &json!({"name": prefix})),
-                    tasks: filtered("/tasks", &json!({"name": prefix, "desired-state": should_run})),
-                    all_tasks: filtered("/tasks", &json!({"name": prefix})),
-                    networks: filtered("/networks", &json!({"scope": ["swarm"], "label": own})),
-                    // No names would be all.
-                    named_networks: (!networks.is_empty()).then(|| filtered("/networks", &named)),
-                    // Else it is the one of the node that answers.
-                    predefined: predefined
-                        .iter()
-                        .map(|name| format!("/networks/{name}?scope=swarm"))
-                        .collect(),
-                    secrets: filtered("/secrets", &json!({"name": blobs})),
-                    configs: filtered("/configs", &json!({"name": blobs})),
-                }
-            }
-        }
-    }
-}
-
 fn wakeup(event: bollard::models::EventMessage) -> Wakeup {
     let actor = event.actor.unwrap_or_default();
     let name = actor.attributes.unwrap_or_default().remove("name");
@@ -520,40 +461,11 @@ fn wakeup(event: bollard::models::EventMessage) -> Wakeup {
     }
 }
 
-fn filtered(path: &str, filters: &Value) -> String {
-    let query: String = url::form_urlencoded::byte_serialize(filters.to_string().as_bytes()).collect();
-    format!("{path}?filters={query}")
-}
-
 fn parse(bytes: &[u8]) -> Result<Value, SwarmError> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
     serde_json::from_slice(bytes).map_err(|error| not_json(&error))
-}
-
-/// What a refused call means. A stale index is a 500 on every engine measured, so that a 500
-/// must never be repeated blindly.
-fn refusal(status: u16, bytes: &[u8]) -> SwarmError {
-    let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-    let said = body
-        .get("message")
-        .and_then(Value::as_str)
-        .map_or_else(|| String::from_utf8_lossy(bytes), Into::into);
-    let message = match status {
-        503 => format!(
-            "{said} (HTTP 503: skep needs a manager of the Swarm; `docker swarm init`, or another --docker-host)"
-        ),
-        _ => format!("{said} (HTTP {status})"),
-    };
-    let class = match status {
-        409 => ErrorClass::Conflict,
-        404 => ErrorClass::Gone,
-        500 if said.contains("out of sequence") => ErrorClass::Conflict,
-        408 | 429 | 500..=599 => ErrorClass::Transient,
-        _ => ErrorClass::Terminal,
-    };
-    SwarmError { class, message: printable(&message, MESSAGE_CHARS_MAX) }
 }
 
 fn list(answer: Value) -> Vec<Value> {
@@ -584,37 +496,4 @@ fn chain(error: &io::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_classed_by_remedy() {
-        let cases: [(u16, &str, ErrorClass); 7] = [
-            (
-                500,
-                r#"{"message":"rpc error: code = Unknown desc = update out of sequence"}"#,
-                ErrorClass::Conflict,
-            ),
-            (500, r#"{"message":"rpc error: code = DeadlineExceeded"}"#, ErrorClass::Transient),
-            (409, r#"{"message":"name conflicts with an existing object"}"#, ErrorClass::Conflict),
-            (404, r#"{"message":"service x not found"}"#, ErrorClass::Gone),
-            (400, r#"{"message":"invalid mount"}"#, ErrorClass::Terminal),
-            (503, r#"{"message":"This node is not a swarm manager."}"#, ErrorClass::Transient),
-            (502, "<html>bad gateway</html>", ErrorClass::Transient),
-        ];
-        for (status, body, class) in cases {
-            assert_eq!(refusal(status, body.as_bytes()).class, class, "{status} {body}");
-        }
-    }
-
-    #[test]
-    fn messages_are_printable_and_bounded() {
-        let body = format!(r#"{{"message":"\u001b[31m{}"}}"#, "x".repeat(10_000));
-        let error = refusal(400, body.as_bytes());
-        assert!(!error.message.contains('\u{1b}'));
-        assert!(error.message.chars().count() <= MESSAGE_CHARS_MAX + 1);
-    }
 }

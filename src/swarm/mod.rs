@@ -9,6 +9,8 @@ mod convert;
 mod fuzz;
 mod list;
 mod look;
+mod query;
+mod refusal;
 mod transport;
 
 use futures::future::BoxFuture;
