@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request};
 use serde_json::{Value, json};
 
-use super::list::List;
+use super::list::{List, Texts};
 use super::look::{Answers, Look, Scope};
 use super::query::{Lists, filtered};
 use super::refusal::refusal;
@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// The elements of a list, each as text.
-    async fn list(&self, operation: &'static str, path: String) -> Result<Vec<Box<[u8]>>, SwarmError> {
+    async fn list(&self, operation: &'static str, path: String) -> Result<Texts, SwarmError> {
         let version = self.api_version().await?;
         let path = format!("/v{version}{path}");
         let list: List = self.exchange_as(operation, Method::GET, &path, None, None).await?;
@@ -421,7 +421,7 @@ impl Client {
     }
 
     /// `all` lists more, in any case.
-    async fn detailed_tasks(&self, services: &[String], all: String) -> Result<Vec<Box<[u8]>>, SwarmError> {
+    async fn detailed_tasks(&self, services: &[String], all: String) -> Result<Texts, SwarmError> {
         if services.is_empty() {
             return Ok(Vec::new());
         }
@@ -440,11 +440,7 @@ impl Client {
         }
     }
 
-    async fn list_if(
-        &self,
-        operation: &'static str,
-        path: Option<String>,
-    ) -> Result<Vec<Box<[u8]>>, SwarmError> {
+    async fn list_if(&self, operation: &'static str, path: Option<String>) -> Result<Texts, SwarmError> {
         match path {
             Some(path) => self.list(operation, path).await,
             None => Ok(Vec::new()),

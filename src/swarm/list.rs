@@ -9,11 +9,14 @@ const OTHER_BYTES_MAX: usize = 64;
 /// Many times what a Swarm can hold. Each takes more room here than it may take in the text.
 const ELEMENTS_MAX: usize = 4 << 20;
 
+/// The elements of a list, each as it came.
+pub(super) type Texts = Vec<Box<[u8]>>;
+
 /// The text of each element that has come. What an element is made of is not looked at, only
 /// where it ends: who reads it finds out.
 #[derive(Debug, Default)]
 pub(super) struct List {
-    elements: Vec<Box<[u8]>>,
+    elements: Texts,
     /// What has come of the next element, or what stands in place of a list.
     open: Vec<u8>,
     at: At,
@@ -118,7 +121,7 @@ impl List {
     ///
     /// # Errors
     /// When what came is no whole list: it must not be taken for a shorter one.
-    pub(super) fn finish(self) -> serde_json::Result<Vec<Box<[u8]>>> {
+    pub(super) fn finish(self) -> serde_json::Result<Texts> {
         let wrong = |message: &str| Err(serde_json::Error::custom(message));
         match self.at {
             At::End => Ok(self.elements),

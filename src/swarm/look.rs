@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::convert::{self, View};
-use super::list::each;
+use super::list::{Texts, each};
 use super::{ErrorClass, SwarmError};
 use crate::state::{ObservedBlob, ObservedNetwork, ObservedNode, ObservedState};
 
@@ -44,9 +44,6 @@ pub struct Look {
     secrets: Arc<BTreeMap<String, ObservedBlob>>,
     configs: Arc<BTreeMap<String, ObservedBlob>>,
 }
-
-/// The elements of a list, each as it came.
-type Texts = Vec<Box<[u8]>>;
 
 /// Where a service's text is.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use serde_json::Value;
 use super::*;
 
 /// Cut in pieces of so many bytes.
-fn cut(text: &[u8], length: usize) -> serde_json::Result<Vec<Box<[u8]>>> {
+fn cut(text: &[u8], length: usize) -> serde_json::Result<Texts> {
     let mut list = List::default();
     text.chunks(length).for_each(|piece| list.push(piece));
     list.finish()

@@ -71,6 +71,19 @@ fn a_service_that_cannot_be_read_is_not_taken_for_missing() {
 }
 
 #[test]
+fn names_and_ids_may_be_escaped() {
+    let services: Texts = vec![
+        br#"{"ID": "s\u0031", "Version": {"Index": 7}, "Spec": {"Name": "\u0061_web", "TaskTemplate": {}}}"#
+            .as_slice()
+            .into(),
+    ];
+    let tasks = vec![br#"{"ID": "t1", "ServiceID": "\u00731"}"#.as_slice().into()];
+    let answers = Answers { services, tasks: [tasks, Vec::new()], ..Answers::default() };
+    let look = Look::read(Scope::Whole, answers).unwrap();
+    assert_eq!(look.of("a").unwrap().services["a_web"].tasks.len(), 1);
+}
+
+#[test]
 fn secrets_and_configs_are_seen_without_their_content() {
     let blobs = json!([
         {"ID": "b1", "CreatedAt": "2026-11-23T10:00:00Z", "Spec": {"Name": "a_key", "Data": "c2VjcmV0", "Labels": {"skep.customer": "a"}}},
